@@ -1,0 +1,150 @@
+"""How long work tells where it is: a parameter, never a print inside the library.
+
+On a terminal a bar with rate and time left; elsewhere one log line every 30 seconds. Both go to stderr, so
+that stdout carries data alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One piece of long work under way."""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Say that `n` more units are done; `note` replaces what stands behind the bar."""
+        ...
+
+
+class Progress(Protocol):
+    """Where long work reports to."""
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
+        """Open a bar for `total` units of which `done` were already there."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say one line to the person who waits."""
+        ...
+
+
+class _Quiet:
+    def advance(self, n: int = 1, note: str = "") -> None:
+        pass
+
+
+class NullProgress:
+    """Says nothing: the default of every library function."""
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
+        yield _Quiet()
+
+    def note(self, text: str) -> None:
+        pass
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class _LogTask:
+    """Counts, and writes a line when `every` seconds went by."""
+
+    def __init__(self, what: str, total: int, done: int, unit: str, every: float) -> None:
+        self.what, self.total, self.done, self.unit, self.every = what, total, done, unit, every
+        self.first = done
+        self.started = self.spoke = time.monotonic()
+        self.text = ""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        self.done += n
+        self.text = note or self.text
+        if time.monotonic() - self.spoke >= self.every:
+            self.say()
+
+    def say(self) -> None:
+        self.spoke = time.monotonic()
+        took = max(self.spoke - self.started, 1e-9)
+        rate = (self.done - self.first) / took
+        left = f", {_clock((self.total - self.done) / rate)} left" if rate > 0 and self.done < self.total else ""
+        share = f"{self.done}/{self.total} {self.unit}"
+        line = f"{self.what}: {share}, {rate:.3g} {self.unit}/s, {_clock(took)} so far{left}"
+        print(f"{line}  {self.text}".rstrip(), file=sys.stderr, flush=True)
+
+
+class LogProgress:
+    """A line at the start of nothing, one every 30 seconds, and one at the end of what took that long."""
+
+    def __init__(self, every: float = 30.0) -> None:
+        self.every = every
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
+        task = _LogTask(what, total, done, unit, self.every)
+        yield task
+        if task.done > task.first:
+            task.say()
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class _BarTask:
+    def __init__(self, bar: object, task_id: object) -> None:
+        self._bar, self._id = bar, task_id
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        update = {"advance": n, "note": note} if note else {"advance": n}
+        self._bar.update(self._id, **update)  # type: ignore[attr-defined]
+
+
+class BarProgress:
+    """A bar on a terminal, with rate and time left."""
+
+    @contextmanager
+    def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress as Bars,
+            ProgressColumn,
+            Task as BarState,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
+
+        class Rate(ProgressColumn):
+            def render(self, task: BarState) -> Text:
+                return Text(f"{task.speed:.3g} {unit}/s" if task.speed else "", style="progress.data.speed")
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            Rate(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+        )
+        with Bars(*columns, console=Console(stderr=True)) as bar:
+            yield _BarTask(bar, bar.add_task(what, total=total, completed=done, note=""))
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def default_progress(quiet: bool = False) -> Progress:
+    """The progress that fits where stderr goes."""
+    if quiet:
+        return NullProgress()
+    return BarProgress() if sys.stderr.isatty() else LogProgress()

@@ -1,0 +1,202 @@
+"""The settings of a workspace: `autointerp.toml`, every key documented, every mistake one clear line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from autointerp.errors import AutointerpError, UsageError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "autointerp.toml"
+
+HEADER = """\
+# Settings of an autointerp workspace. A line that starts with '#' and a key shows a key that is not set.
+# Changed settings never delete: what they give gets a new name beside the old.
+"""
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DictionarySettings(_Table):
+    """What is fitted where no option says otherwise."""
+
+    kind: str = Field(default="topk", description="what is fitted: topk, or random (a control)")
+    latents: PositiveInt | None = Field(default=None, description="number of latents; 8 x the layer's width if not set")
+    k: PositiveInt | None = Field(
+        default=None, description="active latents a token; chosen by the layer's width if not set"
+    )
+    passes: PositiveInt = Field(default=8, description="how often each activation is trained on")
+    names: dict[str, str] = Field(
+        default_factory=dict, description="the dictionary a layer means, e.g. mid = 'shapes.mid.topk'; else the newest"
+    )
+
+
+class CropSettings(_Table):
+    """How many crops of a feature are kept."""
+
+    top: PositiveInt = Field(default=20, description="strongest crops of a feature, in all of both splits")
+    quantile: Count = Field(default=10, description="crops drawn evenly over the strengths below the top")
+    negatives: Count = Field(default=10, description="images in which the feature is silent")
+
+
+class Settings(_Table):
+    """All keys of `autointerp.toml`. None means the model's own default, or that a choice is made when it is needed."""
+
+    model: str = Field(
+        default="shapes", min_length=1, description="'shapes', a folder of a diffusers pipeline, or a Hub name"
+    )
+    revision: str | None = Field(default=None, description="revision of a Hub model")
+    layers: list[str] | None = Field(
+        default=None, description="layers to offer, aliases or hookpoints; the aliases if not set"
+    )
+    prompts: str = Field(
+        default="shapes",
+        min_length=1,
+        description="'shapes', or a file with one prompt a line, relative to this folder",
+    )
+    images: PositiveInt = Field(default=2000, description="images to harvest crops from")
+    fit_images: PositiveInt = Field(default=1000, description="images to fit a dictionary on")
+    evaluate_images: PositiveInt = Field(default=500, description="held-out images for evaluate")
+    steps: PositiveInt | None = Field(default=None, description="denoising steps; the model's default if not set")
+    guidance: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="guidance scale; the model's default if not set"
+    )
+    size: PositiveInt | None = Field(default=None, description="image side in pixels; the model's default if not set")
+    capture_steps: list[Count] | None = Field(
+        default=None, min_length=1, description="0-based steps to read activations at; the model's default if not set"
+    )
+    signal: Literal["output", "update"] | None = Field(
+        default=None, description="output (residual stream) or update (output - input); the layer's default if not set"
+    )
+    seed: Count = Field(default=0, description="what all randomness follows from")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps"
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="auto, float32, bfloat16 or float16"
+    )
+    batch_size: PositiveInt = Field(default=16, description="images generated together; changes no result")
+    embedder: str = Field(
+        default="shapes-clip", min_length=1, description="'shapes-clip', or a folder or Hub name of a CLIP model"
+    )
+    labeler: str = Field(default="auto", min_length=1, description="auto, clip, prompts or vlm")
+    vlm: str | None = Field(default=None, description="model name the vlm labeler asks for")
+    base_url: str | None = Field(default=None, description="OpenAI-compatible server; OpenAI's own if not set")
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", min_length=1, description="variable that holds the key, which is never stored"
+    )
+    max_cost: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="stop labeling at this many dollars"
+    )
+    max_calls: PositiveInt | None = Field(default=None, description="stop labeling after this many calls")
+    database: str | None = Field(
+        default=None, description="a database URL or a file in this folder; autointerp.db if not set"
+    )
+    dictionary: DictionarySettings = Field(default_factory=DictionarySettings, description="what is fitted")
+    crops: CropSettings = Field(default_factory=CropSettings, description="how many crops of a feature are kept")
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Settings:
+        """Settings from given values, e.g. options; raises `UsageError` with one line for a wrong one."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UsageError(*_explain(cls, error, "the settings")) from None
+
+    @classmethod
+    def from_file(cls, path: Path) -> Settings:
+        """Read `autointerp.toml`; raises `AutointerpError` with one line for what is wrong in it."""
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise AutointerpError(f"{path} cannot be read ({error.strerror})", "check its permissions") from None
+        except UnicodeDecodeError:
+            raise AutointerpError(f"{path} is not text", "write it anew: autointerp init") from None
+        except tomllib.TOMLDecodeError as error:
+            raise AutointerpError(f"{path} is not valid TOML", f"{_one_line(error)}; correct that line") from None
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise AutointerpError(*_explain(cls, error, str(path))) from None
+
+    def changed(self, **values: Any) -> Settings:
+        """A copy with other values, for options that are given (None leaves a key as it is).
+
+        Values of a table are given as a dictionary and merged into it.
+        """
+        merged = self.model_dump()
+        for key, value in values.items():
+            if isinstance(value, dict) and isinstance(merged.get(key), dict):
+                merged[key] = {**merged[key], **{k: v for k, v in value.items() if v is not None}}
+            elif value is not None:
+                merged[key] = value
+        return self.from_values(merged)
+
+    def to_toml(self) -> str:
+        """The file, with each key's description above it; keys that are not set stand as comments."""
+        tables = {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), _Table)}
+        lines = [HEADER, *_lines(self, skip=set(tables))]
+        for name, table in tables.items():
+            description = type(self).model_fields[name].description
+            lines += [f"# {description}", f"[{name}]", "", *_lines(table)]
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def _lines(table: _Table, skip: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
+    lines: list[str] = []
+    for name, field in type(table).model_fields.items():
+        if name in skip:
+            continue
+        value = getattr(table, name)
+        written = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
+        lines += [f"# {field.description}", written, ""]
+    return lines
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }" if value else "{}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    # JSON's strings are TOML's, but for characters beyond the BMP and DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _explain(model: type[BaseModel], error: ValidationError, where: str) -> tuple[str, str]:
+    """Message and hint for the first mistake; the others show when it is mended."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "list["))]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        for part in path[:-1]:
+            model = model.model_fields[part].annotation  # type: ignore[assignment]
+        return f"unknown key {key!r} in {where}", nearest(path[-1], model.model_fields)
+    should = _plain(first["msg"])
+    return f"{key} in {where} is {first['input']!r}", f"it {should}"
+
+
+def _plain(message: str) -> str:
+    message = message.removeprefix("Input ").removeprefix("Value error, ").removeprefix("List ")
+    message = message.removeprefix("String ").partition(" after validation")[0]
+    if message.startswith("should match pattern"):
+        return "should be auto, cpu, cuda, cuda:N or mps"
+    return message[0].lower() + message[1:]

@@ -1,0 +1,169 @@
+"""A workspace: the folder that holds settings, database, dictionaries and indexes, and can be copied as it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from autointerp.errors import AutointerpError, UsageError
+from autointerp.settings import FILE as SETTINGS_FILE, Settings
+
+if TYPE_CHECKING:
+    from autointerp.db.engine import Database
+
+DATABASE_FILE = "autointerp.db"
+DEFAULT_PATH = "autointerp-workspace"
+
+
+class Workspace:
+    """An existing workspace. Raises `AutointerpError` where there is none or its settings are wrong.
+
+    `settings` may be given instead of read: then nothing needs to exist yet (`open` uses that for `--dry-run`).
+    """
+
+    def __init__(self, path: str | Path = DEFAULT_PATH, settings: Settings | None = None) -> None:
+        self.path = Path(path).expanduser()
+        self._lock_depth = 0
+        if settings is None:
+            if not has_settings(self.path):
+                raise AutointerpError(
+                    f"no workspace at {self.path}", "make one with `autointerp init` or `autointerp label --layer mid`"
+                )
+            settings = Settings.from_file(self.path / SETTINGS_FILE)
+        self.settings = settings
+
+    @classmethod
+    def create(cls, path: str | Path, settings: Settings | None = None) -> Workspace:
+        """Make a new workspace; raises `UsageError` where one is already."""
+        path = Path(path).expanduser()
+        if has_settings(path):
+            raise UsageError(f"{path} is a workspace already", f"edit {path / SETTINGS_FILE}, or name another folder")
+        settings = settings or Settings()
+        target = path / SETTINGS_FILE
+        partial = path / f".{SETTINGS_FILE}.tmp"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            partial.write_text(settings.to_toml(), encoding="utf-8")
+            os.replace(partial, target)
+        except OSError as error:
+            _raise_readable(error, path)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path = DEFAULT_PATH, *, create: bool = False, dry_run: bool = False) -> Workspace:
+        """Open a workspace; with `create` one with default settings is made where there is none.
+
+        With `dry_run` nothing is written: a workspace that does not exist has default settings and an empty
+        database in memory.
+        """
+        path = Path(path).expanduser()
+        if has_settings(path) or not create:
+            return cls(path)
+        return cls(path, Settings()) if dry_run else cls.create(path)
+
+    @cached_property
+    def db(self) -> Database:
+        """The database, made or brought to the newest schema on first use; raises `db.DatabaseError`."""
+        from autointerp.db.engine import Database
+
+        # Without settings on disk this is a dry run of a workspace that does not exist yet.
+        database = Database(self.database_url if has_settings(self.path) else "sqlite://")
+        database.upgrade()
+        return database
+
+    @property
+    def database_url(self) -> str:
+        """URL or path of the database; a relative path is taken from the workspace."""
+        named = self.settings.database or DATABASE_FILE
+        return named if "://" in named else str(self.path / named)
+
+    @property
+    def dictionaries_dir(self) -> Path:
+        """Where the dictionaries' folders lie."""
+        return self.path / "dictionaries"
+
+    def dictionary_dir(self, name: str) -> Path:
+        """The folder of a dictionary's `cfg.json` and weights; need not exist."""
+        if not name or name in (".", "..") or "/" in name or "\\" in name:
+            raise UsageError(f"{name!r} cannot name a dictionary", "use letters, digits, dots and dashes")
+        return self.dictionaries_dir / name
+
+    @property
+    def indexes_dir(self) -> Path:
+        """Where the FAISS files lie; they can be deleted and are rebuilt."""
+        return self.path / "indexes"
+
+    def resolve(self, name: str | Path) -> Path:
+        """A path named in the settings: relative ones are taken from the workspace."""
+        return self.path / Path(name).expanduser()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other writers out; raises `AutointerpError` that says who is in. May be nested.
+
+        The kernel frees the lock when its holder ends, however it ends, so there are no stale locks.
+        """
+        if self._lock_depth:
+            self._lock_depth += 1
+            try:
+                yield
+            finally:
+                self._lock_depth -= 1
+            return
+        import fcntl
+
+        try:
+            file = (self.path / ".lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            _raise_readable(error, self.path)
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise AutointerpError(
+                    f"{self.path} is being written by {holder}",
+                    "wait until it is done, or use another workspace",
+                    retryable=True,
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            self._lock_depth = 1
+            try:
+                yield
+            finally:
+                self._lock_depth = 0
+                file.truncate(0)
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        if "db" in self.__dict__:
+            self.db.close()
+            del self.db
+
+
+def has_settings(path: Path) -> bool:
+    """Whether `path` is a workspace; raises `AutointerpError` where it is a file or cannot be looked into."""
+    try:
+        if path.exists() and not path.is_dir():
+            raise AutointerpError(f"{path} is a file, not a workspace", "name a folder with --workspace")
+        return (path / SETTINGS_FILE).exists()
+    except OSError as error:
+        _raise_readable(error, path)
+
+
+def _raise_readable(error: OSError, path: Path) -> NoReturn:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise AutointerpError(f"the disk is full while writing {path}", "free some space, then run it again") from None
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        raise AutointerpError(f"{path} lies under a file, or is one", "name a folder with --workspace") from None
+    reason = error.strerror or str(error)
+    raise AutointerpError(f"{path} cannot be written ({reason})", "name another folder with --workspace") from None

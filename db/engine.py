@@ -1,0 +1,232 @@
+"""The database: opened, brought to the newest schema, checked, copied. Faults come out as `DatabaseError`."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from autointerp.db.errors import DatabaseError, translate
+
+BUSY_MS = 30_000
+HEAD = "0001"
+"""The newest revision under migrations/versions; written here too because importing Alembic takes half a second."""
+
+SQLITE_MAGIC = b"SQLite format 3\x00"
+
+
+class Database:
+    """One database, by URL or by the path of an SQLite file. Opening alone neither creates nor upgrades it.
+
+    SQLite runs with WAL, so readers see a whole state while one process writes, and with foreign keys on, so that
+    deleting a dictionary takes everything under it along.
+    """
+
+    def __init__(self, url_or_path: str | Path) -> None:
+        given = str(url_or_path)
+        self.url = make_url(given) if "://" in given else URL.create("sqlite", database=given)
+        in_file = self.url.get_backend_name() == "sqlite" and self.url.database not in (None, "", ":memory:")
+        self.path = Path(str(self.url.database)) if in_file else None
+        self.where = str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine, made on first use; raises `DatabaseError` for a path that cannot be an SQLite file."""
+        if self.path is not None:
+            check_file(self.path)
+        engine = create_engine(self.url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "handle_error", self._handle_error)
+        return engine
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that commits when the block ends well and rolls back otherwise.
+
+        Objects stay readable after the block: nothing expires on commit.
+        """
+        with self._translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+            session.commit()
+
+    def upgrade(self) -> bool:
+        """Bring the schema to this code's newest; say whether anything was to do.
+
+        Raises `DatabaseError` when the schema is of a newer autointerp, or holds tables that are not ours.
+        """
+        from alembic import command
+
+        found, head = self.revision(), self.head()
+        if found == head:
+            return False
+        self._refuse_unknown(found)
+        with self._translated(), self._schema_change() as connection:
+            command.upgrade(_alembic_config(connection), "head")
+        return True
+
+    def revision(self) -> str | None:
+        """The schema's revision, None for an empty database."""
+        with self._translated(), self.engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.scalar(text("SELECT version_num FROM alembic_version"))
+
+    def head(self) -> str:
+        """The revision this code expects."""
+        return HEAD
+
+    def check(self) -> list[str]:
+        """Look for damage: integrity, foreign keys, pictures that do not decode, a stale word index.
+
+        Returns one line a problem; none for a sound database.
+        """
+        from autointerp.db.check import find_problems
+
+        with self._translated():
+            return find_problems(self)
+
+    def backup(self, target: str | Path) -> None:
+        """Copy the database while it is in use. Raises `DatabaseError` where the target exists."""
+        target = Path(target)
+        if self.path is None:
+            raise DatabaseError(f"{self.where} is not a file", "use the server's own backup (pg_dump)")
+        if target.exists():
+            raise DatabaseError(f"{target} exists", "name a file that does not")
+        check_file(target)
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            with self._translated(), self.engine.connect() as connection:
+                copy = sqlite3.connect(partial)
+                try:
+                    source: Any = connection.connection.driver_connection
+                    source.backup(copy)
+                finally:
+                    copy.close()
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close all connections."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+            del self.engine
+
+    @contextmanager
+    def _schema_change(self) -> Iterator[Connection]:
+        """A transaction around all migrations: a killed upgrade leaves the old schema whole.
+
+        Python's sqlite3 begins no transaction before DDL, so it is begun here, and at once, so that a second process
+        waits and then finds nothing to do. Foreign keys are off meanwhile: rebuilding a table drops it, which would
+        delete what refers to it.
+        """
+        if self.engine.dialect.name != "sqlite":
+            with self.engine.begin() as connection:
+                yield connection
+            return
+        with self.engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.isolation_level = None
+            try:
+                connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+            finally:
+                connection.rollback()
+                driver.isolation_level = ""
+                connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+
+    def _refuse_unknown(self, found: str | None) -> None:
+        from alembic.util import CommandError
+
+        if found is None:
+            with self._translated():
+                tables = inspect(self.engine).get_table_names()
+                # With a version table another process made the schema just now.
+                if tables and "alembic_version" not in tables:
+                    raise DatabaseError(
+                        f"{self.where} holds another program's tables", "name another workspace or file"
+                    )
+            return
+        try:
+            _script_directory().get_revision(found)
+        except CommandError:
+            raise DatabaseError(
+                f"{self.where} was made by a newer autointerp (schema {found})",
+                "upgrade autointerp: pip install -U autointerp",
+            ) from None
+
+    def _handle_error(self, context: Any) -> None:
+        readable = translate(context.original_exception, self.where)
+        if readable is not None:
+            raise readable from context.original_exception
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, exc.DBAPIError, OSError) as error:
+            readable = translate(error, self.where)
+            if readable is None:
+                raise
+            raise readable from error
+
+
+def check_file(path: Path) -> None:
+    """Raise `DatabaseError` unless `path` is, or can become, an SQLite file that may be written."""
+    if path.is_dir():
+        raise DatabaseError(f"{path} is a folder, not a database", "name a file")
+    if not path.parent.is_dir():
+        raise DatabaseError(f"the folder {path.parent} does not exist", "create it first")
+    if not path.exists():
+        if not os.access(path.parent, os.W_OK):
+            raise DatabaseError(f"{path.parent} cannot be written", "check the permissions of the folder")
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(SQLITE_MAGIC))
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be read ({error.strerror})", "check its permissions") from None
+    # An empty file is what SQLite leaves before its first write.
+    if start not in (b"", SQLITE_MAGIC):
+        raise DatabaseError(f"{path} is not an SQLite database", "move the file away, or name another workspace")
+    if not os.access(path, os.W_OK):
+        raise DatabaseError(f"{path} cannot be written", "check the permissions of the file and its folder")
+
+
+def _set_pragmas(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # With WAL a power cut may lose the last commits but never damages the file; a killed process loses nothing.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _alembic_config(connection: Connection | None = None) -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    folder = importlib.resources.files("autointerp.migrations")
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _script_directory() -> Any:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_alembic_config())

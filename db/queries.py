@@ -1,0 +1,321 @@
+"""What more than one caller asks of the database, so that no SQL stands in stages or the command line.
+
+Every function takes an open session. Large results are Core rows, not objects (ORM reads are nine times slower),
+and bulk inserts are Core `executemany` (ORM `add_all` is twenty times slower).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, case, delete, exists, func, insert, select
+from sqlalchemy.orm import Session, aliased
+
+from autointerp.db.models import (
+    Base,
+    Crop,
+    Dictionary,
+    Feature,
+    Image,
+    Label,
+    Labeler,
+    LabelStatus,
+    Role,
+    Run,
+    RunKind,
+    Score,
+    Split,
+    State,
+)
+
+CHUNK = 500
+"""Ids in one IN clause: SQLite takes at least 999 parameters."""
+
+
+@dataclass(frozen=True)
+class BestLabel:
+    """The label that is shown for a feature, with the labeler that said it."""
+
+    feature_id: int
+    label: Label
+    labeler: Labeler
+
+
+@dataclass(frozen=True)
+class DictionaryCounts:
+    """How far a dictionary is: features by state, labels by status, crops, images, scores."""
+
+    features: dict[str, int]
+    labels: dict[str, int]
+    crops: int
+    images: int
+    scores: int
+
+
+def insert_many(session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert plain rows fast; defaults of the models hold, ids do not come back."""
+    if rows:
+        session.execute(insert(model.__table__), [dict(row) for row in rows])  # type: ignore[arg-type]
+
+
+def chunks(ids: Iterable[int], size: int = CHUNK) -> Iterable[list[int]]:
+    """The ids in lists short enough for one IN clause."""
+    listed = list(ids)
+    return (listed[i : i + size] for i in range(0, len(listed), size))
+
+
+# Dictionaries
+
+
+def all_dictionaries(session: Session) -> list[Dictionary]:
+    """Every dictionary, oldest first."""
+    return list(session.scalars(select(Dictionary).order_by(Dictionary.id)))
+
+
+def dictionary_by_name(session: Session, name: str) -> Dictionary | None:
+    """The dictionary of that name."""
+    return session.scalar(select(Dictionary).where(Dictionary.name == name))
+
+
+def dictionary_by_identity(session: Session, identity: str) -> Dictionary | None:
+    """The dictionary made by exactly this."""
+    return session.scalar(select(Dictionary).where(Dictionary.identity == identity))
+
+
+def dictionaries_of_layer(session: Session, layer: str) -> list[Dictionary]:
+    """Dictionaries of a layer, given by alias or hookpoint, newest first."""
+    wanted = (Dictionary.layer == layer) | (Dictionary.hookpoint == layer)
+    return list(session.scalars(select(Dictionary).where(wanted).order_by(Dictionary.id.desc())))
+
+
+def newest_dictionary(session: Session, layer: str) -> Dictionary | None:
+    """The newest dictionary of a layer, given by alias or hookpoint."""
+    return next(iter(dictionaries_of_layer(session, layer)), None)
+
+
+def free_name(session: Session, wanted: str) -> str:
+    """`wanted`, or with the first free `-2`, `-3` ...: what exists keeps its name."""
+    taken = set(session.scalars(select(Dictionary.name)))
+    candidate, number = wanted, 2
+    while candidate in taken:
+        candidate, number = f"{wanted}-{number}", number + 1
+    return candidate
+
+
+def remove_dictionary(session: Session, name: str) -> bool:
+    """Delete a dictionary with all under it, and the images that no crop needs any more; False if there is none."""
+    dictionary = dictionary_by_name(session, name)
+    if dictionary is None:
+        return False
+    session.execute(delete(Dictionary).where(Dictionary.id == dictionary.id))
+    remove_orphaned_images(session)
+    session.expire_all()
+    return True
+
+
+def remove_orphaned_images(session: Session, among: Iterable[int] | None = None) -> int:
+    """Delete images (of these ids, or any) that no crop refers to; how many there were."""
+    orphaned = delete(Image).where(~exists().where(Crop.image_id == Image.id)).returning(Image.id)
+    if among is None:
+        return len(session.execute(orphaned).all())
+    return sum(len(session.execute(orphaned.where(Image.id.in_(some))).all()) for some in chunks(among))
+
+
+# Features and crops
+
+
+def _ordered_features(dictionary_id: int) -> Select[Any]:
+    # One fixed order: `-n N` must take the same features every time.
+    live_first = case((Feature.state == "live", 0), else_=1)
+    wanted = select(Feature).where(Feature.dictionary_id == dictionary_id)
+    return wanted.order_by(live_first, Feature.latent_index)
+
+
+def features(
+    session: Session, dictionary_id: int, state: State | None = None, limit: int | None = None, offset: int = 0
+) -> list[Feature]:
+    """Features in their one fixed order: live ones first, then by latent index."""
+    query = _ordered_features(dictionary_id)
+    if state is not None:
+        query = query.where(Feature.state == state)
+    return list(session.scalars(query.limit(limit).offset(offset)))
+
+
+def feature(session: Session, dictionary_name: str, latent_index: int) -> Feature | None:
+    """The feature `DICTIONARY:INDEX`."""
+    query = select(Feature).join(Dictionary)
+    return session.scalar(query.where(Dictionary.name == dictionary_name, Feature.latent_index == latent_index))
+
+
+def features_without_label(
+    session: Session,
+    dictionary_id: int,
+    labeler_id: int,
+    among: Sequence[int] | None = None,
+    retry_failed: bool = False,
+) -> list[Feature]:
+    """Live features this labeler has no label for, in the fixed order; `among` restricts to feature ids.
+
+    With `retry_failed` those whose only labels failed count as missing.
+    """
+    given = exists().where(Label.feature_id == Feature.id, Label.labeler_id == labeler_id)
+    if retry_failed:
+        given = given.where(Label.status != "failed")
+    query = _ordered_features(dictionary_id).where(Feature.state == "live", ~given)
+    missing = list(session.scalars(query))
+    wanted = None if among is None else set(among)
+    return [f for f in missing if wanted is None or f.id in wanted]
+
+
+def crops_of_feature(
+    session: Session, feature_id: int, split: Split | None = None, role: Role | None = None, limit: int | None = None
+) -> list[tuple[Crop, Image]]:
+    """Crops of a feature with their images: top, then quantiles, then negatives, each by rank.
+
+    The pictures are not loaded with the images; see `pictures`.
+    """
+    order = case((Crop.role == "top", 0), (Crop.role == "quantile", 1), else_=2)
+    query = select(Crop, Image).join(Image, Image.id == Crop.image_id).where(Crop.feature_id == feature_id)
+    if split is not None:
+        query = query.where(Crop.split == split)
+    if role is not None:
+        query = query.where(Crop.role == role)
+    rows = session.execute(query.order_by(order, Crop.rank, Crop.id).limit(limit)).all()
+    return [(crop, image) for crop, image in rows]
+
+
+def pictures(session: Session, image_ids: Iterable[int]) -> dict[int, bytes]:
+    """The stored WebP of each image id."""
+    found: dict[int, bytes] = {}
+    for some in chunks(set(image_ids)):
+        rows = session.execute(select(Image.id, Image.picture).where(Image.id.in_(some)))
+        found.update({image_id: data for image_id, data in rows})
+    return found
+
+
+def image_ids(session: Session, generation_hashes: Iterable[str]) -> dict[str, int]:
+    """Generation hash -> image id, for those that are stored."""
+    found: dict[str, int] = {}
+    hashes = list(generation_hashes)
+    for i in range(0, len(hashes), CHUNK):
+        some = hashes[i : i + CHUNK]
+        rows = session.execute(select(Image.generation_hash, Image.id).where(Image.generation_hash.in_(some)))
+        found.update({generation: image_id for generation, image_id in rows})
+    return found
+
+
+def layer_prompts(session: Session, dictionary_id: int, split: Split) -> list[str]:
+    """The prompt of every image of a split that a crop of the dictionary lies in, one entry an image."""
+    used = select(Crop.image_id).join(Feature).where(Feature.dictionary_id == dictionary_id, Crop.split == split)
+    return list(session.scalars(select(Image.prompt).where(Image.id.in_(used)).order_by(Image.id)))
+
+
+# Labelers, labels, scores
+
+
+def ensure_labeler(session: Session, config: Mapping[str, Any] | None = None, **identity: str) -> Labeler:
+    """The labeler with this identity (kind, model, base_url, prompt_hash, config_hash), made if it is new."""
+    columns = ("kind", "model", "base_url", "prompt_hash", "config_hash")
+    values = {name: identity.get(name, "") for name in columns}
+    found = session.scalar(select(Labeler).filter_by(**values))
+    if found is None:
+        found = Labeler(**values, config=dict(config or {}))
+        session.add(found)
+        session.flush()
+    return found
+
+
+def best_labels(
+    session: Session,
+    dictionary_id: int,
+    labeler_id: int | None = None,
+    statuses: Sequence[LabelStatus] = ("ok",),
+    feature_ids: Iterable[int] | None = None,
+) -> dict[int, BestLabel]:
+    """Feature id -> the label to show: the latest of these statuses, the preferred labeler's before any other's."""
+    preferred = case((Label.labeler_id == (labeler_id or 0), 1), else_=0)
+    query = (
+        select(Label, Labeler)
+        .join(Labeler, Labeler.id == Label.labeler_id)
+        .join(Feature, Feature.id == Label.feature_id)
+        .where(Feature.dictionary_id == dictionary_id, Label.status.in_(statuses))
+        .order_by(preferred, Label.id)
+    )
+    pages = [None] if feature_ids is None else chunks(feature_ids)
+    best: dict[int, BestLabel] = {}
+    for page in pages:
+        rows = session.execute(query if page is None else query.where(Label.feature_id.in_(page)))
+        # The order is from worst to best, so the last one stays.
+        best.update({label.feature_id: BestLabel(label.feature_id, label, labeler) for label, labeler in rows})
+    return best
+
+
+def best_label(session: Session, feature_id: int, labeler_id: int | None = None) -> BestLabel | None:
+    """The ok label to show for one feature."""
+    dictionary_id = session.scalar(select(Feature.dictionary_id).where(Feature.id == feature_id))
+    if dictionary_id is None:
+        return None
+    return best_labels(session, dictionary_id, labeler_id, feature_ids=[feature_id]).get(feature_id)
+
+
+def scores_of_labels(session: Session, label_ids: Iterable[int]) -> dict[int, list[Score]]:
+    """Label id -> its newest score of each method and judge."""
+    newest: dict[tuple[int, str, int | None], Score] = {}
+    for some in chunks(label_ids):
+        for score in session.scalars(select(Score).where(Score.label_id.in_(some)).order_by(Score.id)):
+            newest[score.label_id, score.method, score.judge_id] = score
+    found: dict[int, list[Score]] = {}
+    for score in newest.values():
+        found.setdefault(score.label_id, []).append(score)
+    return found
+
+
+def labels_without_score(
+    session: Session, dictionary_id: int, method: str, judge_id: int | None = None, labeler_id: int | None = None
+) -> list[Label]:
+    """Ok labels that the method (by this judge) has not scored, in the features' order; newest label a labeler."""
+    later = aliased(Label)
+    superseded = exists().where(
+        later.feature_id == Label.feature_id,
+        later.labeler_id == Label.labeler_id,
+        later.status == "ok",
+        later.id > Label.id,
+    )
+    same_judge = Score.judge_id.is_(None) if judge_id is None else Score.judge_id == judge_id
+    scored = exists().where(Score.label_id == Label.id, Score.method == method, same_judge)
+    query = (
+        select(Label)
+        .join(Feature, Feature.id == Label.feature_id)
+        .where(Feature.dictionary_id == dictionary_id, Label.status == "ok", ~scored, ~superseded)
+        .order_by(Feature.latent_index, Label.id)
+    )
+    if labeler_id is not None:
+        query = query.where(Label.labeler_id == labeler_id)
+    return list(session.scalars(query))
+
+
+# Runs and figures
+
+
+def run_by_identity(session: Session, kind: RunKind, identity: str) -> Run | None:
+    """The run that does exactly this, whatever became of it."""
+    return session.scalar(select(Run).where(Run.kind == kind, Run.identity == identity))
+
+
+def counts(session: Session, dictionary_id: int) -> DictionaryCounts:
+    """How far a dictionary is."""
+    mine = Feature.dictionary_id == dictionary_id
+    by_state = select(Feature.state, func.count()).where(mine).group_by(Feature.state)
+    by_status = select(Label.status, func.count()).join(Feature).where(mine).group_by(Label.status)
+    crops = select(func.count(), func.count(Crop.image_id.distinct())).select_from(Crop).join(Feature).where(mine)
+    scores = select(func.count()).select_from(Score).join(Label).join(Feature).where(mine)
+    crop_count, image_count = session.execute(crops).one()
+    return DictionaryCounts(
+        features={state: n for state, n in session.execute(by_state)},
+        labels={status: n for status, n in session.execute(by_status)},
+        crops=crop_count,
+        images=image_count,
+        scores=session.scalar(scores) or 0,
+    )

@@ -1,0 +1,100 @@
+"""A migrated database file, and a small dictionary in it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image as Picture
+
+from autointerp.db import models, queries
+from autointerp.db.engine import Database
+
+
+@pytest.fixture
+def db(tmp_path):
+    database = Database(tmp_path / "a.db")
+    database.upgrade()
+    yield database
+    database.close()
+
+
+def webp(size=8, colour="red"):
+    buffer = io.BytesIO()
+    Picture.new("RGB", (size, size), colour).save(buffer, "WEBP")
+    return buffer.getvalue()
+
+
+def dictionary(name="shapes.mid.topk", layer="mid", **values):
+    return models.Dictionary(
+        **{
+            "name": name,
+            "identity": f"identity of {name}",
+            "kind": "topk",
+            "model": "shapes",
+            "layer": layer,
+            "hookpoint": f"transformer.{layer}",
+            "signal": "output",
+            "grid_rows": 4,
+            "grid_cols": 4,
+            "d_in": 8,
+            "num_latents": 4,
+            "k": 2,
+            "weights_sha256": "0" * 64,
+            **values,
+        }
+    )
+
+
+def image(number, **values):
+    return {
+        "image_index": number,
+        "prompt": f"a red circle {number}",
+        "prompt_hash": f"p{number}",
+        "seed": number,
+        "generation_hash": f"g{number}",
+        "width": 8,
+        "height": 8,
+        "picture": webp(),
+        **values,
+    }
+
+
+def crop(feature_id, image_id, role="top", split="explain", rank=0, activation=1.0):
+    return {
+        "feature_id": feature_id,
+        "image_id": image_id,
+        "box_left": 0,
+        "box_top": 0,
+        "box_right": 8,
+        "box_bottom": 8,
+        "activation": activation,
+        "rank": rank,
+        "role": role,
+        "split": split,
+    }
+
+
+@pytest.fixture
+def filled(db):
+    """Dictionary 1 with features 1 to 4 (latent 1 is dead), images 1 to 6, crops of features 1 and 3."""
+    with db.session() as session:
+        session.add(dictionary())
+        session.flush()
+        states = ["live", "dead", "live", "dense"]
+        queries.insert_many(
+            session,
+            models.Feature,
+            [{"dictionary_id": 1, "latent_index": i, "state": state} for i, state in enumerate(states)],
+        )
+        queries.insert_many(session, models.Image, [image(i) for i in range(1, 7)])
+        rows = [
+            crop(1, 3, "negative", activation=0.0),
+            crop(1, 2, rank=1),
+            crop(1, 1, rank=0),
+            crop(1, 4, "quantile"),
+            crop(1, 5, split="score"),
+            crop(3, 6),
+        ]
+        queries.insert_many(session, models.Crop, rows)
+    return db

@@ -1,0 +1,99 @@
+"""The settings file: what is written is read back, and each mistake is one line that helps."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from autointerp.errors import AutointerpError, UsageError
+from autointerp.settings import CropSettings, DictionarySettings, Settings
+
+texts = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20)
+
+
+def read(tmp_path, text):
+    path = tmp_path / "autointerp.toml"
+    path.write_text(text, encoding="utf-8")
+    return Settings.from_file(path)
+
+
+def test_defaults_round_trip(tmp_path):
+    assert read(tmp_path, Settings().to_toml()) == Settings()
+    assert read(tmp_path, "") == Settings()
+
+
+@given(
+    model=texts,
+    prompts=texts,
+    layers=st.none() | st.lists(texts),
+    guidance=st.none() | st.floats(0, 1e6) | st.integers(0, 9),
+    steps=st.none() | st.integers(1, 100),
+    capture=st.none() | st.lists(st.integers(0, 50), min_size=1),
+    names=st.dictionaries(texts, texts, max_size=3),
+    top=st.integers(1, 99),
+)
+def test_any_settings_round_trip(tmp_path_factory, model, prompts, layers, guidance, steps, capture, names, top):
+    settings = Settings(
+        model=model,
+        prompts=prompts,
+        layers=layers,
+        guidance=guidance,
+        steps=steps,
+        capture_steps=capture,
+        dictionary=DictionarySettings(names=names),
+        crops=CropSettings(top=top),
+    )
+    assert read(tmp_path_factory.mktemp("s"), settings.to_toml()) == settings
+
+
+def test_every_key_is_documented():
+    written = Settings().to_toml()
+    for model in (Settings, DictionarySettings, CropSettings):
+        for name, field in model.model_fields.items():
+            assert field.description, name
+            assert f"# {field.description}\n" in written
+            assert f"{name} =" in written or f"[{name}]" in written
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("imgaes = 3", ["unknown key 'imgaes'", "did you mean 'images'"]),
+        ("[dictionary]\nlatnets = 3", ["'dictionary.latnets'", "did you mean 'latents'"]),
+        ("[crop]\ntop = 3", ["unknown key 'crop'", "'crops'"]),
+        ("images = 0", ["images", "is 0", "greater than 0"]),
+        ("images = -4", ["images", "-4", "greater than 0"]),
+        ("images = true", ["images", "integer"]),
+        ("size = 'big'", ["size", "'big'", "integer"]),
+        ("[crops]\ntop = 0", ["crops.top", "greater than 0"]),
+        ("signal = 'inside'", ["signal", "'inside'", "'output' or 'update'"]),
+        ("device = 'gpu'", ["device", "'gpu'", "cuda:N"]),
+        ("capture_steps = []", ["capture_steps", "at least 1 item"]),
+        ("model = ''", ["model", "at least 1 character"]),
+        ("seed = 1\nimages = \n", ["not valid TOML", "line 2"]),
+    ],
+)
+def test_each_mistake_is_one_line(tmp_path, text, words):
+    with pytest.raises(AutointerpError) as caught:
+        read(tmp_path, text)
+    said = str(caught.value)
+    assert "\n" not in said and "autointerp.toml" in said
+    for word in words:
+        assert word in said, said
+
+
+def test_binary_and_missing_files(tmp_path):
+    path = tmp_path / "autointerp.toml"
+    with pytest.raises(AutointerpError, match="cannot be read"):
+        Settings.from_file(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(AutointerpError, match="not text"):
+        Settings.from_file(path)
+
+
+def test_options_change_a_copy():
+    settings = Settings().changed(images=7, steps=None, dictionary={"k": 4, "latents": None})
+    assert (settings.images, settings.steps, settings.dictionary.k) == (7, None, 4)
+    assert settings.dictionary.kind == "topk"
+    with pytest.raises(UsageError, match="images in the settings is 0: it should be greater than 0"):
+        settings.changed(images=0)

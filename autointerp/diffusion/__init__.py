@@ -1,0 +1,1 @@
+"""Diffusion models: what they are, how they generate, and how their activations are read meanwhile."""

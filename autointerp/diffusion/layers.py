@@ -1,0 +1,89 @@
+"""A layer: which tensor of a model a dictionary decomposes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autointerp.diffusion.families import Signal
+from autointerp.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from autointerp.diffusion.describe import ModelDescription
+    from autointerp.diffusion.loading import Model
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in a model: `hookpoint` is the dotted module path in the pipeline.
+
+    `grid` is (rows, cols) of image tokens; `signal` is `output` (the residual stream after the block) or `update`
+    (output minus input).
+    """
+
+    alias: str | None
+    hookpoint: str
+    d_in: int
+    grid: tuple[int, int]
+    stream: str
+    signal: Signal
+
+    @property
+    def name(self) -> str:
+        """What people call it: the alias where there is one."""
+        return self.alias or self.hookpoint
+
+    def as_dict(self) -> dict[str, Any]:
+        """The layer as `layers --json` prints it."""
+        return {
+            "alias": self.alias,
+            "hookpoint": self.hookpoint,
+            "d_in": self.d_in,
+            "grid": list(self.grid),
+            "stream": self.stream,
+            "signal": self.signal,
+        }
+
+
+def _description(model: ModelDescription | Model) -> ModelDescription:
+    described: ModelDescription = getattr(model, "description", model)  # type: ignore[arg-type]
+    return described
+
+
+def list_layers(model: ModelDescription | Model, size: int | None = None, all_hookpoints: bool = False) -> list[Layer]:
+    """The layers of a model that have a name; with `all_hookpoints` every one that can be captured."""
+    description = _description(model)
+    names = list(description.aliases)
+    if all_hookpoints:
+        named = set(description.aliases.values())
+        names += [h for h in description.family.hookpoints(description.configs) if h not in named]
+    return [resolve_layer(description, name, size=size) for name in names]
+
+
+def resolve_layer(
+    model: ModelDescription | Model, name: str, signal: str | None = None, size: int | None = None
+) -> Layer:
+    """Find a layer by alias or hookpoint.
+
+    Args:
+        model: A loaded model or its description.
+        name: An alias, or a dotted hookpoint; a hookpoint that has an alias gets it.
+        signal: `output` or `update`; the family's default if None.
+        size: Side of the pictures in pixels, which decides the grid; the model's default if None.
+
+    Raises:
+        UsageError: The name, signal or size does not exist here; the hint holds the nearest names.
+    """
+    description = _description(model)
+    family, aliases = description.family, dict(description.aliases)
+    hookpoints = family.hookpoints(description.configs)
+    hookpoint = aliases.get(name, name)
+    if hookpoint not in hookpoints:
+        known = hookpoints if "." in name else list(aliases)
+        raise UsageError(f"{description.name} has no layer {name!r}", nearest(name, known))
+    signal = signal or family.signal
+    if signal not in ("output", "update"):
+        raise UsageError(f"there is no signal {signal!r}", nearest(signal, ["output", "update"]))
+    alias = name if name in aliases else next((a for a, h in aliases.items() if h == hookpoint), None)
+    width = family.width(description.configs, hookpoint)
+    return Layer(alias, hookpoint, width, description.grid(size), family.stream, signal)  # type: ignore[arg-type]

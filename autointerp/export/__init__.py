@@ -1,0 +1,1 @@
+"""Bundles and label files that travel."""

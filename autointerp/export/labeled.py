@@ -1,0 +1,79 @@
+"""A dictionary that carries its labels: what one loads from a bundle to use it in one's own code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autointerp.errors import UsageError
+from autointerp.export.bundle import read_bundle
+from autointerp.export.rows import ExportRow
+
+if TYPE_CHECKING:
+    import torch
+
+    from autointerp.dictionaries.protocol import Dictionary, SparseCode
+
+
+class LabeledDictionary:
+    """A `Dictionary` with a label for each feature.
+
+    `provenance` says which model, layer and signal it belongs to.
+    """
+
+    def __init__(self, dictionary: Dictionary, rows: tuple[ExportRow, ...], provenance: dict[str, Any]) -> None:
+        self.dictionary, self.provenance = dictionary, provenance
+        self._rows = {row.index: row for row in rows}
+
+    @classmethod
+    def load(cls, path: str | Path) -> LabeledDictionary:
+        """Load a bundle.
+
+        Raises:
+            AutointerpError: the folder is no whole bundle.
+        """
+        from autointerp.dictionaries.storage import load_dictionary
+
+        bundle = read_bundle(Path(path))
+        return cls(load_dictionary(bundle.path), bundle.rows, bundle.provenance)
+
+    @property
+    def num_latents(self) -> int:
+        """How many features there are."""
+        return self.dictionary.num_latents
+
+    def label(self, index: int) -> ExportRow:
+        """A feature's row; one without a label has status `unlabeled`.
+
+        Raises:
+            UsageError: there is no such feature.
+        """
+        if not 0 <= index < self.num_latents:
+            raise UsageError(f"no feature {index}", f"features go from 0 to {self.num_latents - 1}")
+        return self._rows.get(index) or ExportRow(index=index)
+
+    def find(self, text: str, n: int | None = None) -> list[ExportRow]:
+        """Named features whose name or explanation holds every word of `text`.
+
+        Those with all words in the name come first, then by confidence.
+
+        Raises:
+            UsageError: the text is empty.
+        """
+        words = text.lower().split()
+        if not words:
+            raise UsageError("the search text is empty", 'say what to look for, e.g. find("red circle")')
+        found = []
+        for row in self._rows.values():
+            name = row.name.lower()
+            if row.status == "ok" and all(w in f"{name} {row.explanation.lower()}" for w in words):
+                found.append((not all(w in name for w in words), -(row.confidence or 0.0), row.index, row))
+        return [row for *_, row in sorted(found, key=lambda item: item[:3])][:n]
+
+    def encode(self, acts: torch.Tensor) -> SparseCode:
+        """Encode raw activations `acts`: [n, d_in]."""
+        return self.dictionary.encode(acts)
+
+    def decode(self, code: SparseCode) -> torch.Tensor:
+        """Rebuild raw activations, float32 [n, d_in]."""
+        return self.dictionary.decode(code)

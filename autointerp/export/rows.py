@@ -1,0 +1,76 @@
+"""What an export says of a feature, and how it is written as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autointerp.errors import AutointerpError
+
+
+class ExportScore(BaseModel):
+    """A score of a label, with its 95% confidence interval."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    method: str
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+
+
+class ExportRow(BaseModel):
+    """A feature with its label, one line of `labels.jsonl`. A feature without a label has status `unlabeled`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    index: int = Field(ge=0)
+    name: str = ""
+    explanation: str = ""
+    status: str = "unlabeled"
+    confidence: float | None = None
+    labeler: str = ""
+    scores: tuple[ExportScore, ...] = ()
+    state: str = "live"
+    density: float = 0.0
+    max_activation: float = 0.0
+    mean_activation: float | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    def score(self, method: str) -> float | None:
+        """The value of a score, if there is one."""
+        return next((s.value for s in self.scores if s.method == method), None)
+
+
+def write_lines(rows: Iterable[ExportRow], path: Path) -> int:
+    """Write rows as JSON lines, one feature a line, and say how many."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row.model_dump(mode="json"), ensure_ascii=False, sort_keys=True) + "\n")
+            count += 1
+    return count
+
+
+def read_lines(path: Path) -> Iterator[ExportRow]:
+    """Read rows of JSON lines.
+
+    Raises:
+        AutointerpError: a line is no row; the message says which.
+    """
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                yield ExportRow.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(p) for p in first["loc"]) or "line"
+                raise AutointerpError(
+                    f"{path}, line {number}: {where}: {first['msg']}", "export it again with `autointerp export`"
+                ) from error

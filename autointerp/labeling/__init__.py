@@ -1,0 +1,1 @@
+"""Names features, judges the names, and scores how true they are."""

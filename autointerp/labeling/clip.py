@@ -1,0 +1,237 @@
+"""The labeler `clip`: names a feature by the phrase that its crops share and the layer's other crops do not.
+
+Candidates are the phrases that the layer's prompts contain and a shipped vocabulary; an image-text embedder says how
+well each fits each crop. A candidate is worth what it tells about where the feature fires: if it holds for a share
+`precision` of the feature's crops and for a share `base` of the usual ones, the gain is the mean log-likelihood ratio
+of "the feature fires where this holds" against "it fires anywhere". So `red` wins over `red circle` for a feature that
+fires on red things of all shapes (few of its crops hold a red circle), and loses where all of them do.
+
+Whether a phrase holds for a crop is read from a similarity threshold. How often a phrase of the prompts holds in usual
+crops is known from the prompts, and sets its threshold; a phrase that no prompt says has several thresholds tried, and
+pays for that freedom.
+
+Where in the picture a feature fires needs no embedder: regions are candidates on the same scale, alone and
+combined with a phrase.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from autointerp.errors import AutointerpError
+from autointerp.labeling.grounding import PhraseBank
+from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
+from autointerp.labeling.windows import REGIONS, Cutter, WindowEmbedder, cut_window, in_regions, places
+from autointerp.search.protocol import Embedder
+
+_CHUNK = 32
+_MIN_BASE = 1 / 300
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """How the labeler `clip` looks and weighs."""
+
+    windows: tuple[float, ...] = (3.0, 6.0)
+    """Sides of the windows around a cell, in cells."""
+    max_crops: int = 20
+    """A feature's crops that are looked at, strongest first."""
+    max_background: int = 1500
+    """Crops of the layer to contrast with."""
+    anywhere: int = 2
+    """Random cells of each crop's picture to contrast with besides: what fires is no fair sample of what is there."""
+    min_count: int = 3
+    """Phrases in fewer prompts of the layer are no candidates."""
+    max_words: int = 3
+    """Words of the longest phrase taken from a prompt."""
+    max_phrases: int = 3000
+    """The most frequent phrases of the prompts that are candidates."""
+    text_weight: float = 1.5
+    """What it counts that a crop's prompt says the phrase, in standard deviations of similarity."""
+    slack: tuple[float, ...] = (1.0, 1.6, 2.5)
+    """Thresholds of a phrase of the prompts let through these multiples of its base rate."""
+    free_bases: tuple[float, ...] = (0.01, 0.03, 0.1, 0.25, 0.4)
+    """Base rates tried for a phrase that no prompt says."""
+    free_penalty: float = 0.2
+    """What such a phrase pays, in nats."""
+    word_penalty: float = 0.12
+    """What each word beyond the first pays, in nats: the narrower phrase must win by a margin."""
+    min_gain: float = 0.4
+    """Below this gain, in nats a crop, a feature is not named."""
+    seed: int = 0
+
+
+def gain(precision: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Mean log-likelihood ratio a crop, in nats, of "fires where it holds" against "fires anywhere".
+
+    The precision assumed of a true label is the measured one, but at least 0.8: what holds for half of the crops is
+    not a label, however rare it is elsewhere. The shapes of `precision` and `base` broadcast.
+    """
+    assumed = np.clip(precision, 0.8, 0.97)
+    base = np.clip(base, _MIN_BASE, 0.97)
+    return precision * np.log(assumed / base) + (1 - precision) * np.log((1 - assumed) / (1 - base))
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    name: str
+    gain: float
+    precision: float
+    base: float
+    phrase: int | None = None
+
+
+class ClipLabeler:
+    """Names features by phrases in the space of an image-text embedder."""
+
+    kind = "clip"
+    base_url = ""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        vocabulary: Sequence[str],
+        options: ClipOptions | None = None,
+        cut: Cutter = cut_window,
+    ) -> None:
+        """Take the embedder, phrases beyond those of the prompts, and how to cut a window from a crop."""
+        self.options = options or ClipOptions()
+        self.model = embedder.name
+        self.prompt_hash = hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()[:16]
+        self.config: dict[str, Any] = asdict(self.options)
+        self._bank = PhraseBank(embedder, vocabulary, self.options.text_weight)
+        self._embed = WindowEmbedder(embedder, self.options.windows, cut)
+        self._ready = False
+
+    def prepare(self, context: LayerContext) -> None:
+        """Embed the candidates and the background once, and set each candidate's thresholds.
+
+        Raises:
+            AutointerpError: the context holds no crops.
+        """
+        if not context.crops:
+            raise AutointerpError("the layer has no crops to contrast with", "run `autointerp harvest` first")
+        options = self.options
+        background = self._background(context.crops)
+        self._bank.collect(context.prompts, options.min_count, options.max_words, options.max_phrases)
+        vectors = self._embed(background)
+        self._bank.calibrate(vectors, background)
+        scores, said = self._bank.background_scores(vectors, background)
+        base = said.mean(0)
+        n, phrases = scores.shape
+        known = self._bank.said_at_all & (base > 0)
+        levels = max(len(options.slack), len(options.free_bases))
+        bases = np.ones((levels, phrases))
+        for level in range(levels):
+            slack = options.slack[min(level, len(options.slack) - 1)]
+            free = options.free_bases[min(level, len(options.free_bases) - 1)]
+            bases[level] = np.where(known, np.clip(base * slack, _MIN_BASE, 0.7), free)
+        ordered = np.sort(scores, axis=0)
+        rank = np.clip(np.ceil((1 - bases) * n).astype(int), 0, n - 1)
+        self._scores, self._ordered = scores, ordered
+        self._thresholds = np.take_along_axis(ordered, rank, 0)
+        # What a threshold really lets through is more than asked for where many scores are equal.
+        self._bases = np.stack([np.mean(scores >= threshold, axis=0) for threshold in self._thresholds])
+        words = np.array([len(p.split()) for p in self._bank.phrases])
+        self._penalty = options.word_penalty * (words - 1) + np.where(known, 0.0, options.free_penalty)
+        self._regions = in_regions(places(background))
+        self._ready = True
+
+    def _background(self, crops: Sequence[CropEvidence]) -> list[CropEvidence]:
+        """A sample of the layer's crops, and for each a random cell of its picture: what fires, and what is there."""
+        rng = np.random.default_rng(self.options.seed)
+        fired = [c for c in crops if c.cell is not None]
+        if len(fired) > self.options.max_background:
+            fired = [fired[i] for i in np.sort(rng.permutation(len(fired))[: self.options.max_background])]
+        anywhere = []
+        for crop in (c for c in fired for _ in range(self.options.anywhere)):
+            cell = (int(rng.integers(crop.grid[0])), int(rng.integers(crop.grid[1])))
+            anywhere.append(replace(crop, cell=cell, activation=0.0, activation_map=None))
+        return fired + anywhere
+
+    def label(self, features: Sequence[FeatureEvidence]) -> Iterator[LabelResult]:
+        """Answer for each feature, in order.
+
+        Raises:
+            AutointerpError: `prepare` was not called.
+        """
+        if not self._ready:
+            raise AutointerpError("the labeler has not seen the layer", "call prepare(context) before label()")
+        for start in range(0, len(features), _CHUNK):
+            chunk = features[start : start + _CHUNK]
+            self._embed([c for f in chunk for c in self._shown(f)])
+            for feature in chunk:
+                yield self._label(feature)
+
+    def _shown(self, feature: FeatureEvidence) -> list[CropEvidence]:
+        return [c for c in feature.crops if c.cell is not None and c.activation > 0][: self.options.max_crops]
+
+    def _label(self, feature: FeatureEvidence) -> LabelResult:
+        crops = self._shown(feature)
+        if not crops:
+            return LabelResult(feature.feature_id, "uninterpretable", explanation="No crops to look at.")
+        scores = self._bank.scores(self._embed(crops), crops)
+        ranked = self._candidates(crops, scores)
+        best, others = ranked[0], [c.name for c in ranked[1:]]
+        other = f"; next: '{others[0]}'" if others else ""
+        if best.gain < self.options.min_gain:
+            text = f"No phrase holds for these {len(crops)} crops beyond the layer's others (nearest: '{best.name}')."
+            return LabelResult(feature.feature_id, "uninterpretable", explanation=text)
+        if best.phrase is None:
+            how = f"by place alone, over {len(crops)} crops"
+        else:
+            own = scores[:, best.phrase]
+            place = np.searchsorted(self._ordered[:, best.phrase], own) / len(self._ordered)
+            how = f"mean similarity percentile {place.mean():.2f} over {len(crops)} crops"
+        text = f"Fires on {best.name}: holds for {best.precision:.0%} against {best.base:.1%} usually ({how}{other})."
+        confidence = best.precision * (1 - np.exp(-max(best.gain, 0.0)))
+        return LabelResult(feature.feature_id, "ok", best.name, text, round(float(np.clip(confidence, 0, 1)), 4))
+
+    def _candidates(self, crops: Sequence[CropEvidence], scores: np.ndarray) -> list[_Candidate]:
+        """The best candidates, best first, from the crops' scores of every phrase [crops, phrases]."""
+        options = self.options
+        weights = np.array([c.activation for c in crops], np.float64)
+        effective = weights.sum() ** 2 / np.square(weights).sum()
+        weights /= weights.sum()
+
+        def smooth(share: np.ndarray, base: np.ndarray) -> np.ndarray:
+            return (share * effective + base) / (effective + 1)
+
+        share = np.stack([weights @ (scores >= threshold) for threshold in self._thresholds])
+        precision = smooth(share, self._bases)
+        worth = gain(precision, self._bases) - self._penalty
+        level = worth.argmax(0)
+        top = np.argsort(-worth.max(0), kind="stable")[:6]
+        found = [
+            _Candidate(
+                self._bank.phrases[p],
+                float(worth[level[p], p]),
+                float(precision[level[p], p]),
+                float(self._bases[level[p], p]),
+                int(p),
+            )
+            for p in top
+        ]
+        inside = in_regions(places(crops))
+        region_base = (self._regions.sum(0) + 1) / (len(self._regions) + 2)
+        region_share = smooth(weights @ inside, region_base)
+        for r, value in enumerate(gain(region_share, region_base)):
+            found.append(_Candidate(REGIONS[r], float(value), float(region_share[r]), float(region_base[r])))
+        likely = np.argsort(-region_share, kind="stable")[:4]
+        for candidate in found[: len(top)]:
+            phrase = candidate.phrase
+            threshold = self._thresholds[level[phrase], phrase]
+            holds, usual = scores[:, phrase] >= threshold, self._scores[:, phrase] >= threshold
+            for r in likely:
+                base = (np.sum(usual & self._regions[:, r]) + 1) / (len(usual) + 2)
+                both = smooth(weights @ (holds & inside[:, r]), base)
+                cost = self._penalty[phrase] + 2 * options.word_penalty
+                value = float(gain(both, base) - cost)
+                name = f"{candidate.name}, {REGIONS[r]}"
+                found.append(_Candidate(name, value, float(both), float(base), phrase))
+        return sorted(found, key=lambda c: (-c.gain, c.name))

@@ -1,0 +1,165 @@
+"""The seams of labeling: what a labeler is shown, what it answers, and who judges the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class CropEvidence:
+    """Where a feature fires in one image, or, for a negative, an image in which it does not.
+
+    `picture` is the whole stored picture; `box` (left, top, right, bottom) is in its pixels. `cell` (row, col) and
+    `activation_map` (float32 [rows, cols], raw activations) are None for a negative. `activation` is 0 for one.
+    """
+
+    crop_id: int
+    image_id: int
+    prompt: str
+    picture: Image.Image
+    box: tuple[int, int, int, int]
+    grid: tuple[int, int]
+    cell: tuple[int, int] | None
+    activation: float
+    activation_map: np.ndarray | None
+    role: Literal["top", "quantile", "negative"]
+
+
+@dataclass(frozen=True)
+class FeatureEvidence:
+    """All that a labeler may see of a feature: crops of the explain split alone, strongest first."""
+
+    feature: str
+    feature_id: int
+    density: float
+    crops: tuple[CropEvidence, ...]
+    negatives: tuple[CropEvidence, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayerContext:
+    """What is usual in the layer, to contrast a feature against.
+
+    `crops`: a seeded sample of explain-split crops over all live features. `prompts`: every prompt of the layer's
+    explain-split images, one entry an image.
+    """
+
+    crops: tuple[CropEvidence, ...]
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """A labeler's answer. A failure is recorded as a failure, never as a placeholder name."""
+
+    feature_id: int
+    status: Literal["ok", "uninterpretable", "failed"]
+    name: str = ""
+    explanation: str = ""
+    confidence: float = 0.0
+    error: str = ""
+
+
+class Labeler(Protocol):
+    """Names features.
+
+    `kind`, `model`, `base_url`, `prompt_hash` and `config` identify it: labels of two labelers that agree in all
+    of these are the same result.
+    """
+
+    kind: str
+    model: str
+    base_url: str
+    prompt_hash: str
+    config: dict[str, Any]
+
+    def prepare(self, context: LayerContext) -> None:
+        """See what is usual in the layer; called once before `label`."""
+        ...
+
+    def label(self, features: Sequence[FeatureEvidence]) -> Iterator[LabelResult]:
+        """Answer for each feature, in any order, each as soon as it is known."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One question to a judge: does `name` (with its `explanation`) hold for this crop?"""
+
+    name: str
+    explanation: str
+    crop: CropEvidence
+    truth: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judge's answer to a trial; `holds` is None where it could not be read: unscored, never wrong."""
+
+    trial: Trial
+    holds: bool | None
+    error: str = ""
+
+
+class Judge(Protocol):
+    """Answers trials."""
+
+    model: str
+    config: dict[str, Any]
+
+    def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
+        """Answer all trials of one label, in their order."""
+        ...
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """A method's figure for one label, with its 95% confidence interval.
+
+    Counts are of trials (0 for methods without trials); `unscored` are those whose answer could not be read.
+    """
+
+    method: str
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    tp: int = 0
+    fp: int = 0
+    tn: int = 0
+    fn: int = 0
+    unscored: int = 0
+    note: str = ""
+    verdicts: tuple[Verdict, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class CallRecord:
+    """One HTTP attempt to a model: what the `calls` table keeps of it."""
+
+    request_hash: str
+    purpose: str
+    model: str
+    answer: str | None
+    error: str
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    latency_ms: float
+
+
+class Ledger(Protocol):
+    """Where calls are recorded, and where an answer that was already paid for is found again."""
+
+    def find(self, request_hash: str) -> str | None:
+        """The answer of an earlier call with this request, if one came."""
+        ...
+
+    def record(self, call: CallRecord) -> None:
+        """Keep one attempt, at once."""
+        ...

@@ -1,0 +1,102 @@
+"""What a VLM replies, read strictly: a reply that does not fit is unreadable, and is never half used.
+
+A reply is data from outside: control and direction marks are taken out and lengths are bounded before anyone sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+
+class UnreadableReply(ValueError):
+    """A reply that holds no JSON object of the wanted form; the message says why."""
+
+
+def clean(text: object, limit: int) -> object:
+    """One line without control and direction marks, at most `limit` characters; other types pass unchanged."""
+    if not isinstance(text, str):
+        return text
+    text = re.sub(r"\s+", " ", text)
+    kept = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
+    return kept.strip()[:limit].rstrip()
+
+
+class LabelReply(BaseModel):
+    """The reply to a labeling request."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Annotated[str, BeforeValidator(lambda v: clean(v, 120))]
+    explanation: Annotated[str, BeforeValidator(lambda v: clean(v, 600))]
+    interpretable: bool
+    confidence: float = Field(ge=0, le=1)
+    parts: list[Annotated[str, BeforeValidator(lambda v: clean(v, 200))]] = Field(default_factory=list, max_length=100)
+
+
+class DetectReply(BaseModel):
+    """The reply to a detection request: one boolean an image."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    answers: list[bool]
+
+
+def _strict(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+LABEL_SCHEMA: dict[str, Any] = _strict(
+    {
+        "name": {"type": "string"},
+        "explanation": {"type": "string"},
+        "interpretable": {"type": "boolean"},
+        "confidence": {"type": "number"},
+        "parts": {"type": "array", "items": {"type": "string"}},
+    }
+)
+DETECT_SCHEMA: dict[str, Any] = _strict({"answers": {"type": "array", "items": {"type": "boolean"}}})
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """Every JSON object that starts somewhere in a text, outermost first."""
+    decoder, position = json.JSONDecoder(), 0
+    while (position := text.find("{", position)) >= 0:
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            position += 1
+            continue
+        if isinstance(value, dict):
+            yield value
+        position = end
+
+
+def parse_reply(text: str, form: type[Reply]) -> Reply:
+    """Read the first JSON object of a text that has the wanted form, whatever stands around it.
+
+    Raises:
+        UnreadableReply: there is none.
+    """
+    problem = "it holds no JSON object"
+    for value in _objects(_THINKING.sub("", text)):
+        try:
+            return form.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"{'.'.join(str(p) for p in first['loc']) or 'reply'}: {first['msg']}"
+    raise UnreadableReply(problem)

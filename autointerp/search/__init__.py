@@ -1,0 +1,1 @@
+"""Embedders, vector indexes, and rankings."""

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from autointerp.errors import AutointerpError, UsageError
+from autointerp.export.bundle import MANIFEST, VERSION, read_bundle, sha256_of, write_bundle
+from autointerp.export.card import safe_cell
+from autointerp.export.jsonl import write_jsonl
+from autointerp.export.labeled import LabeledDictionary
+from autointerp.export.rows import ExportRow, ExportScore, read_lines, write_lines
+
+PROVENANCE = {"name": "shapes.mid.topk", "model": "shapes", "layer": "mid", "hookpoint": "transformer.x.1"}
+ROWS = [
+    ExportRow(
+        index=1,
+        name="red circle",
+        explanation="Fires on red circles.",
+        status="ok",
+        confidence=0.9,
+        labeler="clip",
+        scores=(ExportScore(method="embedding", value=0.97, ci_low=0.9, ci_high=1.0),),
+        density=0.01,
+        max_activation=3.5,
+    ),
+    ExportRow(index=0, name="<script>|x", explanation="über `code`\u202e", status="ok", confidence=0.4, labeler="clip"),
+    ExportRow(index=2, status="uninterpretable", labeler="clip", density=0.2),
+    ExportRow(index=3, state="dead"),
+]
+
+
+@pytest.fixture
+def dictionary_dir(tmp_path: Path) -> Path:
+    """A random dictionary as the package writes it."""
+    from autointerp.dictionaries.baselines import RandomDirections
+    from autointerp.dictionaries.storage import save_dictionary
+
+    torch.manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(6, 4), dim=1)
+    dictionary = RandomDirections(directions.T.contiguous(), torch.zeros(6), directions, torch.zeros(4), k=2)
+    folder = tmp_path / "dictionary"
+    save_dictionary(dictionary, folder, PROVENANCE)
+    return folder
+
+
+@pytest.fixture
+def plain_dir(tmp_path: Path) -> Path:
+    """The two files of a dictionary, whatever is in them."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    (folder / "cfg.json").write_text(json.dumps({"kind": "topk", "d_in": 4}))
+    save_file({"W_dec": torch.eye(4)}, str(folder / "weights.safetensors"))
+    return folder
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, plain_dir: Path) -> Path:
+    return write_bundle(tmp_path / "out", plain_dir, PROVENANCE, ROWS, {"1-0.webp": b"picture"})
+
+
+def test_round_trip_gives_equal_rows_and_bytes(bundle: Path, plain_dir: Path) -> None:
+    read = read_bundle(bundle)
+    assert read.rows == tuple(sorted(ROWS, key=lambda r: r.index)) and read.provenance == PROVENANCE
+    assert (bundle / "weights.safetensors").read_bytes() == (plain_dir / "weights.safetensors").read_bytes()
+    assert read.config == {"kind": "topk", "d_in": 4}
+    assert set(read.files) == {
+        "cfg.json", "weights.safetensors", "labels.jsonl", "provenance.json", "README.md", "crops/1-0.webp",
+    }  # fmt: skip
+    assert all(sha256_of(bundle / name) == digest for name, digest in read.files.items())
+
+
+def test_same_content_same_bytes(bundle: Path, tmp_path: Path, plain_dir: Path) -> None:
+    again = write_bundle(tmp_path / "again", plain_dir, PROVENANCE, ROWS[::-1], {"1-0.webp": b"picture"})
+    assert read_bundle(again).files == read_bundle(bundle).files
+
+
+def test_card_tells_figures_and_escapes(bundle: Path) -> None:
+    card = (bundle / "README.md").read_text()
+    assert "4 features: 2 named, 1 looked at" in card and "1 not labeled; 1 never fired" in card
+    assert "Mean `embedding` score: 0.970 over 1 labels" in card and "**hookpoint**: transformer.x.1" in card
+    assert "<script>" not in card and "| 1 | red circle | Fires on red circles. | 0.97 |" in card
+    assert "acts: [n, 4]" in card and "{{" not in card
+    assert safe_cell("a|b\n<i>") == "a\\|b &lt;i&gt;"
+
+
+def test_an_older_bundle_is_replaced(bundle: Path, plain_dir: Path) -> None:
+    write_bundle(bundle, plain_dir, PROVENANCE, ROWS[:1])
+    assert len(read_bundle(bundle).rows) == 1 and not (bundle / "crops").exists()
+    assert [p.name for p in bundle.parent.iterdir() if p.name.startswith(".out")] == []
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path: Path, plain_dir: Path) -> None:
+    target = tmp_path / "mine"
+    target.mkdir()
+    (target / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="not a bundle"):
+        write_bundle(target, plain_dir, PROVENANCE, ROWS)
+    assert [p.name for p in target.iterdir()] == ["thesis.tex"]
+    with pytest.raises(UsageError, match="is a file"):
+        write_bundle(target / "thesis.tex", plain_dir, PROVENANCE, ROWS)
+    (tmp_path / "empty").mkdir()
+    assert read_bundle(write_bundle(tmp_path / "empty", plain_dir, PROVENANCE, ROWS))
+
+
+def test_written_whole_or_not_at_all(
+    bundle: Path, plain_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = read_bundle(bundle)
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("autointerp.export.bundle.write_lines", full)
+    for target in (bundle, tmp_path / "fresh"):
+        with pytest.raises(AutointerpError, match="No space left"):
+            write_bundle(target, plain_dir, PROVENANCE, ROWS)
+    assert read_bundle(bundle) == before and not (tmp_path / "fresh").exists()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_failed_swap_keeps_the_old_one(bundle: Path, plain_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, real = read_bundle(bundle), os.replace
+
+    def replace(source: Any, target: Any) -> None:
+        if ".part-" in str(source):
+            raise OSError(5, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(AutointerpError, match="Input/output"):
+        write_bundle(bundle, plain_dir, PROVENANCE, ROWS[:1])
+    assert read_bundle(bundle) == before
+
+
+def test_incomplete_dictionary_and_bad_names(tmp_path: Path, plain_dir: Path) -> None:
+    with pytest.raises(ValueError, match="file name"):
+        write_bundle(tmp_path / "o", plain_dir, PROVENANCE, ROWS, {"../x": b""})
+    (plain_dir / "weights.safetensors").unlink()
+    with pytest.raises(AutointerpError, match="lacks weights"):
+        write_bundle(tmp_path / "o", plain_dir, PROVENANCE, ROWS)
+    assert not (tmp_path / "o").exists()
+
+
+def edit_manifest(bundle: Path, **changes: Any) -> None:
+    path = bundle / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_damage_is_refused_in_one_line(bundle: Path, tmp_path: Path) -> None:
+    def broken(name: str, damage: Any, match: str) -> None:
+        copy = tmp_path / name
+        shutil.copytree(bundle, copy)
+        damage(copy)
+        with pytest.raises(AutointerpError, match=match) as caught:
+            read_bundle(copy)
+        assert "\n" not in str(caught.value) and caught.value.hint
+
+    def flip(copy: Path) -> None:
+        data = bytearray((copy / "weights.safetensors").read_bytes())
+        data[-1] ^= 1
+        (copy / "weights.safetensors").write_bytes(data)
+
+    files = read_bundle(bundle).files
+    (tmp_path / "secret").write_text("s")
+    outside = {**files, "../secret": sha256_of(tmp_path / "secret")}
+    absolute = {**files, str(tmp_path / "secret"): sha256_of(tmp_path / "secret")}
+    broken("flipped", flip, "damaged: weights")
+    broken("cut", lambda c: (c / "labels.jsonl").write_text('{"index": 1}\n'), "damaged: labels")
+    broken("short", lambda c: (c / "cfg.json").unlink(), "lacks cfg.json")
+    broken("unlisted", lambda c: edit_manifest(c, files={}), "lacks cfg.json")
+    broken("newer", lambda c: edit_manifest(c, version=VERSION + 1), "version 2")
+    broken("foreign", lambda c: edit_manifest(c, format="other"), "no bundle")
+    broken("none", lambda c: (c / MANIFEST).unlink(), "no bundle")
+    broken("garbage", lambda c: (c / MANIFEST).write_bytes(b"\xff{"), "cannot read")
+    broken("climbs", lambda c: edit_manifest(c, files=outside), "outside itself")
+    broken("absolute", lambda c: edit_manifest(c, files=absolute), "outside itself")
+
+
+def test_a_link_out_of_the_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_bytes((bundle / "cfg.json").read_bytes())
+    (bundle / "cfg.json").unlink()
+    (bundle / "cfg.json").symlink_to(secret)
+    with pytest.raises(AutointerpError, match="outside itself"):
+        read_bundle(bundle)
+
+
+def test_jsonl_alone(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a" / "b", ROWS)
+    assert list(read_lines(path)) == ROWS and [p.name for p in path.parent.iterdir()] == ["labels.jsonl"]
+    assert "über" in path.read_text(encoding="utf-8")
+    write_jsonl(tmp_path / "a" / "b", ROWS[:1])
+    assert list(read_lines(path)) == ROWS[:1]
+    with pytest.raises(UsageError, match="is a file"):
+        write_jsonl(path, ROWS)
+
+
+@pytest.mark.parametrize("line", ["{", '{"index": -1}', '{"index": 1, "scores": 3}', "[]"])
+def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "labels.jsonl"
+    write_lines(ROWS, path)
+    with path.open("a") as file:
+        file.write("\n" + line + "\n")
+    with pytest.raises(AutointerpError, match="line 6"):
+        list(read_lines(path))
+
+
+def test_labeled_dictionary(tmp_path: Path, dictionary_dir: Path) -> None:
+    from autointerp.dictionaries.storage import load_dictionary
+
+    out = write_bundle(tmp_path / "out", dictionary_dir, PROVENANCE, ROWS)
+    labeled, plain = LabeledDictionary.load(out), load_dictionary(dictionary_dir)
+    acts = torch.randn(10, 4)
+    code = labeled.encode(acts)
+    assert torch.equal(code.latent_acts, plain.encode(acts).latent_acts)
+    assert torch.equal(labeled.decode(code), plain.decode(code))
+    assert labeled.label(1).name == "red circle" and labeled.label(5).status == "unlabeled"
+    assert [r.index for r in labeled.find("CIRCLE red")] == [1] and labeled.find("whale") == []
+    assert [r.index for r in labeled.find("fires on red")] == [1]
+    for index in (-1, labeled.num_latents):
+        with pytest.raises(UsageError, match="no feature"):
+            labeled.label(index)
+    with pytest.raises(UsageError, match="empty"):
+        labeled.find("  ")

@@ -44,10 +44,11 @@ class NullProgress:
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
+        """See `Progress`."""
         yield _Quiet()
 
     def note(self, text: str) -> None:
-        pass
+        """See `Progress`."""
 
 
 def _clock(seconds: float) -> str:
@@ -82,19 +83,21 @@ class _LogTask:
 
 
 class LogProgress:
-    """A line at the start of nothing, one every 30 seconds, and one at the end of what took that long."""
+    """A line every 30 seconds, and one at the end."""
 
     def __init__(self, every: float = 30.0) -> None:
         self.every = every
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
+        """See `Progress`."""
         task = _LogTask(what, total, done, unit, self.every)
         yield task
         if task.done > task.first:
             task.say()
 
     def note(self, text: str) -> None:
+        """See `Progress`."""
         print(text, file=sys.stderr, flush=True)
 
 
@@ -112,6 +115,7 @@ class BarProgress:
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
+        """See `Progress`."""
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -140,6 +144,7 @@ class BarProgress:
             yield _BarTask(bar, bar.add_task(what, total=total, completed=done, note=""))
 
     def note(self, text: str) -> None:
+        """See `Progress`."""
         print(text, file=sys.stderr, flush=True)
 
 

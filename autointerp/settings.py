@@ -90,7 +90,9 @@ class Settings(_Table):
     )
     batch_size: PositiveInt = Field(default=16, description="images generated together; changes no result")
     embedder: str = Field(
-        default="shapes-clip", min_length=1, description="'shapes-clip', or a folder or Hub name of a CLIP model"
+        default="auto",
+        min_length=1,
+        description="auto, 'shapes-clip', or a folder or Hub name of a CLIP model, for vectors of crops and labels",
     )
     labeler: str = Field(default="auto", min_length=1, description="auto, clip, prompts or vlm")
     vlm: str | None = Field(default=None, description="model name the vlm labeler asks for")

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.settings import FILE as SETTINGS_FILE, Settings
 
 if TYPE_CHECKING:
     from autointerp.db.engine import Database
+    from autointerp.stages.search import Hit
 
 DATABASE_FILE = "autointerp.db"
 DEFAULT_PATH = "autointerp-workspace"
@@ -142,6 +143,27 @@ class Workspace:
             finally:
                 self._lock_depth = 0
                 file.truncate(0)
+
+    def search(self, text: str, layer: str | None = None, count: int = 10) -> list[Hit]:
+        """The features that fit a text best, best first; see `autointerp search`."""
+        from autointerp.stages.context import Context
+        from autointerp.stages.search import run_search
+
+        return run_search(Context(self), text, layer, count=count)
+
+    def feature(self, name: str) -> dict[str, Any]:
+        """All that is known of the feature `DICTIONARY:INDEX`, with the keys of `autointerp show --json`."""
+        from autointerp.stages.context import Context
+        from autointerp.stages.read import read_feature
+
+        return read_feature(Context(self), name)
+
+    def status(self) -> dict[str, Any]:
+        """What the workspace holds, with the keys of `autointerp status --json`."""
+        from autointerp.stages.context import Context
+        from autointerp.stages.read import read_status
+
+        return read_status(Context(self))
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -1,0 +1,1 @@
+"""Dictionaries: the protocol, its kinds, fitting, figures and storage."""

@@ -1,0 +1,1 @@
+"""Stages: the only code that joins rooms with the database."""

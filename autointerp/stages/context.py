@@ -1,0 +1,133 @@
+"""What every stage works with: the workspace, its settings, and the models that are loaded only when needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from autointerp.diffusion.describe import ModelDescription, describe_model
+from autointerp.diffusion.generation import GenerationSettings, check_capture_steps
+from autointerp.diffusion.layers import Layer, resolve_layer
+from autointerp.diffusion.prompts import PromptSource, load_prompts
+from autointerp.errors import AutointerpError
+from autointerp.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from autointerp.diffusion.loading import Model
+    from autointerp.labeling.windows import WindowEmbedder
+    from autointerp.search.protocol import Embedder
+    from autointerp.settings import Settings
+    from autointerp.workspace import Workspace
+
+DEFAULT_EMBEDDER = "openai/clip-vit-base-patch32"
+"""The embedder for any model but shapes."""
+
+
+def identity(content: Any) -> str:
+    """A hash of everything that makes a result; equal content is the same result."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class Context:
+    """One command's view of a workspace.
+
+    `overrides` are settings given on the command line; they win over `autointerp.toml` for this command alone.
+    """
+
+    def __init__(self, workspace: Workspace, progress: Progress | None = None, **overrides: Any) -> None:
+        self.workspace = workspace
+        self.progress: Progress = progress or NullProgress()
+        self.settings: Settings = workspace.settings.changed(**overrides)
+
+    @property
+    def db(self) -> Any:
+        """The workspace's database."""
+        return self.workspace.db
+
+    @cached_property
+    def description(self) -> ModelDescription:
+        """The model, read from its configuration files alone."""
+        return describe_model(self.settings.model, self.settings.revision)
+
+    @cached_property
+    def model(self) -> Model:
+        """The loaded pipeline; seconds the first time."""
+        from autointerp.diffusion.loading import load_model
+
+        self.progress.note(f"loading {self.settings.model}")
+        return load_model(self.settings.model, self.settings.revision, self.settings.device, self.settings.dtype)
+
+    @cached_property
+    def prompts(self) -> PromptSource:
+        """The prompts that images are generated from."""
+        spec = self.settings.prompts
+        return load_prompts(spec if spec == "shapes" else self.workspace.resolve(spec))
+
+    @cached_property
+    def generation(self) -> GenerationSettings:
+        """How images are generated."""
+        names = ("steps", "guidance", "size")
+        return GenerationSettings.resolve(
+            self.description.defaults, {name: getattr(self.settings, name) for name in names}
+        )
+
+    @cached_property
+    def capture_steps(self) -> tuple[int, ...]:
+        """The denoising steps whose activations count."""
+        steps = self.generation.steps
+        wanted = self.settings.capture_steps or self.description.defaults.capture_at(steps)
+        return check_capture_steps(wanted, steps)
+
+    @property
+    def embedder_name(self) -> str:
+        """The embedder that is set, or the one that fits the model."""
+        named = self.settings.embedder
+        if named != "auto":
+            return named
+        return "shapes-clip" if self.settings.model == "shapes" else DEFAULT_EMBEDDER
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The image-text embedder of labeler, indexes and scores."""
+        from autointerp.search.embedders import load_embedder
+
+        return load_embedder(self.embedder_name)
+
+    @cached_property
+    def windows(self) -> WindowEmbedder:
+        """What makes a crop's vector, the same for labeler, index and scores; each window is embedded once."""
+        from autointerp.labeling.clip import ClipOptions
+        from autointerp.labeling.windows import WindowEmbedder
+
+        return WindowEmbedder(self.embedder, ClipOptions().windows)
+
+    @cached_property
+    def has_embedder(self) -> bool:
+        """Whether the embedder can be loaded; if not, a note says what is left out."""
+        try:
+            _ = self.embedder
+        except AutointerpError as error:
+            self.progress.note(f"no indexes of crops and labels, no embedding score: {error}")
+            return False
+        return True
+
+    def layer(self, name: str) -> Layer:
+        """A layer of the model by alias or hookpoint."""
+        return resolve_layer(self.description, name, signal=self.settings.signal, size=self.generation.size)
+
+    def made_of(self, layer: Layer) -> dict[str, Any]:
+        """What activations of a layer depend on, whatever they are used for."""
+        return {
+            "model": self.description.name,
+            "revision": self.description.revision,
+            "hookpoint": layer.hookpoint,
+            "signal": layer.signal,
+            "stream": layer.stream,
+            "capture_steps": list(self.capture_steps),
+            "generation": asdict(self.generation),
+            "prompts": self.prompts.identity,
+            "seed": self.settings.seed,
+        }

@@ -1,0 +1,114 @@
+"""Stage `index`: vectors of crops and labels in FAISS files, rebuilt when what they hold changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import delete, select
+
+from autointerp.db import queries
+from autointerp.db.models import Dictionary, Feature, Index
+from autointerp.search.indexes import VectorIndex, build_index, read_index, read_note, write_index
+from autointerp.stages.context import Context, identity
+from autointerp.stages.evidence import EvidenceReader
+from autointerp.stages.plan import Step
+
+if TYPE_CHECKING:
+    from autointerp.labeling.protocol import CropEvidence
+
+_FEATURES_AT_ONCE = 64
+
+
+def index_path(ctx: Context, dictionary: Dictionary, kind: str) -> Path:
+    """Where a dictionary's index of a kind (`crops`, `labels`) lies."""
+    return ctx.workspace.indexes_dir / f"{dictionary.name}.{kind}.faiss"
+
+
+def _crops_fingerprint(ctx: Context, dictionary: Dictionary, harvest: str) -> str:
+    return identity({"harvest": harvest, "embedder": ctx.embedder.name, "windows": ctx.windows.sizes})
+
+
+def is_fresh(path: Path, fingerprint: str) -> bool:
+    """Whether the index at `path` holds exactly this."""
+    note = read_note(path)
+    return note is not None and note.fingerprint == fingerprint
+
+
+def plan_crops_index(ctx: Context, dictionary: Dictionary | None, name: str, harvest: str) -> Step:
+    """The plan's line for the crops of one harvest."""
+    fresh = dictionary is not None and is_fresh(
+        index_path(ctx, dictionary, "crops"), _crops_fingerprint(ctx, dictionary, harvest)
+    )
+    return Step("index", f"{name} crops", not fresh, f"embedder {ctx.embedder_name}")
+
+
+def index_crops(ctx: Context, dictionary: Dictionary, harvest: str) -> VectorIndex:
+    """The index of all crops on which a feature fires (ids: crops), built if it is missing or stale."""
+    path, fingerprint = index_path(ctx, dictionary, "crops"), _crops_fingerprint(ctx, dictionary, harvest)
+    if is_fresh(path, fingerprint):
+        return read_index(path)
+    with ctx.db.session() as session:
+        query = select(Feature.id).where(Feature.dictionary_id == dictionary.id, Feature.state != "dead")
+        features = session.scalars(query.order_by(Feature.latent_index)).all()
+    reader, embed = EvidenceReader(ctx.db, dictionary), ctx.windows
+    ids: list[int] = []
+    vectors = [np.zeros((0, ctx.embedder.dim), np.float32)]
+    with ctx.progress.task(f"index {dictionary.name} crops", len(features), unit="feature") as bar:
+        for start in range(0, len(features), _FEATURES_AT_ONCE):
+            part = features[start : start + _FEATURES_AT_ONCE]
+            crops = [c for found in reader.crops(part).values() for c in found if c.role != "negative"]
+            vectors.append(embed(crops))
+            ids += [c.crop_id for c in crops]
+            bar.advance(len(part))
+    index = build_index(np.concatenate(vectors), np.array(ids, np.int64), ctx.embedder.name, fingerprint)
+    write_index(index, path)
+    _record(ctx, dictionary, "crops", path, index)
+    return index
+
+
+def crop_vectors(index: VectorIndex, crops: list[CropEvidence]) -> np.ndarray:
+    """The stored vectors of crops, float32 [n, dim]."""
+    if not crops:
+        return np.zeros((0, index.note.dim), np.float32)
+    return index.index.reconstruct_batch(np.array([c.crop_id for c in crops], np.int64))
+
+
+def index_labels(ctx: Context, dictionary: Dictionary) -> bool:
+    """Bring the index of label names (ids: features) up to date; returns whether it had to be built."""
+    with ctx.db.session() as session:
+        best = queries.best_labels(session, dictionary.id)
+        named = [(feature_id, best[feature_id].label.name) for feature_id in sorted(best)]
+    path = index_path(ctx, dictionary, "labels")
+    fingerprint = identity({"labels": [list(row) for row in named], "embedder": ctx.embedder.name})
+    if is_fresh(path, fingerprint):
+        return False
+    vectors = ctx.embedder.embed_texts([name for _, name in named])
+    index = build_index(vectors, np.array([f for f, _ in named], np.int64), ctx.embedder.name, fingerprint)
+    write_index(index, path)
+    _record(ctx, dictionary, "labels", path, index)
+    return True
+
+
+def _record(ctx: Context, dictionary: Dictionary, kind: str, path: Path, index: VectorIndex) -> None:
+    with ctx.db.session() as session:
+        name = f"{dictionary.name}.{kind}"
+        session.execute(delete(Index).where(Index.name == name))
+        session.add(
+            Index(
+                name=name,
+                kind=kind,
+                dictionary_id=dictionary.id,
+                embedder=index.note.embedder,
+                count=index.note.size,
+                content_hash=index.note.fingerprint,
+                path=str(path.relative_to(ctx.workspace.path)),
+            )
+        )
+
+
+def remove_indexes(ctx: Context, dictionary_name: str) -> None:
+    """Delete a dictionary's index files."""
+    for path in ctx.workspace.indexes_dir.glob(f"{dictionary_name}.*.faiss*"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""Which labeler a command means, made ready to work, and the ledger its calls go to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from autointerp.db.engine import Database
+from autointerp.db.models import Call
+from autointerp.errors import UsageError, nearest
+from autointerp.labeling.protocol import CallRecord, Labeler
+from autointerp.stages.context import Context, identity
+
+LABELERS = ("clip", "prompts", "vlm")
+
+
+@dataclass(frozen=True)
+class LabelerRequest:
+    """Who should name, as asked on the command line; None means what the settings say."""
+
+    kind: str | None = None
+    model: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    jobs: int = 4
+    max_calls: int | None = None
+    max_cost: float | None = None
+
+
+class DatabaseLedger:
+    """The `calls` table as the ledger: each attempt is committed at once, an answer is never paid for twice."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    def find(self, request_hash: str) -> str | None:
+        """The answer of an earlier call with this request, if one came."""
+        with self.db.session() as session:
+            query = select(Call.answer).where(Call.request_hash == request_hash, Call.answer.is_not(None))
+            return session.scalar(query.order_by(Call.id).limit(1))
+
+    def record(self, call: CallRecord) -> None:
+        """Keep one attempt."""
+        from dataclasses import asdict
+
+        with self.db.session() as session:
+            session.add(Call(**asdict(call)))
+
+
+def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
+    """The labeler that is meant: asked for, set, or what fits the model and what is at hand."""
+    kind = request.kind or ctx.settings.labeler
+    if kind and kind != "auto":
+        if kind not in LABELERS:
+            raise UsageError(f"there is no labeler {kind!r}", nearest(kind, LABELERS))
+        return kind
+    if ctx.settings.model == "shapes":
+        return "clip"
+    key = request.api_key_env or ctx.settings.api_key_env
+    if request.base_url or ctx.settings.base_url or os.environ.get(key):
+        return "vlm"
+    ctx.progress.note(f"no {key} and no --base-url: naming by the words of the prompts (labeler prompts)")
+    return "prompts"
+
+
+def make_client(ctx: Context, request: LabelerRequest) -> Any:
+    """A client of the remote model that the request or the settings name."""
+    from autointerp.labeling.chat import ChatClient, ChatOptions
+
+    settings = ctx.settings
+    model = request.model or settings.vlm
+    if not model:
+        raise UsageError("no model is named for the labeler vlm", "give --vlm MODEL, or set `vlm` in autointerp.toml")
+    limits = ChatOptions(
+        max_calls=settings.max_calls if request.max_calls is None else request.max_calls,
+        max_cost=settings.max_cost if request.max_cost is None else request.max_cost,
+    )
+    return ChatClient(
+        model,
+        request.base_url or settings.base_url or "",
+        request.api_key_env or settings.api_key_env,
+        DatabaseLedger(ctx.db),
+        limits,
+    )
+
+
+def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
+    """The labeler, ready for `prepare`."""
+    kind = labeler_kind(ctx, request)
+    if kind == "prompts":
+        from autointerp.labeling.prompts import PromptsLabeler
+
+        return PromptsLabeler()
+    if kind == "vlm":
+        from autointerp.labeling.vlm import VlmLabeler
+
+        return VlmLabeler(make_client(ctx, request), jobs=request.jobs)
+    from autointerp.labeling.clip import ClipLabeler
+    from autointerp.labeling.vocabulary import default_vocabulary
+
+    return ClipLabeler(ctx.embedder, default_vocabulary(world=ctx.settings.model == "shapes"), windows=ctx.windows)
+
+
+def labeler_columns(labeler: Labeler) -> dict[str, str]:
+    """What identifies a labeler in the `labelers` table."""
+    return {
+        "kind": labeler.kind,
+        "model": labeler.model,
+        "base_url": labeler.base_url,
+        "prompt_hash": labeler.prompt_hash,
+        "config_hash": identity(labeler.config),
+    }

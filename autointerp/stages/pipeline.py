@@ -1,0 +1,180 @@
+"""Like make: a command names a result, and what is missing on the way to it is made, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from autointerp.db import queries
+from autointerp.db.models import Dictionary
+from autointerp.errors import AutointerpError, PartialFailure
+from autointerp.labeling.protocol import Labeler
+from autointerp.stages.context import Context
+from autointerp.stages.fit import FitPlan, FitRequest, plan_fit, resolve_dictionary, run_fit
+from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvest
+from autointerp.stages.index import index_crops, index_labels, plan_crops_index
+from autointerp.stages.label import LabelRequest, pending, run_label
+from autointerp.stages.labelers import labeler_columns, labeler_kind, make_labeler
+from autointerp.stages.plan import Plan, Step
+from autointerp.stages.score import make_judge, run_detection, run_embedding, unscored_labels
+
+_TOKENS_A_LABEL = 6000
+"""Tokens of one VLM labeling call with its pictures, for the estimate of a plan."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command did: its plan, and the dictionary that the result belongs to."""
+
+    plan: Plan
+    dictionary: Dictionary | None
+
+
+@dataclass(frozen=True)
+class LabelJob:
+    """A whole `label` command."""
+
+    layer: str
+    dictionary: str | None = None
+    request: LabelRequest = field(default_factory=LabelRequest)
+    score: bool = True
+
+
+def fit_layer(ctx: Context, layer: str, request: FitRequest, dry_run: bool = False) -> Done:
+    """Bring a fitted dictionary up to date."""
+    fit = plan_fit(ctx, layer, request)
+    plan = Plan((fit.step,))
+    if dry_run or fit.row is not None:
+        return Done(plan, fit.row)
+    with ctx.workspace.lock():
+        return Done(plan, run_fit(ctx, fit))
+
+
+def harvest_layer(ctx: Context, layer: str, dictionary: str | None, dry_run: bool = False) -> Done:
+    """Bring a dictionary's crops up to date."""
+    fit, harvest = _planned(ctx, layer, dictionary)
+    plan = Plan((fit.step, harvest.step))
+    if dry_run or plan.nothing_to_do:
+        return Done(plan, harvest.fit.row)
+    with ctx.workspace.lock():
+        return Done(plan, _harvested(ctx, fit, harvest).fit.row)
+
+
+def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
+    """Bring a layer's labels and their scores up to date."""
+    fit, harvest = _planned(ctx, job.layer, job.dictionary)
+    if dry_run:
+        return Done(_label_plan(ctx, job, fit, harvest), harvest.fit.row)
+    with ctx.workspace.lock():
+        # Nothing is fitted or generated for a labeler that cannot work.
+        labeler = make_labeler(ctx, job.request.labeler)
+        plan = _label_plan(ctx, job, fit, harvest, labeler)
+        harvest = _harvested(ctx, fit, harvest)
+        row = harvest.fit.row
+        assert row is not None
+        features = pending(ctx, row, labeler, job.request)
+        failure: PartialFailure | None = None
+        if ctx.has_embedder:
+            index_crops(ctx, row, harvest.identity)
+        try:
+            run_label(ctx, row, labeler, features)
+        except PartialFailure as error:
+            failure = error
+        if ctx.has_embedder:
+            index_labels(ctx, row)
+        if job.score:
+            _scored(ctx, row, harvest, job, labeler)
+        if failure is not None:
+            raise failure
+        return Done(plan, row)
+
+
+def score_layer(
+    ctx: Context, layer: str, dictionary: str | None, methods: tuple[str, ...], job: LabelJob, dry_run: bool = False
+) -> Done:
+    """Bring the scores of a layer's labels up to date."""
+    _, harvest = _planned(ctx, layer, dictionary)
+    row = harvest.fit.row
+    if row is None or not harvest.done:
+        raise AutointerpError(f"layer {layer} has no labels to score", f"run `autointerp label --layer {layer}` first")
+    steps = []
+    for method in methods:
+        count = len(unscored_labels(ctx, row, method)) if method == "embedding" else _live_labels(ctx, row)
+        steps.append(Step("score", f"{row.name} {method}", count > 0, f"{count} labels"))
+    plan = Plan(tuple(steps))
+    if dry_run:
+        return Done(plan, row)
+    with ctx.workspace.lock():
+        if "embedding" in methods:
+            run_embedding(ctx, row, harvest.identity)
+        if "detection" in methods:
+            judge, judge_id = make_judge(ctx, job.request.labeler)
+            labels = unscored_labels(ctx, row, "detection", judge_id)
+            run_detection(ctx, row, judge, labels, judge_id)
+    return Done(plan, row)
+
+
+def _planned(ctx: Context, layer: str, dictionary: str | None) -> tuple[FitPlan, HarvestPlan]:
+    name = dictionary or ctx.settings.dictionary.names.get(layer)
+    fit = resolve_dictionary(ctx, layer, name)
+    harvest = plan_harvest(ctx, fit)
+    return fit, harvest
+
+
+def _harvested(ctx: Context, fit: FitPlan, harvest: HarvestPlan) -> HarvestPlan:
+    if fit.row is None:
+        fit = replace(fit, row=run_fit(ctx, fit))
+        harvest = plan_harvest(ctx, fit)
+    return run_harvest(ctx, harvest)
+
+
+def _label_plan(
+    ctx: Context, job: LabelJob, fit: FitPlan, harvest: HarvestPlan, labeler: Labeler | None = None
+) -> Plan:
+    """The steps of a `label` command; before a harvest its number of features is the dictionary's."""
+    request, row = job.request, harvest.fit.row
+    kind = labeler_kind(ctx, request.labeler)
+    if harvest.done and row is not None:
+        labeler = labeler or make_labeler(ctx, request.labeler)
+        count = len(pending(ctx, row, labeler, request))
+        scores = count + len(unscored_labels(ctx, row, "embedding"))
+    else:
+        every = fit.config["latents"]
+        count = scores = len(request.latents) or min(request.count or every, every)
+    steps = [fit.step, harvest.step]
+    if ctx.has_embedder:
+        steps.append(plan_crops_index(ctx, row, harvest.fit.name, harvest.identity))
+    steps.append(_label_step(ctx, request, kind, harvest.fit.name, count))
+    if job.score and ctx.has_embedder:
+        steps.append(Step("score", harvest.fit.name, scores > 0, f"embedding score of {scores} labels"))
+    return Plan(tuple(steps))
+
+
+def _label_step(ctx: Context, request: LabelRequest, kind: str, name: str, count: int) -> Step:
+    if kind != "vlm":
+        return Step("label", name, count > 0, f"{count} features by {kind}")
+    from autointerp.labeling.prices import load_price
+
+    model = request.labeler.model or ctx.settings.vlm or ""
+    price = load_price(model) if model else None
+    cost = None if price is None else price.of(count * _TOKENS_A_LABEL, count * 200)
+    detail = f"{count} features by {model or 'a model that is not named yet'}"
+    return Step("label", name, count > 0, detail, calls=count, tokens=count * _TOKENS_A_LABEL, cost=cost)
+
+
+def _scored(ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, labeler: Labeler) -> None:
+    """The embedding score of all labels; a VLM's own labels it also judges."""
+    if ctx.has_embedder:
+        run_embedding(ctx, row, harvest.identity)
+    if labeler.kind != "vlm":
+        return
+    judge, judge_id = make_judge(ctx, job.request.labeler)
+    with ctx.db.session() as session:
+        labeler_id = queries.ensure_labeler(session, labeler.config, **labeler_columns(labeler)).id
+    labels = unscored_labels(ctx, row, "detection", judge_id, labeler_id)
+    if labels:
+        run_detection(ctx, row, judge, labels, judge_id)
+
+
+def _live_labels(ctx: Context, row: Dictionary) -> int:
+    with ctx.db.session() as session:
+        return len(queries.best_labels(session, row.id))

@@ -1,0 +1,253 @@
+"""What reading commands show: the state of a workspace, a feature with its crops, sheets, and rows to export."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autointerp.crops.render import contact_sheet, render_crop
+from autointerp.db import queries
+from autointerp.db.models import Dictionary, Feature, Label, LabelStatus
+from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.export.rows import ExportRow, ExportScore
+from autointerp.stages.context import Context
+from autointerp.stages.evidence import EvidenceReader
+from autointerp.stages.search import headline_score
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from autointerp.labeling.protocol import CropEvidence
+
+_SHEET_CROPS = 6
+
+
+def read_status(ctx: Context) -> dict[str, Any]:
+    """Every dictionary with its counts, as `status --json` prints it."""
+    with ctx.db.session() as session:
+        rows = []
+        for row in queries.all_dictionaries(session):
+            counts = queries.counts(session, row.id)
+            rows.append(
+                {
+                    "dictionary": row.name,
+                    "layer": row.layer,
+                    "kind": row.kind,
+                    "features": row.num_latents,
+                    "live": counts.features.get("live", 0),
+                    "dead": counts.features.get("dead", 0),
+                    "dense": counts.features.get("dense", 0),
+                    "labels": counts.labels.get("ok", 0),
+                    "uninterpretable": counts.labels.get("uninterpretable", 0),
+                    "failed": counts.labels.get("failed", 0),
+                    "scores": counts.scores,
+                    "images": counts.images,
+                    "crops": counts.crops,
+                    "fvu": row.fvu,
+                    "l0": row.l0,
+                }
+            )
+    return {"workspace": str(ctx.workspace.path), "model": ctx.settings.model, "dictionaries": rows}
+
+
+def find_dictionary(ctx: Context, layer: str | None, dictionary: str | None) -> Dictionary:
+    """The dictionary a reading command means: named, or the one of a layer.
+
+    Raises:
+        UsageError: There is none of this name.
+        AutointerpError: The layer has none yet.
+    """
+    with ctx.db.session() as session:
+        name = dictionary or (ctx.settings.dictionary.names.get(layer) if layer else None)
+        if name is not None:
+            row = queries.dictionary_by_name(session, name)
+            if row is None:
+                known = [d.name for d in queries.all_dictionaries(session)]
+                raise UsageError(f"there is no dictionary {name!r}", nearest(name, known))
+        else:
+            assert layer is not None
+            row = queries.newest_dictionary(session, ctx.layer(layer).hookpoint)
+            if row is None:
+                raise AutointerpError(
+                    f"layer {layer} has no dictionary here", f"run `autointerp label --layer {layer}` first"
+                )
+        session.expunge(row)
+        return row
+
+
+def find_feature(ctx: Context, name: str) -> tuple[Dictionary, Feature]:
+    """The feature written `DICTIONARY:INDEX`.
+
+    Raises:
+        UsageError: It is not written so, or does not exist.
+    """
+    dictionary_name, colon, index = name.rpartition(":")
+    if not colon or not index.isdigit():
+        raise UsageError(f"{name!r} is no feature", "write DICTIONARY:INDEX, e.g. shapes.mid.topk:17")
+    row = find_dictionary(ctx, None, dictionary_name)
+    with ctx.db.session() as session:
+        feature = queries.feature(session, row.name, int(index))
+        if feature is None:
+            hint = (
+                f"features go from 0 to {row.num_latents - 1}"
+                if int(index) >= row.num_latents
+                else f"run `autointerp harvest --layer {row.layer}` first"
+            )
+            raise UsageError(f"{row.name} has no feature {index}", hint)
+        session.expunge(feature)
+    return row, feature
+
+
+def read_feature(ctx: Context, name: str) -> dict[str, Any]:
+    """All that is known of one feature, as `show --json` prints it."""
+    row, feature = find_feature(ctx, name)
+    with ctx.db.session() as session:
+        every: tuple[LabelStatus, ...] = ("ok", "uninterpretable", "failed")
+        label = queries.best_labels(session, row.id, statuses=every, feature_ids=[feature.id]).get(feature.id)
+        scores = [] if label is None else queries.scores_of_labels(session, [label.label.id]).get(label.label.id, [])
+        crops = [
+            {
+                "image": image.image_index,
+                "prompt": image.prompt,
+                "role": crop.role,
+                "split": crop.split,
+                "activation": round(crop.activation, 4),
+                "cell": None if crop.row is None else [crop.row, crop.col],
+                "step": crop.step,
+                "box": [crop.box_left, crop.box_top, crop.box_right, crop.box_bottom],
+            }
+            for crop, image in queries.crops_of_feature(session, feature.id)
+        ]
+        return {
+            "feature": f"{row.name}:{feature.latent_index}",
+            "state": feature.state,
+            "density": feature.density,
+            "max_activation": feature.max_activation,
+            "mean_activation": feature.mean_activation,
+            "label": None if label is None else _label(label.label, label.labeler.kind),
+            "scores": [
+                {"method": s.method, "value": s.value, "ci_low": s.ci_low, "ci_high": s.ci_high, "note": s.note}
+                for s in scores
+            ],
+            "crops": crops,
+        }
+
+
+def _label(label: Label, labeler: str) -> dict[str, Any]:
+    return {
+        "status": label.status,
+        "name": label.name,
+        "explanation": label.explanation,
+        "confidence": label.confidence,
+        "labeler": labeler,
+        "error": label.error,
+    }
+
+
+def write_crops(ctx: Context, name: str, folder: Path) -> int:
+    """Write a feature's marked crops as PNG files; returns how many."""
+    row, feature = find_feature(ctx, name)
+    crops = EvidenceReader(ctx.db, row).crops([feature.id])[feature.id]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, crop in enumerate(crops):
+            render(crop).save(folder / f"{feature.latent_index}-{number:03}-{crop.role}.png")
+    except OSError as error:
+        raise AutointerpError(f"cannot write to {folder}: {error.strerror or error}", "name another folder") from None
+    return len(crops)
+
+
+def render(crop: CropEvidence, side: int = 224) -> Image.Image:
+    """A stored crop as people see it: cut with its context, the cells where the feature fires outlined."""
+    return render_crop(crop.picture, crop.box, crop.activation_map, crop.cell, side=side, grid=crop.grid)
+
+
+def best_features(ctx: Context, row: Dictionary, count: int) -> list[tuple[Feature, Label, float | None]]:
+    """Labeled features worth looking at: by score, then confidence, no name more than twice."""
+    with ctx.db.session() as session:
+        features = {f.id: f for f in queries.features(session, row.id, state="live")}
+        best = queries.best_labels(session, row.id)
+        scores = queries.scores_of_labels(session, [b.label.id for b in best.values()])
+        found = []
+        for feature_id, b in best.items():
+            if feature_id in features:
+                found.append((features[feature_id], b.label, headline_score(scores.get(b.label.id, []))))
+        session.expunge_all()
+    found.sort(key=lambda item: (-(item[2] or 0.0), -item[1].confidence, item[0].latent_index))
+    said: dict[str, int] = {}
+    kept = []
+    for item in found:
+        said[item[1].name] = said.get(item[1].name, 0) + 1
+        if said[item[1].name] <= 1:
+            kept.append(item)
+    return kept[:count]
+
+
+def write_sheet(ctx: Context, row: Dictionary, path: Path, count: int = 16, columns: int = 2) -> Path:
+    """Write a contact sheet (PNG) of the best labeled features; returns its path.
+
+    Raises:
+        AutointerpError: Nothing is labeled, or the file cannot be written.
+    """
+    chosen = best_features(ctx, row, count)
+    if not chosen:
+        raise AutointerpError(f"{row.name} has no labels yet", f"run `autointerp label --layer {row.layer}` first")
+    crops = EvidenceReader(ctx.db, row).crops([feature.id for feature, _, _ in chosen])
+    cards = []
+    for feature, label, score in chosen:
+        shown = [c for c in crops[feature.id] if c.role != "negative"]
+        shown.sort(key=lambda c: -c.activation)
+        figure = "not scored" if score is None else f"score {score:.2f}"
+        subtitle = f"{row.name}:{feature.latent_index}   {figure}   fires in {feature.density:.1%} of cells"
+        cards.append((label.name, subtitle, [render(c) for c in shown[:_SHEET_CROPS]]))
+    sheet = contact_sheet(
+        cards,
+        columns=columns,
+        heading=f"What {row.layer} of {row.model} represents",
+        note="Each row: where one feature of the dictionary fires most. Outlined: the cells in which it is active.",
+    )
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:
+        raise AutointerpError(f"cannot write {path}: {error.strerror or error}", "name another file") from None
+    return path
+
+
+def export_rows(ctx: Context, row: Dictionary, min_score: float | None = None) -> list[ExportRow]:
+    """A row a feature, in the order of the latents; with `min_score` labels below it are left out."""
+    with ctx.db.session() as session:
+        features = queries.features(session, row.id)
+        if not features:
+            raise AutointerpError(
+                f"{row.name} has no features yet", f"run `autointerp label --layer {row.layer}` first"
+            )
+        best = queries.best_labels(session, row.id, statuses=("ok", "uninterpretable"))
+        scores = queries.scores_of_labels(session, [b.label.id for b in best.values()])
+        rows = []
+        for feature in features:
+            found = best.get(feature.id)
+            given = scores.get(found.label.id, []) if found else []
+            if found and min_score is not None and (headline_score(given) or 0.0) < min_score:
+                found, given = None, []
+            rows.append(
+                ExportRow(
+                    index=feature.latent_index,
+                    name=found.label.name if found else "",
+                    explanation=found.label.explanation if found else "",
+                    status=found.label.status if found else "unlabeled",
+                    confidence=found.label.confidence if found else None,
+                    labeler=found.labeler.kind if found else "",
+                    scores=tuple(
+                        ExportScore(method=s.method, value=s.value, ci_low=s.ci_low, ci_high=s.ci_high) for s in given
+                    ),
+                    state=feature.state,
+                    density=feature.density,
+                    max_activation=feature.max_activation,
+                    mean_activation=feature.mean_activation,
+                )
+            )
+    return sorted(rows, key=lambda r: r.index)

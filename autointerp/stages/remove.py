@@ -1,0 +1,24 @@
+"""`rm`: delete a dictionary with all under it, rows first, so that a stop in between leaves no row without its file."""
+
+from __future__ import annotations
+
+import shutil
+
+from autointerp.db import queries
+from autointerp.stages.context import Context
+from autointerp.stages.index import remove_indexes
+from autointerp.stages.read import find_dictionary
+
+
+def remove_dictionary(ctx: Context, name: str) -> None:
+    """Remove a dictionary: its rows, its images that nothing else uses, its indexes and its weights.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    find_dictionary(ctx, None, name)
+    with ctx.workspace.lock():
+        with ctx.db.session() as session:
+            queries.remove_dictionary(session, name)
+        remove_indexes(ctx, name)
+        shutil.rmtree(ctx.workspace.dictionary_dir(name), ignore_errors=True)

@@ -1,0 +1,591 @@
+"""The command line: parse, call one stage or query, print. Loads nothing heavy until a command needs it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autointerp.errors import AutointerpError
+from autointerp.version import VERSION
+
+if TYPE_CHECKING:
+    from autointerp.progress import Progress
+    from autointerp.stages.context import Context
+    from autointerp.stages.pipeline import Done
+
+DEFAULT_WORKSPACE = "autointerp-workspace"
+
+
+class _Globals:
+    """Options that may stand before or after the command."""
+
+    def __init__(self) -> None:
+        self.workspace: str | None = None
+        self.quiet = False
+        self.verbose = False
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`-w`, `-q` and `-v`, before or after the command; what stands nearer to the end wins."""
+
+    @click.option("-w", "--workspace", metavar="DIR", help=f"Workspace folder.  [default: {DEFAULT_WORKSPACE}]")
+    @click.option("-q", "--quiet", is_flag=True, help="No notes and no progress.")
+    @click.option("-v", "--verbose", is_flag=True, help="A traceback with an error.")
+    @click.pass_context
+    @functools.wraps(command)
+    def wrapped(
+        context: click.Context, *args: Any, workspace: str | None, quiet: bool, verbose: bool, **kwargs: Any
+    ) -> Any:
+        given = context.ensure_object(_Globals)
+        given.workspace = workspace or given.workspace
+        given.quiet, given.verbose = given.quiet or quiet, given.verbose or verbose
+        return command(*args, **kwargs)
+
+    return wrapped
+
+
+def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    def apply(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+COUNT = click.IntRange(min=1)
+layer_option = click.option("--layer", required=True, metavar="L", help="Layer: early, mid, late, or a hookpoint.")
+dictionary_option = click.option("--dictionary", metavar="X", help="Dictionary by name.  [default: the layer's newest]")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with stable keys.")
+machine_options = _options(
+    click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps."),
+    click.option("--dtype", metavar="T", help="auto, float32, bfloat16 or float16."),
+)
+labeler_options = _options(
+    click.option("--labeler", metavar="KIND", help="clip, prompts or vlm.  [default: what fits the model]"),
+    click.option("--vlm", metavar="MODEL", help="Model that the labeler vlm asks."),
+    click.option("--base-url", metavar="URL", help="OpenAI-compatible server to ask."),
+    click.option("--api-key-env", metavar="NAME", help="Variable that holds the key.  [default: OPENAI_API_KEY]"),
+    click.option("-j", "--jobs", type=COUNT, default=4, show_default=True, help="Requests at a time."),
+    click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="Stop before this."),
+    click.option("--max-calls", type=COUNT, metavar="N", help="Stop after this many calls."),
+)
+
+
+def _progress() -> Progress:
+    from autointerp.progress import default_progress
+
+    return default_progress(click.get_current_context().ensure_object(_Globals).quiet)
+
+
+def _workspace_path() -> Path:
+    import os
+
+    given = click.get_current_context().ensure_object(_Globals).workspace
+    return Path(given or os.environ.get("AUTOINTERP_WORKSPACE") or DEFAULT_WORKSPACE)
+
+
+def _context(create: bool = False, dry_run: bool = False, **overrides: Any) -> Context:
+    """The workspace of this call with its settings, the given ones over them."""
+    from autointerp.stages.context import Context
+    from autointerp.workspace import Workspace
+
+    workspace = Workspace.open(_workspace_path(), create=create, dry_run=dry_run)
+    return Context(workspace, _progress(), **overrides)
+
+
+def _note(text: str) -> None:
+    if not click.get_current_context().ensure_object(_Globals).quiet:
+        click.echo(text, err=True)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _report(done: Done, dry_run: bool) -> None:
+    """The plan on stdout of a dry run; a note that nothing was to do."""
+    if dry_run:
+        click.echo(done.plan.text)
+    elif done.plan.nothing_to_do:
+        _note("nothing to do: everything is up to date")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, "--version", prog_name="autointerp", message="%(prog)s %(version)s")
+@_shared
+def cli() -> None:
+    r"""Label, score and search the features of dictionaries of diffusion models.
+
+    \b
+    autointerp label --layer mid
+    autointerp search "red striped circle"
+    autointerp export --layer mid -o out/
+
+    Each command first brings about what it needs; what is up to date is not done again.
+    """
+
+
+@cli.command()
+@click.option("--model", metavar="M", help="shapes, a pipeline's folder, or a hub id.  [default: shapes]")
+@click.option("--prompts", metavar="FILE", help="Prompts, one a line, or JSONL.  [default: the model's own set]")
+@click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
+@click.option("--steps", type=COUNT, metavar="N", help="Denoising steps.")
+@click.option("--size", type=COUNT, metavar="PX", help="Side of the pictures.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="What all randomness follows from.")
+@machine_options
+@_shared
+def init(**given: Any) -> None:
+    """Make a workspace, after checking that its model and prompts can be used."""
+    from autointerp.settings import Settings
+    from autointerp.stages.context import Context
+    from autointerp.workspace import Workspace
+
+    path = _workspace_path()
+    values = {key: value for key, value in given.items() if value is not None}
+    if values.get("prompts", "shapes") != "shapes":
+        values["prompts"] = str(Path(values["prompts"]).expanduser().absolute())
+    if values.get("model", "shapes") != "shapes" and Path(values["model"]).expanduser().exists():
+        values["model"] = str(Path(values["model"]).expanduser().absolute())
+    settings = Settings.from_values(values)
+    check = Context(Workspace(path, settings), None)
+    check.description.grid(check.generation.size)
+    _ = check.prompts.identity, check.capture_steps
+    Workspace.create(path, settings)
+    click.echo(path)
+
+
+@cli.command()
+@click.option("--model", metavar="M", help="shapes, a pipeline's folder, or a hub id.")
+@click.option("--all", "every", is_flag=True, help="Every hookpoint, not only those with an alias.")
+@json_option
+@_shared
+def layers(model: str | None, every: bool, as_json: bool) -> None:
+    """List the layers of a model: alias, hookpoint, width, grid and stream."""
+    from autointerp.diffusion.describe import describe_model
+    from autointerp.diffusion.layers import list_layers
+    from autointerp.workspace import Workspace, has_settings
+
+    size, revision = None, None
+    if model is None:
+        path = _workspace_path()
+        if has_settings(path):
+            settings = Workspace(path).settings
+            model, revision, size = settings.model, settings.revision, settings.size
+    found = list_layers(describe_model(model or "shapes", revision), size, all_hookpoints=every)
+    if as_json:
+        _print_json([layer.as_dict() for layer in found])
+        return
+    rows = [(x.alias or "-", x.hookpoint, str(x.d_in), f"{x.grid[0]}x{x.grid[1]}", x.stream, x.signal) for x in found]
+    _table(("alias", "hookpoint", "width", "grid", "stream", "signal"), rows)
+
+
+@cli.command()
+@json_option
+@_shared
+def status(as_json: bool) -> None:
+    """Show what the workspace holds and how far each dictionary is."""
+    from autointerp.stages.read import read_status
+
+    found = read_status(_context())
+    if as_json:
+        _print_json(found)
+        return
+    click.echo(f"workspace {found['workspace']}, model {found['model']}")
+    if not found["dictionaries"]:
+        click.echo("no dictionaries yet: run `autointerp label --layer mid`")
+        return
+    names = ("dictionary", "features", "live", "dead", "labels", "uninterpretable", "failed", "scores", "images", "fvu")
+    rows = [tuple(_cell(row[name]) for name in names) for row in found["dictionaries"]]
+    _table(names, rows)
+
+
+@cli.command()
+@layer_option
+@click.option("--kind", metavar="KIND", help="topk or random.")
+@click.option("--latents", type=COUNT, metavar="N", help="Number of latents.  [default: 8 x the layer's width]")
+@click.option("-k", "k", type=COUNT, metavar="K", help="Latents that fire in a token.")
+@click.option("--images", type=COUNT, metavar="N", help="Images to fit on.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of the fit.")
+@click.option("--name", metavar="X", help="Name of the dictionary.")
+@machine_options
+@dry_run_option
+@_shared
+def fit(layer: str, device: str | None, dtype: str | None, dry_run: bool, **request: Any) -> None:
+    """Train a dictionary of a layer on generated images."""
+    from autointerp.stages.fit import FitRequest
+    from autointerp.stages.pipeline import fit_layer
+
+    ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype)
+    done = fit_layer(ctx, layer, FitRequest(**request), dry_run)
+    _report(done, dry_run)
+    if not dry_run and done.dictionary is not None:
+        row = done.dictionary
+        click.echo(f"{row.name}: {row.num_latents} latents, FVU {row.fvu:.4f}, L0 {row.l0:.1f}")
+
+
+@cli.command()
+@layer_option
+@dictionary_option
+@click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
+@click.option("--top", type=COUNT, metavar="N", help="Strongest crops of a feature to keep.")
+@machine_options
+@dry_run_option
+@_shared
+def harvest(
+    layer: str,
+    dictionary: str | None,
+    images: int | None,
+    top: int | None,
+    device: str | None,
+    dtype: str | None,
+    dry_run: bool,
+) -> None:
+    """Keep the crops on which each feature fires most."""
+    from autointerp.stages.pipeline import harvest_layer
+
+    ctx = _context(create=True, dry_run=dry_run, images=images, crops={"top": top}, device=device, dtype=dtype)
+    done = harvest_layer(ctx, layer, dictionary, dry_run)
+    _report(done, dry_run)
+    if not dry_run and done.dictionary is not None:
+        click.echo(_counts_line(ctx, done.dictionary.name))
+
+
+@cli.command()
+@layer_option
+@dictionary_option
+@labeler_options
+@click.option("-n", "count", type=COUNT, metavar="N", help="Only the first N live features.")
+@click.option("--feature", "latents", type=click.IntRange(min=0), multiple=True, metavar="I", help="Only this latent.")
+@click.option("--retry-failed", is_flag=True, help="Try features again that failed.")
+@click.option("--force", is_flag=True, help="Label again what has a label.")
+@click.option("--no-score", is_flag=True, help="Leave the labels unscored.")
+@machine_options
+@dry_run_option
+@_shared
+def label(
+    layer: str,
+    dictionary: str | None,
+    count: int | None,
+    latents: tuple[int, ...],
+    retry_failed: bool,
+    force: bool,
+    no_score: bool,
+    device: str | None,
+    dtype: str | None,
+    dry_run: bool,
+    **labeler: Any,
+) -> None:
+    """Name the features of a layer, and score the names on images that the labeler did not see."""
+    from autointerp.stages.label import LabelRequest
+    from autointerp.stages.pipeline import LabelJob, label_layer
+
+    ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype)
+    request = LabelRequest(_labeler_request(**labeler), count, latents, retry_failed, force)
+    done = label_layer(ctx, LabelJob(layer, dictionary, request, not no_score), dry_run)
+    _report(done, dry_run)
+    if not dry_run and done.dictionary is not None:
+        click.echo(_counts_line(ctx, done.dictionary.name))
+
+
+@cli.command()
+@layer_option
+@dictionary_option
+@click.option("--method", "methods", multiple=True, metavar="M", help="embedding or detection.  [default: embedding]")
+@labeler_options
+@dry_run_option
+@_shared
+def score(layer: str, dictionary: str | None, methods: tuple[str, ...], dry_run: bool, **labeler: Any) -> None:
+    """Score the labels of a layer on held-out images."""
+    from autointerp.stages.label import LabelRequest
+    from autointerp.stages.pipeline import LabelJob, score_layer
+    from autointerp.stages.score import check_methods
+
+    ctx = _context()
+    job = LabelJob(layer, dictionary, LabelRequest(_labeler_request(**labeler)))
+    done = score_layer(ctx, layer, dictionary, check_methods(methods or ("embedding",)), job, dry_run)
+    _report(done, dry_run)
+    if not dry_run and done.dictionary is not None:
+        click.echo(_counts_line(ctx, done.dictionary.name))
+
+
+@cli.command()
+@click.argument("text")
+@click.option("--layer", metavar="L", help="Only this layer.  [default: all dictionaries]")
+@click.option("--route", metavar="R", help="words, labels or crops alone.  [default: all three, fused]")
+@click.option("-n", "count", type=COUNT, default=10, show_default=True, metavar="N", help="Features to show.")
+@click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
+@json_option
+@_shared
+def search(text: str, layer: str | None, route: str | None, count: int, min_score: float | None, as_json: bool) -> None:
+    """Find features by concept text."""
+    from autointerp.stages.search import check_routes, run_search
+
+    hits = run_search(_context(), text, layer, check_routes(route), count, min_score)
+    if as_json:
+        _print_json([hit.as_dict() for hit in hits])
+        return
+    if not hits:
+        _note(f"no feature fits {text!r}")
+        return
+    rows = [(h.feature, h.name or "-", _cell(h.score), _cell(h.similarity), h.explanation) for h in hits]
+    _table(("feature", "name", "score", "similarity", "explanation"), rows)
+
+
+@cli.command()
+@click.argument("feature")
+@click.option("--crops", type=click.Path(path_type=Path), metavar="DIR", help="Write the marked crops here as PNG.")
+@json_option
+@_shared
+def show(feature: str, crops: Path | None, as_json: bool) -> None:
+    """Show a feature (DICTIONARY:INDEX): label, scores, and where it fires."""
+    from autointerp.stages.read import read_feature, write_crops
+
+    ctx = _context()
+    found = read_feature(ctx, feature)
+    if crops is not None:
+        count = write_crops(ctx, feature, crops)
+        _note(f"wrote {count} crops to {crops}")
+    if as_json:
+        _print_json(found)
+        return
+    named = found["label"]
+    click.echo(f"{found['feature']}  {found['state']}, fires in {found['density']:.2%} of cells")
+    if named is None:
+        click.echo(f"no label yet: run `autointerp label --layer ... --feature {feature.rpartition(':')[2]}`")
+    elif named["status"] == "ok":
+        click.echo(f"{named['name']}  ({named['labeler']}, confidence {named['confidence']:.2f})")
+    else:
+        click.echo(f"{named['status']}  ({named['labeler']})  {named['error']}".rstrip())
+    if named is not None and named["explanation"]:
+        click.echo(named["explanation"])
+    for given in found["scores"]:
+        value = "no value" if given["value"] is None else f"{given['value']:.3f}"
+        span = "" if given["ci_low"] is None else f"  [{given['ci_low']:.3f}, {given['ci_high']:.3f}]"
+        click.echo(f"{given['method']} score {value}{span}  {given['note']}".rstrip())
+    firing = [c for c in found["crops"] if c["role"] != "negative"]
+    rows = [
+        (c["role"], c["split"], _cell(c["activation"]), f"{c['cell'][0]},{c['cell'][1]}", str(c["image"]), c["prompt"])
+        for c in firing[:12]
+    ]
+    if rows:
+        _table(("role", "split", "activation", "cell", "image", "prompt"), rows)
+
+
+@cli.command()
+@layer_option
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where it goes.")
+@dictionary_option
+@click.option("--format", "form", default="bundle", show_default=True, metavar="F", help="bundle or jsonl.")
+@click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
+@_shared
+def export(layer: str, out: Path, dictionary: str | None, form: str, min_score: float | None) -> None:
+    """Write a dictionary with its labels."""
+    from autointerp.stages.export import run_export
+
+    path, labeled = run_export(_context(), layer, out, dictionary, form, min_score)
+    _note(f"{labeled} labels")
+    click.echo(path)
+
+
+@cli.command()
+@layer_option
+@dictionary_option
+@click.option("--images", type=COUNT, metavar="N", help="Held-out images to generate.")
+@machine_options
+@json_option
+@dry_run_option
+@_shared
+def evaluate(
+    layer: str,
+    dictionary: str | None,
+    images: int | None,
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Measure labels and features against the known truth of the shapes world."""
+    from autointerp.stages.evaluate import run_evaluate
+
+    ctx = _context(evaluate_images=images, device=device, dtype=dtype)
+    plan, found = run_evaluate(ctx, layer, dictionary, dry_run)
+    if dry_run:
+        click.echo(plan.text)
+    elif as_json:
+        _print_json(found)
+    else:
+        print_evaluation(found)
+
+
+def print_evaluation(found: dict[str, Any]) -> None:
+    """The figures of `evaluate`, each beside its control."""
+    random, shuffled = found["controls"]["random"], found["controls"]["shuffled"]
+    click.echo(
+        f"{found['dictionary']}: {found['features']} features ({found['dead']} dead), {found['images']} held-out images"
+    )
+    rows = [
+        ("grounded (any truth)", _share(found["grounded"]), f"{_share(random['grounded'])} of random directions"),
+        ("specific truth", _share(found["specific"]), f"{_share(random['specific'])} of random directions"),
+        (
+            "label accuracy, specific",
+            _share(found["label_accuracy_specific"]),
+            f"{_share(shuffled['label_accuracy_specific'])} of shuffled labels",
+        ),
+        (
+            "label accuracy, all grounded",
+            _share(found["label_accuracy"]),
+            f"{_share(shuffled['label_accuracy'])} of shuffled labels",
+        ),
+        ("score against precision, r", _cell(found["score_precision_r"]), ""),
+        ("FVU", _cell(found["fvu"]), ""),
+        ("L0", _cell(found["l0"]), ""),
+    ]
+    _table(("figure", "value", "control"), rows)
+
+
+@cli.command()
+@click.argument("dictionary")
+@_shared
+def rm(dictionary: str) -> None:
+    """Delete a dictionary with its features, crops, labels and indexes."""
+    from autointerp.stages.remove import remove_dictionary
+
+    remove_dictionary(_context(), dictionary)
+    _note(f"removed {dictionary}")
+
+
+@cli.group()
+@_shared
+def db() -> None:
+    """Look after the database."""
+
+
+@db.command("path")
+@_shared
+def db_path() -> None:
+    """Print where the database is."""
+    click.echo(_context().workspace.database_url)
+
+
+@db.command("upgrade")
+@_shared
+def db_upgrade() -> None:
+    """Bring the database to the newest schema."""
+    click.echo(_context().db.revision())
+
+
+@db.command("check")
+@_shared
+def db_check() -> None:
+    """Check that the database is whole; exit 1 with what is wrong."""
+    problems = _context().db.check()
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise AutointerpError(
+            f"{len(problems)} problems found", "restore a backup, or `rm` and make again what is hurt"
+        )
+    _note("the database is whole")
+
+
+@db.command("backup")
+@click.argument("path", type=click.Path(path_type=Path))
+@_shared
+def db_backup(path: Path) -> None:
+    """Copy the database to PATH, safely while it is in use."""
+    _context().db.backup(path)
+    click.echo(path)
+
+
+def _labeler_request(
+    labeler: str | None,
+    vlm: str | None,
+    base_url: str | None,
+    api_key_env: str | None,
+    jobs: int,
+    max_cost: float | None,
+    max_calls: int | None,
+) -> Any:
+    from autointerp.stages.labelers import LabelerRequest
+
+    return LabelerRequest(labeler, vlm, base_url, api_key_env, jobs, max_calls, max_cost)
+
+
+def _counts_line(ctx: Context, name: str) -> str:
+    from autointerp.stages.read import read_status
+
+    row = next(r for r in read_status(ctx)["dictionaries"] if r["dictionary"] == name)
+    parts = [f"{row['live']} live features", f"{row['crops']} crops of {row['images']} images"]
+    if row["labels"] or row["uninterpretable"]:
+        parts.append(f"{row['labels']} labeled, {row['uninterpretable']} uninterpretable, {row['failed']} failed")
+    return f"{name}: " + ", ".join(parts)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns on stdout; on a terminal the last one is cut to its width."""
+    import shutil
+
+    widths = [max(len(row[i]) for row in [names, *rows]) for i in range(len(names))]
+    limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for row in [names, *rows]:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        click.echo(line if limit is None or len(line) <= limit else line[: max(limit - 1, 1)] + "…")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; every error is one line on stderr and an exit code."""
+    from autointerp.db.errors import DatabaseError
+
+    state = _Globals()
+    try:
+        outcome = cli.main(arguments, prog_name="autointerp", standalone_mode=False, obj=state)
+        sys.exit(outcome if isinstance(outcome, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "autointerp"
+        _fail(f"{' '.join(error.format_message().split())} (see `{where} --help`)", error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted: what was finished is kept, the same command goes on", 130)
+    except (AutointerpError, DatabaseError) as error:
+        if state.verbose:
+            raise
+        _fail(str(error), getattr(error, "exit_code", 1))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        import errno
+
+        if state.verbose or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        next_step = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check its permissions"
+        _fail(f"{error.strerror}: {error.filename or 'the disk'}; {next_step}, then run it again", 1)
+
+
+def _fail(text: str, code: int) -> None:
+    click.echo(f"error: {text}" if code != 130 else text, err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

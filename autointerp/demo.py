@@ -30,11 +30,6 @@ SETTINGS = {
     "evaluate_images": 240,
     "crops": {"top": 16, "quantile": 8, "negatives": 10},
 }
-    "images": 600,
-    "fit_images": 500,
-    "evaluate_images": 240,
-    "crops": {"top": 16, "quantile": 8, "negatives": 10},
-}
 
 
 def main() -> None:

@@ -98,14 +98,18 @@ class ClipLabeler:
         vocabulary: Sequence[str],
         options: ClipOptions | None = None,
         cut: Cutter = cut_window,
+        windows: WindowEmbedder | None = None,
     ) -> None:
-        """Take the embedder, phrases beyond those of the prompts, and how to cut a window from a crop."""
+        """Take the embedder, phrases beyond those of the prompts, and how to cut a window from a crop.
+
+        `windows` may be one that has embedded these crops before; it then brings its own sizes and cutter.
+        """
         self.options = options or ClipOptions()
         self.model = embedder.name
         self.prompt_hash = hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()[:16]
         self.config: dict[str, Any] = asdict(self.options)
         self._bank = PhraseBank(embedder, vocabulary, self.options.text_weight)
-        self._embed = WindowEmbedder(embedder, self.options.windows, cut)
+        self._embed = windows or WindowEmbedder(embedder, self.options.windows, cut)
         self._ready = False
 
     def prepare(self, context: LayerContext) -> None:

@@ -36,10 +36,10 @@ _CACHED = 60_000
 
 
 def cell_of(crop: CropEvidence) -> tuple[int, int]:
-    """The crop's cell; for a negative, one drawn from its id."""
+    """The crop's cell; for a negative, one drawn from its image, so that features share their negatives' windows."""
     if crop.cell is not None:
         return crop.cell
-    draw = random.Random(crop.crop_id * 1_000_003 + crop.image_id)
+    draw = random.Random(crop.image_id)
     return draw.randrange(crop.grid[0]), draw.randrange(crop.grid[1])
 
 

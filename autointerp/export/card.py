@@ -18,7 +18,7 @@ tags: [sparse-dictionary, interpretability, diffusion]
 # {{ title }}
 
 A sparse dictionary of one layer of a text-to-image diffusion model, with a name for what each feature responds to.
-Made by [autointerp](https://pypi.org/project/autointerp/).
+Made by autointerp.
 
 {% for key, value in facts %}
 - **{{ key }}**: {{ value }}

@@ -92,8 +92,12 @@ class Context:
     @cached_property
     def embedder(self) -> Embedder:
         """The image-text embedder of labeler, indexes and scores."""
+        from transformers.utils import logging
+
         from autointerp.search.embedders import load_embedder
 
+        # Its bars would go to stderr past our own progress, in quiet commands too.
+        logging.disable_progress_bar()
         return load_embedder(self.embedder_name)
 
     @cached_property

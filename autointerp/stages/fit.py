@@ -92,6 +92,8 @@ def plan_fit(ctx: Context, layer_name: str, request: FitRequest | None = None) -
         UsageError: `--name` is taken by another dictionary.
     """
     request = request or FitRequest()
+    if request.name is not None:
+        ctx.workspace.dictionary_dir(request.name)  # A name that cannot be stored is refused before the work.
     layer = ctx.layer(layer_name)
     config = dictionary_config(ctx, layer, request)
     key = identity({"fit": config})

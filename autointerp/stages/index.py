@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 
 from autointerp.db import queries
 from autointerp.db.models import Dictionary, Feature, Index
+from autointerp.errors import AutointerpError
 from autointerp.search.indexes import VectorIndex, build_index, read_index, read_note, write_index
 from autointerp.stages.context import Context, identity
 from autointerp.stages.evidence import EvidenceReader
@@ -36,6 +37,16 @@ def is_fresh(path: Path, fingerprint: str) -> bool:
     return note is not None and note.fingerprint == fingerprint
 
 
+def _usable(path: Path, fingerprint: str) -> VectorIndex | None:
+    """The index at `path` if it holds exactly this; a damaged one is as good as none."""
+    if not is_fresh(path, fingerprint):
+        return None
+    try:
+        return read_index(path)
+    except AutointerpError:
+        return None
+
+
 def plan_crops_index(ctx: Context, dictionary: Dictionary | None, name: str, harvest: str) -> Step:
     """The plan's line for the crops of one harvest."""
     fresh = dictionary is not None and is_fresh(
@@ -47,8 +58,8 @@ def plan_crops_index(ctx: Context, dictionary: Dictionary | None, name: str, har
 def index_crops(ctx: Context, dictionary: Dictionary, harvest: str) -> VectorIndex:
     """The index of all crops on which a feature fires (ids: crops), built if it is missing or stale."""
     path, fingerprint = index_path(ctx, dictionary, "crops"), _crops_fingerprint(ctx, dictionary, harvest)
-    if is_fresh(path, fingerprint):
-        return read_index(path)
+    if (known := _usable(path, fingerprint)) is not None:
+        return known
     with ctx.db.session() as session:
         query = select(Feature.id).where(Feature.dictionary_id == dictionary.id, Feature.state != "dead")
         features = session.scalars(query.order_by(Feature.latent_index)).all()
@@ -82,7 +93,7 @@ def index_labels(ctx: Context, dictionary: Dictionary) -> bool:
         named = [(feature_id, best[feature_id].label.name) for feature_id in sorted(best)]
     path = index_path(ctx, dictionary, "labels")
     fingerprint = identity({"labels": [list(row) for row in named], "embedder": ctx.embedder.name})
-    if is_fresh(path, fingerprint):
+    if _usable(path, fingerprint) is not None:
         return False
     vectors = ctx.embedder.embed_texts([name for _, name in named])
     index = build_index(vectors, np.array([f for f, _ in named], np.int64), ctx.embedder.name, fingerprint)
@@ -110,5 +121,6 @@ def _record(ctx: Context, dictionary: Dictionary, kind: str, path: Path, index: 
 
 def remove_indexes(ctx: Context, dictionary_name: str) -> None:
     """Delete a dictionary's index files."""
-    for path in ctx.workspace.indexes_dir.glob(f"{dictionary_name}.*.faiss*"):
-        path.unlink(missing_ok=True)
+    for kind in ("crops", "labels"):
+        for ending in ("faiss", "faiss.json"):
+            (ctx.workspace.indexes_dir / f"{dictionary_name}.{kind}.{ending}").unlink(missing_ok=True)

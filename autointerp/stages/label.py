@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from autointerp.db import queries
-from autointerp.db.models import Dictionary, Feature, Label
+from autointerp.db.models import Dictionary, Feature, Label, Labeler as LabelerRow
 from autointerp.errors import PartialFailure, UsageError
 from autointerp.labeling.protocol import Labeler, LabelResult
 from autointerp.stages.context import Context
@@ -57,7 +57,10 @@ def pending(ctx: Context, dictionary: Dictionary, labeler: Labeler, request: Lab
     if request.force:
         return wanted
     with ctx.db.session() as session:
-        labeler_id = queries.ensure_labeler(session, labeler.config, **labeler_columns(labeler)).id
+        # Asked by dry runs too, so a labeler that is new here is not written down yet.
+        labeler_id = session.scalar(select(LabelerRow.id).filter_by(**labeler_columns(labeler)))
+        if labeler_id is None:
+            return wanted
         missing = queries.features_without_label(
             session, dictionary.id, labeler_id, [row.id for row in wanted], request.retry_failed
         )

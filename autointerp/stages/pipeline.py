@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
 
 from autointerp.db import queries
 from autointerp.db.models import Dictionary
@@ -15,10 +16,15 @@ from autointerp.stages.index import index_crops, index_labels, plan_crops_index
 from autointerp.stages.label import LabelRequest, pending, run_label
 from autointerp.stages.labelers import labeler_columns, labeler_kind, make_labeler
 from autointerp.stages.plan import Plan, Step
-from autointerp.stages.score import make_judge, run_detection, run_embedding, unscored_labels
+from autointerp.stages.score import count_unjudged, make_judge, run_detection, run_embedding, unscored_labels
+
+if TYPE_CHECKING:
+    from autointerp.labeling.vlm import VlmLabeler
 
 _TOKENS_A_LABEL = 6000
 """Tokens of one VLM labeling call with its pictures, for the estimate of a plan."""
+_CALLS_A_SCORE, _TOKENS_A_SCORE = 3, 6000
+"""The same for the judge's calls on one label."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def fit_layer(ctx: Context, layer: str, request: FitRequest, dry_run: bool = Fal
     if dry_run or fit.row is not None:
         return Done(plan, fit.row)
     with ctx.workspace.lock():
-        return Done(plan, run_fit(ctx, fit))
+        return Done(plan, run_fit(ctx, plan_fit(ctx, layer, request)))
 
 
 def harvest_layer(ctx: Context, layer: str, dictionary: str | None, dry_run: bool = False) -> Done:
@@ -56,15 +62,17 @@ def harvest_layer(ctx: Context, layer: str, dictionary: str | None, dry_run: boo
     if dry_run or plan.nothing_to_do:
         return Done(plan, harvest.fit.row)
     with ctx.workspace.lock():
-        return Done(plan, _harvested(ctx, fit, harvest).fit.row)
+        return Done(plan, _harvested(ctx, *_planned(ctx, layer, dictionary)).fit.row)
 
 
 def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
     """Bring a layer's labels and their scores up to date."""
-    fit, harvest = _planned(ctx, job.layer, job.dictionary)
     if dry_run:
+        fit, harvest = _planned(ctx, job.layer, job.dictionary)
         return Done(_label_plan(ctx, job, fit, harvest), harvest.fit.row)
     with ctx.workspace.lock():
+        # Planned inside the lock: what another process finished meanwhile is there.
+        fit, harvest = _planned(ctx, job.layer, job.dictionary)
         # Nothing is fitted or generated for a labeler that cannot work.
         labeler = make_labeler(ctx, job.request.labeler)
         plan = _label_plan(ctx, job, fit, harvest, labeler)
@@ -82,7 +90,10 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         if ctx.has_embedder:
             index_labels(ctx, row)
         if job.score:
-            _scored(ctx, row, harvest, job, labeler)
+            try:
+                _scored(ctx, row, harvest, job, labeler)
+            except PartialFailure as error:
+                failure = failure or error
         if failure is not None:
             raise failure
         return Done(plan, row)
@@ -146,19 +157,36 @@ def _label_plan(
     steps.append(_label_step(ctx, request, kind, harvest.fit.name, count))
     if job.score and ctx.has_embedder:
         steps.append(Step("score", harvest.fit.name, scores > 0, f"embedding score of {scores} labels"))
+    if job.score and kind == "vlm":
+        known = harvest.done and row is not None and labeler is not None
+        judged = count + (count_unjudged(ctx, row, cast("VlmLabeler", labeler)) if known else 0)
+        steps.append(_judge_step(ctx, request, harvest.fit.name, judged))
     return Plan(tuple(steps))
 
 
 def _label_step(ctx: Context, request: LabelRequest, kind: str, name: str, count: int) -> Step:
     if kind != "vlm":
         return Step("label", name, count > 0, f"{count} features by {kind}")
+    model = request.labeler.model or ctx.settings.vlm or ""
+    tokens = count * _TOKENS_A_LABEL
+    detail = f"{count} features by {model or 'a model that is not named yet'}"
+    cost = _cost(model, tokens, count * 200)
+    return Step("label", name, count > 0, detail, calls=count, tokens=tokens, cost=cost)
+
+
+def _judge_step(ctx: Context, request: LabelRequest, name: str, count: int) -> Step:
+    model = request.labeler.model or ctx.settings.vlm or ""
+    calls, tokens = count * _CALLS_A_SCORE, count * _TOKENS_A_SCORE
+    detail = f"detection score of {count} labels"
+    return Step("score", name, count > 0, detail, calls=calls, tokens=tokens, cost=_cost(model, tokens, calls * 50))
+
+
+def _cost(model: str, input_tokens: int, output_tokens: int) -> float | None:
+    """Dollars; None where the model or its price is not known."""
     from autointerp.labeling.prices import load_price
 
-    model = request.labeler.model or ctx.settings.vlm or ""
     price = load_price(model) if model else None
-    cost = None if price is None else price.of(count * _TOKENS_A_LABEL, count * 200)
-    detail = f"{count} features by {model or 'a model that is not named yet'}"
-    return Step("label", name, count > 0, detail, calls=count, tokens=count * _TOKENS_A_LABEL, cost=cost)
+    return None if price is None else price.of(input_tokens, output_tokens)
 
 
 def _scored(ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, labeler: Labeler) -> None:
@@ -167,7 +195,7 @@ def _scored(ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, 
         run_embedding(ctx, row, harvest.identity)
     if labeler.kind != "vlm":
         return
-    judge, judge_id = make_judge(ctx, job.request.labeler)
+    judge, judge_id = make_judge(ctx, job.request.labeler, getattr(labeler, "client", None))
     with ctx.db.session() as session:
         labeler_id = queries.ensure_labeler(session, labeler.config, **labeler_columns(labeler)).id
     labels = unscored_labels(ctx, row, "detection", judge_id, labeler_id)

@@ -83,7 +83,7 @@ def find_feature(ctx: Context, name: str) -> tuple[Dictionary, Feature]:
         UsageError: It is not written so, or does not exist.
     """
     dictionary_name, colon, index = name.rpartition(":")
-    if not colon or not index.isdigit():
+    if not colon or not index.isdecimal() or len(index) > 9:
         raise UsageError(f"{name!r} is no feature", "write DICTIONARY:INDEX, e.g. shapes.mid.topk:17")
     row = find_dictionary(ctx, None, dictionary_name)
     with ctx.db.session() as session:

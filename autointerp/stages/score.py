@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from sqlalchemy import select
 
 from autointerp.db import queries
-from autointerp.db.models import Dictionary, Judgement, Label, Score
+from autointerp.db.models import Dictionary, Judgement, Label, Labeler, Score
 from autointerp.errors import UsageError, nearest
 from autointerp.labeling.protocol import CropEvidence, Judge, ScoreResult, Trial
 from autointerp.labeling.scores import detection_score, embedding_score, text_for_embedding
 from autointerp.stages.context import Context, identity
 from autointerp.stages.evidence import EvidenceReader
 from autointerp.stages.index import crop_vectors, index_crops
-from autointerp.stages.labelers import LabelerRequest, make_client
+from autointerp.stages.labelers import LabelerRequest, labeler_columns, make_client
+
+if TYPE_CHECKING:
+    from autointerp.labeling.chat import ChatClient
+    from autointerp.labeling.judge import VlmJudge
+    from autointerp.labeling.vlm import VlmLabeler
 
 METHODS = ("embedding", "detection")
 _LABELS_AT_ONCE = 64
@@ -82,22 +90,33 @@ def run_detection(ctx: Context, dictionary: Dictionary, judge: Judge, labels: li
     return len(labels)
 
 
-def make_judge(ctx: Context, request: LabelerRequest) -> tuple[Judge, int]:
-    """The VLM as a judge, and its row's id."""
+def make_judge(ctx: Context, request: LabelerRequest, client: ChatClient | None = None) -> tuple[Judge, int]:
+    """The VLM as a judge, and its row's id; a labeler's `client` is shared, so that both spend one budget."""
     from autointerp.labeling.judge import VlmJudge
 
-    judge = VlmJudge(make_client(ctx, request), jobs=request.jobs)
+    judge = VlmJudge(client or make_client(ctx, request), jobs=request.jobs)
     with ctx.db.session() as session:
-        row = queries.ensure_labeler(
-            session,
-            judge.config,
-            kind="judge",
-            model=judge.model,
-            base_url=judge.base_url,
-            prompt_hash=judge.prompt_hash,
-            config_hash=identity(judge.config),
-        )
-        return judge, row.id
+        return judge, queries.ensure_labeler(session, judge.config, **_judge_columns(judge)).id
+
+
+def count_unjudged(ctx: Context, dictionary: Dictionary, labeler: VlmLabeler) -> int:
+    """How many labels a VLM has given and not judged yet; writes nothing, unlike `make_judge`."""
+    from autointerp.labeling.judge import VlmJudge
+
+    with ctx.db.session() as session:
+        labeler_id = session.scalar(select(Labeler.id).filter_by(**labeler_columns(labeler)))
+        judge_id = session.scalar(select(Labeler.id).filter_by(**_judge_columns(VlmJudge(labeler.client))))
+    return 0 if labeler_id is None else len(unscored_labels(ctx, dictionary, "detection", judge_id, labeler_id))
+
+
+def _judge_columns(judge: VlmJudge) -> dict[str, str]:
+    return {
+        "kind": "judge",
+        "model": judge.model,
+        "base_url": judge.base_url,
+        "prompt_hash": judge.prompt_hash,
+        "config_hash": identity(judge.config),
+    }
 
 
 def _by_truth(crops: list[CropEvidence]) -> tuple[list[CropEvidence], list[CropEvidence]]:

@@ -152,7 +152,7 @@ def init(**given: Any) -> None:
     values = {key: value for key, value in given.items() if value is not None}
     if values.get("prompts", "shapes") != "shapes":
         values["prompts"] = str(Path(values["prompts"]).expanduser().absolute())
-    if values.get("model", "shapes") != "shapes" and Path(values["model"]).expanduser().exists():
+    if values.get("model", "shapes") not in ("shapes", "") and Path(values["model"]).expanduser().exists():
         values["model"] = str(Path(values["model"]).expanduser().absolute())
     settings = Settings.from_values(values)
     check = Context(Workspace(path, settings), None)
@@ -576,9 +576,10 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         import errno
 
-        if state.verbose or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if state.verbose or error.errno not in (*full, errno.EACCES, errno.EROFS):
             raise
-        next_step = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check its permissions"
+        next_step = "free some space" if error.errno in full else "check its permissions"
         _fail(f"{error.strerror}: {error.filename or 'the disk'}; {next_step}, then run it again", 1)
 
 

@@ -272,6 +272,15 @@ def scores_of_labels(session: Session, label_ids: Iterable[int]) -> dict[int, li
     return found
 
 
+def headline_score(scores: Sequence[Score]) -> float | None:
+    """The one figure shown for a label: detection where a judge gave one, else the embedding score."""
+    for method in ("detection", "embedding"):
+        values = [s.value for s in scores if s.method == method and s.value is not None]
+        if values:
+            return round(values[-1], 4)
+    return None
+
+
 def labels_without_score(
     session: Session, dictionary_id: int, method: str, judge_id: int | None = None, labeler_id: int | None = None
 ) -> list[Label]:

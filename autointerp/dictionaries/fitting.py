@@ -59,17 +59,17 @@ class TopKTrainer:
     dead latents rebuild what the live ones leave over (`aux_k`, `aux_coefficient`).
     """
 
-    def __init__(self, d_in: int, config: TopKConfig) -> None:
+    def __init__(self, d_in: int, config: TopKConfig, device: str = "cpu") -> None:
         self.config = config
         draw = torch.Generator().manual_seed(config.seed)
-        directions = F.normalize(torch.randn(config.num_latents, d_in, generator=draw), dim=1)
+        directions = F.normalize(torch.randn(config.num_latents, d_in, generator=draw), dim=1).to(device)
         self.W_dec = directions.clone().requires_grad_()
         self.W_enc = directions.T.clone().requires_grad_()
-        self.b_enc = torch.zeros(config.num_latents, requires_grad=True)
-        self.b_dec = torch.zeros(d_in, requires_grad=True)
+        self.b_enc = torch.zeros(config.num_latents, device=device, requires_grad=True)
+        self.b_dec = torch.zeros(d_in, device=device, requires_grad=True)
         self.parameters = [self.W_enc, self.b_enc, self.W_dec, self.b_dec]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.rate, betas=(0.9, 0.999), eps=1e-8)
-        self.silent_for = torch.zeros(config.num_latents, dtype=torch.int64)
+        self.silent_for = torch.zeros(config.num_latents, dtype=torch.int64, device=device)
         self.normalization: Normalization | None = None
         self.done = 0
         self.rounds = 0
@@ -80,7 +80,10 @@ class TopKTrainer:
         return int((self.silent_for >= self.config.dead_after).sum())
 
     def train_round(self, acts: torch.Tensor) -> float:
-        """Train `passes` times over raw activations [n, d_in]; return the mean normalised squared error."""
+        """Train `passes` times over raw activations [n, d_in]; return the mean normalised squared error.
+
+        `acts` lie on the trainer's device.
+        """
         if self.normalization is None:
             self.normalization = Normalization.measure(acts)
             with torch.no_grad():
@@ -91,7 +94,7 @@ class TopKTrainer:
         for _ in range(self.config.passes):
             order = torch.randperm(len(normal), generator=draw)
             for batch in order.split(self.config.batch):
-                losses.append(self._step(normal[batch]))
+                losses.append(self._step(normal[batch.to(normal.device)]))
         self.rounds += 1
         return sum(losses) / max(len(losses), 1)
 
@@ -162,7 +165,8 @@ class TopKTrainer:
             for p, value in zip(self.parameters, state["parameters"], strict=True):
                 p.copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.silent_for = state["silent_for"]
+        device = self.silent_for.device
+        self.silent_for = state["silent_for"].to(device)
         norm = state["normalization"]
-        self.normalization = None if norm is None else Normalization(norm["mean"], norm["std"])
+        self.normalization = None if norm is None else Normalization(norm["mean"].to(device), norm["std"].to(device))
         self.done, self.rounds = state["done"], state["rounds"]

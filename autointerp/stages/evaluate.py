@@ -25,12 +25,12 @@ from autointerp.shapes.truth import (
     names_truth,
 )
 from autointerp.stages.context import Context, identity
+from autointerp.stages.fit import layer_activations
 from autointerp.stages.plan import Plan, Step
+from autointerp.stages.read import find_dictionary
 from autointerp.stages.runs import find_run, finish, running
-from autointerp.stages.search import headline_score
 
 if TYPE_CHECKING:
-    from autointerp.dictionaries.protocol import Dictionary as Weights
     from autointerp.diffusion.capture import Captured
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -116,28 +116,19 @@ def run_evaluate(
         raise AutointerpError(
             f"the truth of {ctx.settings.model} is not known", "evaluate works on the model shapes alone"
         )
-    layer = ctx.layer(layer_name)
+    row, layer = find_dictionary(ctx, layer_name, dictionary), ctx.layer(layer_name)
     with ctx.db.session() as session:
-        row = (
-            queries.newest_dictionary(session, layer.hookpoint)
-            if dictionary is None
-            else queries.dictionary_by_name(session, dictionary)
-        )
-        if row is None:
-            raise AutointerpError(
-                f"no dictionary {dictionary or 'of layer ' + layer_name} here",
-                f"run `autointerp label --layer {layer_name}` first",
-            )
-        session.expunge(row)
         labels = queries.best_labels(session, row.id)
         scores = queries.scores_of_labels(session, [best.label.id for best in labels.values()])
         features = {f.id: (f.latent_index, f.state) for f in queries.features(session, row.id)}
         named = {
-            features[feature_id][0]: (best.label.name, headline_score(scores.get(best.label.id, [])))
+            features[feature_id][0]: (best.label.name, queries.headline_score(scores.get(best.label.id, [])))
             for feature_id, best in labels.items()
         }
     config = {
+        **ctx.made_of(layer),
         "version": VERSION,
+        "harvested": ctx.settings.images,
         "dictionary": row.identity,
         "weights": row.weights_sha256,
         "labels": sorted([index, name, score] for index, (name, score) in named.items()),
@@ -208,21 +199,18 @@ def _observe(ctx: Context, layer_name: str, row: Dictionary) -> tuple[Firing, Fi
     layer, oracle = ctx.layer(layer_name), Oracle.load()
     weights = load_dictionary(ctx.workspace.dictionary_dir(row.name)).to(ctx.model.device)
     seen = {"own": _Collected(row.num_latents), "random": _Collected(row.num_latents)}
-    directions: list[Weights] = []
     tokens = layer.grid[0] * layer.grid[1]
+    held_out = ctx.prompts.held_out(ctx.settings.evaluate_images, ctx.settings.seed, ctx.settings.images)
+    # Random directions know nothing of the layer but its scale, measured on a few harvested images.
+    normal = Normalization.measure(layer_activations(ctx, layer, ctx.prompts.jobs(0, 16, ctx.settings.seed), row.steps))
+    drawn = RandomDirections.draw(normal, row.num_latents, weights.k, ctx.settings.seed)
+    both = {"own": weights, "random": drawn.to(ctx.model.device)}
 
     def consume(captured: Captured) -> None:
         acts = captured.acts.reshape(-1, row.d_in)
-        if not directions:
-            # Measured on the first batch alone: random directions know nothing of the layer but its scale.
-            normal = Normalization.measure(acts.cpu())
-            drawn = RandomDirections.draw(normal, row.num_latents, weights.k, ctx.settings.seed)
-            directions.append(drawn.to(ctx.model.device))
-        first = captured.jobs[0].index * tokens
-        for name, dictionary in (("own", weights), ("random", directions[0])):
-            seen[name].add(dictionary.encode(acts), first)
+        for name, dictionary in both.items():
+            seen[name].add(dictionary.encode(acts), captured.jobs[0].index * tokens)
 
-    held_out = ctx.prompts.held_out(ctx.settings.evaluate_images, ctx.settings.seed, ctx.settings.images)
     reads: list[dict[str, np.ndarray]] = []
     with ctx.progress.task(f"evaluate {row.name}", len(held_out), unit="image") as bar, torch.inference_mode():
         for batch, pictures in generate(

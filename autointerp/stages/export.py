@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autointerp.errors import UsageError, nearest
+from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.export.bundle import write_bundle
 from autointerp.export.jsonl import write_jsonl
 from autointerp.stages.context import Context
@@ -32,6 +32,11 @@ def run_export(
     row = find_dictionary(ctx, layer, dictionary)
     rows = export_rows(ctx, row, min_score)
     labeled = sum(r.status == "ok" for r in rows)
+    if not labeled:
+        floor = "" if min_score is None else f" of score {min_score:g} or more"
+        raise AutointerpError(
+            f"{row.name} has no labels{floor}", f"run `autointerp label --layer {layer}`, or name a --dictionary"
+        )
     if form == "jsonl":
         return write_jsonl(out, rows), labeled
     provenance = {

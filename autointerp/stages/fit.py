@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import os
+import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import models, queries
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from autointerp.dictionaries.fitting import TopKTrainer
     from autointerp.dictionaries.protocol import Dictionary
     from autointerp.diffusion.capture import Captured
+    from autointerp.diffusion.generation import ImageJob
+    from autointerp.progress import Task
 
 KINDS = ("topk", "random")
 """Kinds that can be fitted here."""
@@ -154,9 +159,9 @@ def run_fit(ctx: Context, plan: FitPlan) -> models.Dictionary:
     """Fit what is planned, going on from its last checkpoint; returns the stored row, detached."""
     if plan.row is not None:
         return plan.row
-    with running(ctx.db, "fit", plan.identity, plan.config, plan.config["images"]) as (run_id, done, state):
-        dictionary, normal_done = _train(ctx, plan, run_id, done, state)
-        fvu, l0 = _measure(ctx, plan, dictionary, normal_done)
+    with running(ctx.db, "fit", plan.identity, plan.config, plan.config["images"]) as (run_id, _, _):
+        dictionary, trained_on = _train(ctx, plan, run_id)
+        fvu, l0 = _measure(ctx, plan, dictionary, trained_on)
         return _store(ctx, plan, run_id, dictionary, fvu, l0)
 
 
@@ -169,7 +174,7 @@ def _split(plan: FitPlan) -> int:
     return images - measured
 
 
-def _new_trainer(plan: FitPlan, tokens: int) -> TopKTrainer:
+def _new_trainer(ctx: Context, plan: FitPlan, tokens: int) -> TopKTrainer:
     from autointerp.dictionaries.fitting import TopKConfig, TopKTrainer
 
     config = plan.config
@@ -180,13 +185,53 @@ def _new_trainer(plan: FitPlan, tokens: int) -> TopKTrainer:
         passes=config["passes"],
         seed=config["fit_seed"],
     )
-    return TopKTrainer(plan.layer.d_in, topk)
+    return TopKTrainer(plan.layer.d_in, topk, ctx.model.device)
 
 
-def _train(ctx: Context, plan: FitPlan, run_id: int, done: int, state: bytes | None) -> tuple[Dictionary, int]:
-    """Train on all images but the measured ones; returns the dictionary and how many images that took."""
+def _checkpoint_path(ctx: Context, plan: FitPlan) -> Path:
+    """A file, not a row: the state of a wide layer's fit is larger than a database takes as one value."""
+    return ctx.workspace.dictionary_dir(plan.name) / "fit.checkpoint"
+
+
+def _save_checkpoint(path: Path, key: str, trainer: TopKTrainer, done: int) -> None:
+    """Keep the state of the fit with the identity `key`."""
     import torch
 
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            torch.save({"fit": key, "done": done, "trainer": trainer.state_dict()}, file)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        # torch hides the system's reason behind one of its own.
+        reason = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(reason, OSError):
+            raise
+        partial.unlink(missing_ok=True)
+        raise AutointerpError(
+            f"cannot write {path}: {reason.strerror}", "free some space or check its permissions, then run it again"
+        ) from error
+
+
+def _load_checkpoint(path: Path, key: str, trainer: TopKTrainer) -> int:
+    """Take up the stopped fit with the identity `key`; returns how many images it had seen."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return 0
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
+        return 0  # A damaged checkpoint costs the time it saved, and nothing else.
+    if state.get("fit") != key:
+        return 0  # Of other settings, stopped under the name that is free again for these.
+    trainer.load_state_dict(state["trainer"])
+    return int(state["done"])
+
+
+def _train(ctx: Context, plan: FitPlan, run_id: int) -> tuple[Dictionary, int]:
+    """Train on all images but the measured ones; returns the dictionary and how many images that took."""
     from autointerp.dictionaries.baselines import RandomDirections
     from autointerp.dictionaries.normalize import Normalization
 
@@ -197,25 +242,36 @@ def _train(ctx: Context, plan: FitPlan, run_id: int, done: int, state: bytes | N
         acts = _activations(ctx, plan, 0, min(last, max(1, ROUND_TOKENS // per_image)), "measuring")
         normal = Normalization.measure(acts)
         return RandomDirections.draw(normal, config["latents"], config["k"], config["fit_seed"]), last
-    trainer = _new_trainer(plan, last * per_image)
-    if state is not None:
-        trainer.load_state_dict(torch.load(io.BytesIO(state), weights_only=True))
+    trainer, path = _new_trainer(ctx, plan, last * per_image), _checkpoint_path(ctx, plan)
+    done = _load_checkpoint(path, plan.identity, trainer)
     per_round = max(1, ROUND_TOKENS // per_image)
     with ctx.progress.task(f"fit {plan.name}", last, done, unit="image") as bar:
         while done < last:
             stop = min(done + per_round, last)
-            loss = trainer.train_round(_activations(ctx, plan, done, stop, None, bar))
+            loss = trainer.train_round(_activations(ctx, plan, done, stop, None, bar).to(ctx.model.device))
             done = stop
             bar.advance(0, f"error {loss:.3f}, {trainer.dead} dead")
-            buffer = io.BytesIO()
-            torch.save(trainer.state_dict(), buffer)
+            _save_checkpoint(path, plan.identity, trainer, done)
             with ctx.db.session() as session:
-                checkpoint(session, run_id, done, buffer.getvalue())
+                checkpoint(session, run_id, done, None)
     return trainer.dictionary(), last
 
 
-def _activations(ctx: Context, plan: FitPlan, start: int, stop: int, what: str | None, bar: Any = None) -> torch.Tensor:
-    """All activations of images `start` to `stop`, float32 [n, d_in]: one round, held in memory."""
+def _activations(
+    ctx: Context, plan: FitPlan, start: int, stop: int, what: str | None, bar: Task | None = None
+) -> torch.Tensor:
+    """All activations of images `start` to `stop`, float32 [n, d_in], told to `bar` or to a bar of its own."""
+    jobs = ctx.prompts.jobs(start, stop, ctx.settings.seed)
+    if what is None:
+        return layer_activations(ctx, plan.layer, jobs, plan.config["capture_steps"], bar)
+    with ctx.progress.task(f"{what} {plan.name}", len(jobs), unit="image") as own:
+        return layer_activations(ctx, plan.layer, jobs, plan.config["capture_steps"], own)
+
+
+def layer_activations(
+    ctx: Context, layer: Layer, jobs: Sequence[ImageJob], steps: Sequence[int], bar: Task | None = None
+) -> torch.Tensor:
+    """All activations of a layer over some images, float32 [n, d_in], held in memory."""
     import torch
 
     from autointerp.diffusion.generation import generate
@@ -223,26 +279,20 @@ def _activations(ctx: Context, plan: FitPlan, start: int, stop: int, what: str |
     parts: list[torch.Tensor] = []
 
     def keep(captured: Captured) -> None:
-        parts.append(captured.acts.reshape(-1, plan.layer.d_in).to("cpu", copy=True))
+        parts.append(captured.acts.reshape(-1, layer.d_in).to("cpu", copy=True))
 
-    jobs = ctx.prompts.jobs(start, stop, ctx.settings.seed)
-    batches = generate(
+    for batch, _ in generate(
         ctx.model,
         jobs,
         ctx.generation,
-        layers=[plan.layer],
-        capture_steps=plan.config["capture_steps"],
+        layers=[layer],
+        capture_steps=steps,
         consumer=keep,
         batch_size=ctx.settings.batch_size,
         decode=False,
-    )
-    if what is None:
-        for batch, _ in batches:
+    ):
+        if bar is not None:
             bar.advance(len(batch))
-    else:
-        with ctx.progress.task(f"{what} {plan.name}", len(jobs), unit="image") as own:
-            for batch, _ in batches:
-                own.advance(len(batch))
     return torch.cat(parts)
 
 
@@ -251,6 +301,7 @@ def _measure(ctx: Context, plan: FitPlan, dictionary: Dictionary, start: int) ->
     from autointerp.dictionaries.metrics import Reconstruction
 
     figures = Reconstruction(plan.layer.d_in)
+    dictionary = dictionary.to("cpu")
     figures.update(dictionary, _activations(ctx, plan, start, plan.config["images"], "measuring"))
     return figures.fvu, figures.l0
 
@@ -292,7 +343,13 @@ def _store(
         finish(session, run_id, row.id, {"fvu": fvu, "l0": l0})
         session.refresh(row)
         session.expunge(row)
-        return row
+    _checkpoint_path(ctx, plan).unlink(missing_ok=True)
+    return row
+
+
+def branch_name(row: models.Dictionary) -> str:
+    """What a dictionary of this origin is called before a number is added."""
+    return f"{model_word(row.model)}.{row.layer}.{row.kind}"
 
 
 def branch_dictionary(ctx: Context, plan: FitPlan, key: str) -> FitPlan:
@@ -308,7 +365,7 @@ def branch_dictionary(ctx: Context, plan: FitPlan, key: str) -> FitPlan:
         if known is not None:
             session.expunge(known)
             return replace(plan, name=known.name, identity=branched, row=known)
-        name = queries.free_name(session, f"{model_word(row.model)}.{row.layer}.{row.kind}")
+        name = queries.free_name(session, branch_name(row))
         target = ctx.workspace.dictionary_dir(name)
         shutil.copytree(ctx.workspace.dictionary_dir(row.name), target, dirs_exist_ok=True)
         columns = {c.name: getattr(row, c.name) for c in models.Dictionary.__table__.columns}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
@@ -15,7 +16,7 @@ from autointerp.crops.split import split_of
 from autointerp.db import models, queries
 from autointerp.errors import UsageError
 from autointerp.stages.context import Context, identity
-from autointerp.stages.fit import FitPlan, branch_dictionary
+from autointerp.stages.fit import FitPlan, branch_dictionary, branch_name
 from autointerp.stages.plan import Step
 from autointerp.stages.runs import checkpoint, finish, running
 
@@ -36,13 +37,15 @@ class HarvestPlan:
     identity: str
     config: dict[str, Any]
     done: bool
+    target: str = ""
+    """Name that the result will have, where it is not the dictionary's own."""
 
     @property
     def step(self) -> Step:
         """The plan's line."""
         crops = self.config["crops"]
         detail = f"top {crops['top']} and {crops['quantile']} more crops a feature"
-        return Step("harvest", self.fit.name, not self.done, detail, images=self.config["images"])
+        return Step("harvest", self.target or self.fit.name, not self.done, detail, images=self.config["images"])
 
 
 def harvest_config(ctx: Context, fit: FitPlan) -> dict[str, Any]:
@@ -69,7 +72,18 @@ def plan_harvest(ctx: Context, fit: FitPlan) -> HarvestPlan:
                 session.expunge(row)
                 found = replace(fit, name=row.name, identity=row.identity, row=row)
                 return HarvestPlan(found, key, config, run.status == "done")
-    return HarvestPlan(fit, key, config, False)
+        target = fit.name
+        if _other_harvest(session, fit.row.id, key) is not None:
+            target = queries.free_name(session, branch_name(fit.row))
+    return HarvestPlan(fit, key, config, False, target)
+
+
+def _other_harvest(session: Any, dictionary_id: int, key: str) -> int | None:
+    """A harvest of this dictionary that must stay beside the one of this key."""
+    query = select(models.Run.id).where(
+        models.Run.kind == "harvest", models.Run.dictionary_id == dictionary_id, models.Run.identity != key
+    )
+    return session.scalar(query.limit(1))
 
 
 def run_harvest(ctx: Context, plan: HarvestPlan) -> HarvestPlan:
@@ -79,15 +93,8 @@ def run_harvest(ctx: Context, plan: HarvestPlan) -> HarvestPlan:
     if plan.fit.row is None:
         raise UsageError(f"{plan.fit.name} is not fitted yet", "run `autointerp fit` first")
     fit = plan.fit
-    fitted = plan.fit.row
     with ctx.db.session() as session:
-        other = session.scalar(
-            select(models.Run.id).where(
-                models.Run.kind == "harvest",
-                models.Run.dictionary_id == fitted.id,
-                models.Run.identity != plan.identity,
-            )
-        )
+        other = _other_harvest(session, plan.fit.row.id, plan.identity)
     if other is not None:
         fit = branch_dictionary(ctx, fit, plan.identity)
     plan = replace(plan, fit=fit)
@@ -114,6 +121,14 @@ class _Harvest:
         self.new: dict[int, tuple[ImageJob, bytes, tuple[int, int]]] = {}
         self.parts: list[BatchMaxima] = []
 
+    @cached_property
+    def jobs(self) -> list[ImageJob]:
+        """What to generate, each image once: a prompts file may name a prompt and seed twice."""
+        jobs: dict[tuple[str, int], ImageJob] = {}
+        for job in self.ctx.prompts.jobs(0, self.plan.config["images"], self.ctx.settings.seed):
+            jobs.setdefault((job.prompt, job.seed), job)
+        return list(jobs.values())
+
     def run(self, done: int, state: bytes | None) -> None:
         """Generate the rest of the images and store what they give."""
         from autointerp.diffusion.generation import generate
@@ -131,12 +146,11 @@ class _Harvest:
                 ctx.settings.seed,
             )
         self.dictionary = self.dictionary.to(ctx.model.device)
-        jobs = ctx.prompts.jobs(done, config["images"], ctx.settings.seed)
-        since = 0
-        with ctx.progress.task(f"harvest {self.row.name}", config["images"], done, unit="image") as bar:
+        since, total = 0, len(self.jobs)
+        with ctx.progress.task(f"harvest {self.row.name}", total, done, unit="image") as bar:
             for batch, pictures in generate(
                 ctx.model,
-                jobs,
+                self.jobs[done:],
                 ctx.generation,
                 layers=[self.layer],
                 capture_steps=config["capture_steps"],
@@ -150,7 +164,7 @@ class _Harvest:
                     self.new[job.index] = (job, data, picture_size(data))
                 done, since = done + len(batch), since + len(batch)
                 bar.advance(len(batch))
-                if since >= CHECKPOINT_IMAGES and done < config["images"]:
+                if since >= CHECKPOINT_IMAGES and done < total:
                     self._checkpoint(collector, done)
                     since = 0
         self._finish(collector)
@@ -162,9 +176,7 @@ class _Harvest:
         self.timesteps = {int(s): float(t) for s, t in zip(steps, timesteps, strict=True)}
         collector = CropCollector.from_state(arrays)
         wanted = collector.pictures_wanted()
-        hashes = [
-            self._hash_of(job) for job in self.ctx.prompts.jobs(0, done, self.ctx.settings.seed) if job.index in wanted
-        ]
+        hashes = [self._hash_of(job) for job in self.jobs[:done] if job.index in wanted]
         with self.ctx.db.session() as session:
             if len(queries.image_ids(session, hashes)) == len(set(hashes)):
                 return collector
@@ -220,8 +232,7 @@ class _Harvest:
         """One transaction: features, crops, their pictures, and the end of the run."""
         rows = list(collector.rows())
         used = {row.image for row in rows}
-        jobs = self.ctx.prompts.jobs(0, self.plan.config["images"], self.ctx.settings.seed)
-        hashes = {job.index: self._hash_of(job) for job in jobs}
+        hashes = {job.index: self._hash_of(job) for job in self.jobs}
         with self.ctx.db.session() as session:
             self._store_pictures(session, used)
             ids = queries.image_ids(session, hashes.values())

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from autointerp.db.engine import Database
 from autointerp.db.models import Call
@@ -28,19 +28,27 @@ class LabelerRequest:
     jobs: int = 4
     max_calls: int | None = None
     max_cost: float | None = None
+    ask_again: bool = False
+    """Whether earlier answers do not count: what failed on one would fail on it for ever."""
 
 
 class DatabaseLedger:
-    """The `calls` table as the ledger: each attempt is committed at once, an answer is never paid for twice."""
+    """The `calls` table as the ledger: each attempt is committed at once, an answer is never paid for twice.
 
-    def __init__(self, db: Database) -> None:
-        self.db = db
+    With `afresh` only answers that come from now on are found again.
+    """
+
+    def __init__(self, db: Database, afresh: bool = False) -> None:
+        self.db, self._after = db, 0
+        if afresh:
+            with db.session() as session:
+                self._after = session.scalar(select(func.max(Call.id))) or 0
 
     def find(self, request_hash: str) -> str | None:
-        """The answer of an earlier call with this request, if one came."""
+        """The newest answer of an earlier call with this request, if one came."""
         with self.db.session() as session:
             query = select(Call.answer).where(Call.request_hash == request_hash, Call.answer.is_not(None))
-            return session.scalar(query.order_by(Call.id).limit(1))
+            return session.scalar(query.where(Call.id > self._after).order_by(Call.id.desc()).limit(1))
 
     def record(self, call: CallRecord) -> None:
         """Keep one attempt."""
@@ -82,7 +90,7 @@ def make_client(ctx: Context, request: LabelerRequest) -> Any:
         model,
         request.base_url or settings.base_url or "",
         request.api_key_env or settings.api_key_env,
-        DatabaseLedger(ctx.db),
+        DatabaseLedger(ctx.db, request.ask_again),
         limits,
     )
 

@@ -74,7 +74,7 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         # Planned inside the lock: what another process finished meanwhile is there.
         fit, harvest = _planned(ctx, job.layer, job.dictionary)
         # Nothing is fitted or generated for a labeler that cannot work.
-        labeler = make_labeler(ctx, job.request.labeler)
+        labeler = make_labeler(ctx, replace(job.request.labeler, ask_again=job.request.retry_failed))
         plan = _label_plan(ctx, job, fit, harvest, labeler)
         harvest = _harvested(ctx, fit, harvest)
         row = harvest.fit.row
@@ -158,8 +158,9 @@ def _label_plan(
     if job.score and ctx.has_embedder:
         steps.append(Step("score", harvest.fit.name, scores > 0, f"embedding score of {scores} labels"))
     if job.score and kind == "vlm":
-        known = harvest.done and row is not None and labeler is not None
-        judged = count + (count_unjudged(ctx, row, cast("VlmLabeler", labeler)) if known else 0)
+        judged = count
+        if harvest.done and row is not None and labeler is not None:
+            judged += count_unjudged(ctx, row, cast("VlmLabeler", labeler))
         steps.append(_judge_step(ctx, request, harvest.fit.name, judged))
     return Plan(tuple(steps))
 

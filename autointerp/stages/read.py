@@ -13,7 +13,6 @@ from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.export.rows import ExportRow, ExportScore
 from autointerp.stages.context import Context
 from autointerp.stages.evidence import EvidenceReader
-from autointerp.stages.search import headline_score
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -164,7 +163,7 @@ def render(crop: CropEvidence, side: int = 224) -> Image.Image:
 
 
 def best_features(ctx: Context, row: Dictionary, count: int) -> list[tuple[Feature, Label, float | None]]:
-    """Labeled features worth looking at: by score, then confidence, no name more than twice."""
+    """Labeled features worth looking at: by score, then confidence, each name once."""
     with ctx.db.session() as session:
         features = {f.id: f for f in queries.features(session, row.id, state="live")}
         best = queries.best_labels(session, row.id)
@@ -172,16 +171,13 @@ def best_features(ctx: Context, row: Dictionary, count: int) -> list[tuple[Featu
         found = []
         for feature_id, b in best.items():
             if feature_id in features:
-                found.append((features[feature_id], b.label, headline_score(scores.get(b.label.id, []))))
+                found.append((features[feature_id], b.label, queries.headline_score(scores.get(b.label.id, []))))
         session.expunge_all()
     found.sort(key=lambda item: (-(item[2] or 0.0), -item[1].confidence, item[0].latent_index))
-    said: dict[str, int] = {}
-    kept = []
+    first: dict[str, tuple[Feature, Label, float | None]] = {}
     for item in found:
-        said[item[1].name] = said.get(item[1].name, 0) + 1
-        if said[item[1].name] <= 1:
-            kept.append(item)
-    return kept[:count]
+        first.setdefault(item[1].name, item)
+    return list(first.values())[:count]
 
 
 def write_sheet(ctx: Context, row: Dictionary, path: Path, count: int = 16, columns: int = 2) -> Path:
@@ -231,7 +227,7 @@ def export_rows(ctx: Context, row: Dictionary, min_score: float | None = None) -
         for feature in features:
             found = best.get(feature.id)
             given = scores.get(found.label.id, []) if found else []
-            if found and min_score is not None and (headline_score(given) or 0.0) < min_score:
+            if found and min_score is not None and (queries.headline_score(given) or 0.0) < min_score:
                 found, given = None, []
             rows.append(
                 ExportRow(

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import select, text
 
 from autointerp.db import queries
-from autointerp.db.models import Crop, Dictionary, Feature, Label, Score
+from autointerp.db.models import Crop, Dictionary, Feature, Label
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.search.indexes import read_index, read_note
 from autointerp.search.ranking import reciprocal_rank_fusion
@@ -80,8 +80,10 @@ def _searched(ctx: Context, layer: str | None) -> list[Dictionary]:
         if layer is None:
             rows = queries.all_dictionaries(session)
         else:
+            name = ctx.settings.dictionary.names.get(layer)
             newest = queries.newest_dictionary(session, ctx.layer(layer).hookpoint)
-            rows = [] if newest is None else [newest]
+            row = queries.dictionary_by_name(session, name) if name else newest
+            rows = [] if row is None else [row]
         for row in rows:
             session.expunge(row)
     if not rows:
@@ -172,7 +174,7 @@ def _hits(
             scores = queries.scores_of_labels(session, [best.label.id for best in labels.values()])
             for feature_id in part:
                 best = labels.get(feature_id)
-                score = headline_score(scores.get(best.label.id, [])) if best else None
+                score = queries.headline_score(scores.get(best.label.id, [])) if best else None
                 if min_score is not None and (score is None or score < min_score):
                     continue
                 name, latent, _ = rows[feature_id]
@@ -190,15 +192,6 @@ def _hits(
                 if len(hits) == count:
                     return hits
     return hits
-
-
-def headline_score(scores: list[Score]) -> float | None:
-    """The one figure shown for a label: detection where a judge gave one, else the embedding score."""
-    for method in ("detection", "embedding"):
-        values = [s.value for s in scores if s.method == method and s.value is not None]
-        if values:
-            return round(values[-1], 4)
-    return None
 
 
 def check_routes(route: str | None) -> tuple[str, ...]:

@@ -1,0 +1,179 @@
+"""`python -m autointerp.shapes.train PART`: train one part of the shapes world, or measure them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autointerp.progress import default_progress
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+@click.group(context_settings={"show_default": True})
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs/shapes"), help="Where checkpoints lie.")
+@click.option("--weights", type=click.Path(path_type=Path), default=WEIGHTS, help="Where trained weights go.")
+@click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads.  [default: all]")
+@click.pass_context
+def main(context: click.Context, runs: Path, weights: Path, threads: int | None) -> None:
+    """Train the models of the shapes world: seeded, resumable, on a processor.
+
+    The order is autoencoder, text, transformer; oracle and clip need the autoencoder alone. A trainer stopped at
+    any moment goes on from its last checkpoint in --runs.
+    """
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    context.obj = (runs, weights)
+
+
+def _finish(context: click.Context, trainer, subfolder: str) -> None:
+    from autointerp.shapes.train.loop import train
+
+    runs, weights = context.obj
+    train(trainer, runs, default_progress())
+    trainer.save(weights / subfolder)
+    click.echo(f"wrote {weights / subfolder}", err=True)
+
+
+@main.command()
+@click.option("--steps", default=2500)
+@click.option("--seed", default=0)
+@click.pass_context
+def autoencoder(context: click.Context, steps: int, seed: int) -> None:
+    """Train the autoencoder of the diffusion model."""
+    from autointerp.shapes.train.autoencoder import AutoencoderTrainer
+
+    _finish(context, AutoencoderTrainer(steps=steps, seed=seed), "model/vae")
+
+
+@main.command()
+@click.option("--steps", default=500)
+@click.option("--seed", default=0)
+@click.pass_context
+def text(context: click.Context, steps: int, seed: int) -> None:
+    """Train the text encoders to read captions."""
+    from autointerp.shapes.train.text import TextTrainer
+
+    _finish(context, TextTrainer(steps=steps, seed=seed), "model")
+
+
+@main.command()
+@click.option("--steps", default=6000)
+@click.option("--batch", default=32)
+@click.option("--seed", default=0)
+@click.option("--scenes", default=32768, help="Scenes in the training pool.")
+@click.pass_context
+def transformer(context: click.Context, steps: int, batch: int, seed: int, scenes: int) -> None:
+    """Train the diffusion transformer, after the autoencoder and the text encoders."""
+    from diffusers import AutoencoderTiny
+    from transformers import CLIPTextModel, T5EncoderModel
+
+    from autointerp.shapes.train.transformer import TransformerTrainer, pool_latents
+
+    runs, weights = context.obj
+    vae = AutoencoderTiny.from_pretrained(weights / "model" / "vae").float()
+    latents = pool_latents(runs / f"latents-{seed}-{scenes}.safetensors", vae, seed, scenes, default_progress())
+    encoders = (
+        CLIPTextModel.from_pretrained(weights / "model" / "text_encoder").float(),
+        T5EncoderModel.from_pretrained(weights / "model" / "text_encoder_2").float(),
+    )
+    _finish(context, TransformerTrainer(latents, vae, encoders, steps=steps, batch=batch, seed=seed), "model")
+
+
+POOL_HELP = "Reconstructed scenes to train on beside renders."
+
+
+def _reconstructions(context: click.Context, seed: int, count: int):
+    from diffusers import AutoencoderTiny
+
+    from autointerp.shapes.train.oracle import reconstructions
+
+    runs, weights = context.obj
+    vae = AutoencoderTiny.from_pretrained(weights / "model" / "vae").float()
+    return reconstructions(runs / f"reconstructions-{seed}-{count}.safetensors", vae, seed, count, default_progress())
+
+
+@main.command()
+@click.option("--steps", default=1800)
+@click.option("--seed", default=0)
+@click.option("--pool", default=4096, help=POOL_HELP)
+@click.pass_context
+def oracle(context: click.Context, steps: int, seed: int, pool: int) -> None:
+    """Train the network that reads the truth of every cell off a picture."""
+    from autointerp.shapes.train.oracle import OracleTrainer
+
+    _finish(context, OracleTrainer(_reconstructions(context, seed, pool), steps=steps, seed=seed), "oracle")
+
+
+@main.command()
+@click.option("--steps", default=1000)
+@click.option("--seed", default=0)
+@click.option("--pool", default=4096, help=POOL_HELP)
+@click.pass_context
+def clip(context: click.Context, steps: int, seed: int, pool: int) -> None:
+    """Train the image-text embedder on crops and phrases."""
+    from autointerp.shapes.train.clip import ClipTrainer
+
+    _finish(context, ClipTrainer(_reconstructions(context, seed, pool), steps=steps, seed=seed), "clip")
+
+
+@main.command()
+@click.option("--prompts", default=1000, help="Held-out captions for the diffusion model; 0 leaves it out.")
+@click.option("--renders", default=500, help="Held-out renders for the other parts; 0 leaves them out.")
+@click.option("--steps", type=int, default=None, help="Denoising steps.  [default: the model's own]")
+@click.option("--guidance", type=float, default=None, help="True guidance.  [default: the model's own]")
+@click.option("--batch", default=32, help="Pictures generated together.")
+@click.option("--sheet", type=click.Path(path_type=Path), default=None, help="Write the first pictures as a PNG.")
+@click.pass_context
+def measure(
+    context: click.Context,
+    prompts: int,
+    renders: int,
+    steps: int | None,
+    guidance: float | None,
+    batch: int,
+    sheet: Path | None,
+) -> None:
+    """Print the figures of every part on held-out scenes."""
+    import json
+
+    import torch
+
+    from autointerp.shapes.oracle import Oracle
+    from autointerp.shapes.train import measure as figures
+
+    weights = context.obj[1]
+    oracle = Oracle.load(weights / "oracle")
+    if renders:
+        from diffusers import AutoencoderTiny
+
+        from autointerp.shapes.clip import ShapesClip
+
+        held_out = figures.held_out_renders(renders)
+        vae = AutoencoderTiny.from_pretrained(weights / "model" / "vae").float()
+        click.echo(figures.table("autoencoder", {"reconstruction": figures.autoencoder_db(vae, held_out)}, "dB"))
+        click.echo(figures.table("oracle, cells right", figures.oracle_accuracy(oracle, held_out)))
+        clip = ShapesClip.load(weights / "clip")
+        click.echo(figures.table("shapes-clip, object crops right", figures.phrase_accuracy(clip, held_out)))
+    if prompts:
+        from diffusers import FluxPipeline
+
+        own = weights / "model" / "autointerp.json"
+        defaults = json.loads(own.read_text()) if own.exists() else {}
+        steps = steps or int(defaults.get("steps", 12))
+        guidance = float(defaults.get("guidance", 2.5)) if guidance is None else guidance
+        scenes = figures.held_out_scenes(prompts)
+        pipeline = FluxPipeline.from_pretrained(weights / "model", torch_dtype=torch.float32)
+        pictures = figures.generate(pipeline, [s.caption for s in scenes], steps, guidance, batch, default_progress())
+        title = f"prompt following, {prompts} held-out captions, {steps} steps, guidance {guidance:g}"
+        click.echo(figures.table(title, figures.score_pictures(oracle, pictures, scenes)))
+        if sheet:
+            figures.save_sheet(pictures[:64], sheet)
+            click.echo(f"wrote {sheet}", err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m autointerp.shapes.train")

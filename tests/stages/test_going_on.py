@@ -1,0 +1,250 @@
+"""Killed, interrupted or run twice at once: it goes on where it was and ends in the same rows."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = """
+import os, signal, sys
+from autointerp.diffusion import generation
+from autointerp.stages import fit, harvest
+
+workspace, what, batches, number, round_images, checkpoint_images, *command = sys.argv[1:]
+fit.ROUND_TOKENS, harvest.CHECKPOINT_IMAGES = int(round_images) * 144, int(checkpoint_images)
+real, seen = generation.generate, 0
+
+
+def stopping(*args, **kwargs):
+    global seen
+    for batch in real(*args, **kwargs):
+        seen += kwargs.get("decode", True) == (what == "harvest")
+        if seen > int(batches):
+            os.kill(os.getpid(), int(number))
+        yield batch
+
+
+generation.generate = stopping
+from autointerp.cli import main
+
+main(["-w", workspace, *command])
+"""
+
+
+def stopped(workspace: Path, what: str, batches: int, number: int, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that a signal reaches after so many batches of `fit` or `harvest`."""
+    given = [str(workspace), what, str(batches), str(number), "4", "16", *command]
+    return subprocess.run([sys.executable, "-c", SCRIPT, *given], capture_output=True, text=True, timeout=300)
+
+
+def content(query: Callable[..., list[Any]], path: Path) -> dict[str, list[Any]]:
+    """All that a workspace says, by what it is about: without ids and times, which tell when, not what."""
+    feature = "JOIN features f ON f.id = {0}.feature_id"
+    return {
+        "dictionaries": query(path, "SELECT name, identity, weights_sha256, fvu, l0, config FROM dictionaries"),
+        "images": query(
+            path, "SELECT generation_hash, image_index, prompt, seed, picture, width FROM images ORDER BY 1"
+        ),
+        "features": query(
+            path,
+            "SELECT latent_index, density, max_activation, mean_activation, state FROM features ORDER BY latent_index",
+        ),
+        "crops": query(
+            path,
+            "SELECT f.latent_index, i.generation_hash, step, timestep, row, col, box_left, box_top, box_right,"
+            " box_bottom, activation, activation_map, rank, quantile, role, split"
+            f" FROM crops c {feature.format('c')} JOIN images i ON i.id = c.image_id ORDER BY 1, 2",
+        ),
+        "labels": query(
+            path,
+            "SELECT latent_index, status, l.name, explanation, confidence FROM labels l"
+            f" {feature.format('l')} ORDER BY 1",
+        ),
+        "scores": query(
+            path,
+            "SELECT latent_index, method, value, ci_low, ci_high, note FROM scores s JOIN labels l ON l.id = s.label_id"
+            f" {feature.format('l')} ORDER BY 1",
+        ),
+        "runs": query(path, "SELECT kind, identity, status, done, total, state, result, error FROM runs ORDER BY id"),
+    }
+
+
+def test_any_stop_leads_to_the_same_rows(
+    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]]
+) -> None:
+    path = tmp_path / "w"
+    path.mkdir()
+    shutil.copy(labeled / "autointerp.toml", path)
+    label = ("label", "--layer", "mid")
+
+    killed = stopped(path, "fit", 2, signal.SIGKILL, *label)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert query(path, "SELECT kind, status, done FROM runs") == [("fit", "running", 8)]
+    assert not query(path, "SELECT 1 FROM dictionaries")
+
+    killed = stopped(path, "harvest", 3, signal.SIGKILL, *label)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert query(path, "SELECT kind, status, done FROM runs") == [("fit", "done", 13), ("harvest", "running", 16)]
+    assert query(path, "SELECT weights_sha256 FROM dictionaries") == query(
+        labeled, "SELECT weights_sha256 FROM dictionaries"
+    )
+    assert not query(path, "SELECT 1 FROM crops")
+    assert 0 < len(query(path, "SELECT 1 FROM images")) <= 16
+
+    # The second one starts at image 16, so that two batches lead to the next checkpoint.
+    ended = stopped(path, "harvest", 2, signal.SIGINT, *label)
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("interrupted:") and "Traceback" not in ended.stderr
+    assert query(path, "SELECT status, done FROM runs WHERE kind = 'harvest'") == [("interrupted", 32)]
+
+    assert cli("-w", path, *label).code == 0
+    one, other = content(query, labeled), content(query, path)
+    for table in one:
+        assert one[table] == other[table], table
+    assert len(one["crops"]) > 200 and len(one["labels"]) > 20
+
+
+def test_a_stopped_fit_is_not_taken_up_by_another(
+    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]]
+) -> None:
+    path = tmp_path / "w"
+    path.mkdir()
+    shutil.copy(labeled / "autointerp.toml", path)
+    # It stops under the name that the next one takes.
+    killed = stopped(path, "fit", 2, signal.SIGKILL, "fit", "--layer", "mid", "--seed", "7")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert cli("-w", path, "fit", "--layer", "mid").code == 0
+    digest = "SELECT name, weights_sha256 FROM dictionaries"
+    assert query(path, digest) == query(labeled, digest)
+
+
+def test_labeling_stopped_goes_on_with_the_next_feature(
+    workspace: Path, cli: Callable[..., Any], query: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autointerp.stages import label as stage
+
+    expected = cli("-w", workspace, "label", "--layer", "mid", "--labeler", "prompts", "--dry-run").out
+    kept: list[int] = []
+    real = stage._keep
+
+    def stop(ctx: Any, labeler_id: int, result: Any) -> None:
+        if len(kept) == 5:
+            raise KeyboardInterrupt
+        kept.append(result.feature_id)
+        real(ctx, labeler_id, result)
+
+    count = (
+        "SELECT feature_id FROM labels l JOIN labelers r ON r.id = l.labeler_id WHERE r.kind = 'prompts' ORDER BY l.id"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_keep", stop)
+        ended = cli("-w", workspace, "label", "--layer", "mid", "--labeler", "prompts")
+    assert ended.code == 130
+    assert query(workspace, count) == [(i,) for i in kept] and len(kept) == 5
+    assert cli("-w", workspace, "label", "--layer", "mid", "--labeler", "prompts").code == 0
+    everyone = [i for (i,) in query(workspace, count)]
+    assert everyone[:5] == kept and len(set(everyone)) == len(everyone)
+    assert f"{len(everyone)} features by prompts" in expected
+
+
+def test_the_second_process_is_told_who_writes(workspace: Path, cli: Callable[..., Any]) -> None:
+    code = (
+        "import sys, time; from autointerp.workspace import Workspace\n"
+        f"with Workspace({str(workspace)!r}).lock():\n"
+        "    print('in', flush=True); time.sleep(120)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        try:
+            assert holder.stdout.readline() == "in\n"
+            for command in (["label", "--layer", "mid"], ["rm", "shapes.mid.topk"], ["harvest", "--layer", "mid"]):
+                extra = ["--top", "4"] if command[0] == "harvest" else []
+                refused = cli("-w", workspace, *command, *extra)
+                assert refused.code == 1
+                assert f"being written by process {holder.pid}" in refused.err.splitlines()[-1]
+            # Reading goes on meanwhile.
+            assert cli("-w", workspace, "status").code == 0
+            assert cli("-w", workspace, "show", "shapes.mid.topk:0").code == 0
+        finally:
+            holder.kill()
+    assert cli("-w", workspace, "label", "--layer", "mid").code == 0
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    workspace: Path,
+    cli: Callable[..., Any],
+    rows: Callable[[Path], Any],
+    query: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from autointerp.db import engine
+
+    # Pages that a checkpoint left free would take the labels yet.
+    query(workspace, "VACUUM")
+    before = rows(workspace)
+    real = engine._set_pragmas
+
+    def small(connection: Any, record: Any) -> None:
+        real(connection, record)
+        cursor = connection.cursor()
+        # SQLite then says of its own what it says on a full disk.
+        (pages,) = cursor.execute("PRAGMA page_count").fetchone()
+        cursor.execute(f"PRAGMA max_page_count = {pages}")
+        cursor.close()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_set_pragmas", small)
+        done = cli("-w", workspace, "-q", "label", "--layer", "mid", "--labeler", "prompts")
+    assert done.code == 1
+    assert done.err.startswith("error: the disk is full while writing") and done.err.count("\n") == 1
+    after = rows(workspace)
+    assert {k: v for k, v in after.items() if k in ("crops", "features", "images", "scores")} == {
+        k: v for k, v in before.items() if k in ("crops", "features", "images", "scores")
+    }
+    assert after["labels"][: len(before["labels"])] == before["labels"]
+    assert cli("-w", workspace, "label", "--layer", "mid", "--labeler", "prompts").code == 0
+    assert cli("-w", workspace, "db", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("dictionaries/shapes.mid.topk-2/fit.checkpoint.part", ["fit", "--latents", "40"]),
+        ("dictionaries/shapes.mid.topk-2/.weights.safetensors.tmp", ["fit", "--latents", "40"]),
+        ("indexes/shapes.mid.topk.crops.faiss.part", ["label"]),
+    ],
+)
+def test_a_disk_that_is_full_for_one_file(
+    workspace: Path, cli: Callable[..., Any], file: str, command: list[str]
+) -> None:
+    target = workspace / file
+    target.parent.mkdir(exist_ok=True)
+    target.symlink_to("/dev/full")
+    for index in (workspace / "indexes").glob("*.crops.faiss"):
+        index.unlink()
+    done = cli("-w", workspace, "-q", *command, "--layer", "mid")
+    assert done.code == 1, done
+    assert done.err.startswith("error: ") and done.err.count("\n") == 1 and "free s" in done.err
+    target.unlink(missing_ok=True)
+    assert cli("-w", workspace, "-q", *command, "--layer", "mid").code == 0
+
+
+def test_a_file_that_cannot_grow_is_one_line(workspace: Path) -> None:
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+        "from autointerp.cli import main\n"
+        "main(sys.argv[1:])"
+    )
+    given = ["-w", str(workspace), "-q", "label", "--layer", "mid", "--labeler", "prompts"]
+    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

@@ -1,0 +1,216 @@
+"""The labeler `vlm` from the command line to the rows, against a server of the OpenAI protocol."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+Query = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def label(workspace: Path, vlm_server: Any, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    # The budget tests count dollars, and this model has a price.
+    given = ("--labeler", "vlm", "--vlm", "gpt-4o-mini", "--base-url", vlm_server.base_url, "-j", "1")
+
+    def run(*more: object) -> Any:
+        return cli("-w", workspace, "label", "--layer", "mid", *given, *more)
+
+    return run
+
+
+def judging(request: dict[str, Any]) -> bool:
+    return "answers" in json.dumps(request["response_format"])
+
+
+def script(scripted: Any, name: Callable[[int], str] = lambda n: f"thing {n}") -> Any:
+    """Names features `thing 0`, `thing 1` ...; says yes to every second image it is asked to judge."""
+    named: list[int] = []
+
+    def answer(request: dict[str, Any], number: int) -> Any:
+        if judging(request):
+            shown = sum(part["type"] == "image_url" for part in request["messages"][1]["content"])
+            return scripted.Reply(json.dumps({"answers": [True] * shown}))
+        named.append(number)
+        return scripted.Reply(scripted.label_json(name(len(named) - 1)))
+
+    return answer
+
+
+def vlm_labels(query: Query, workspace: Path) -> list[Any]:
+    return query(
+        workspace,
+        "SELECT f.latent_index, l.status, l.name, l.error, l.id FROM labels l JOIN labelers r ON r.id = l.labeler_id"
+        " JOIN features f ON f.id = l.feature_id WHERE r.kind = 'vlm' ORDER BY l.id",
+    )
+
+
+def test_labels_calls_and_detection_scores(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, cli: Cli, query: Query
+) -> None:
+    vlm_server.script = script(scripted)
+    done = label("-n", "5")
+    assert done.code == 0, done.err
+    found = vlm_labels(query, workspace)
+    assert [(row[1], row[2]) for row in found] == [("ok", f"thing {i}") for i in range(5)]
+    live = query(workspace, "SELECT latent_index FROM features WHERE state = 'live' ORDER BY 1 LIMIT 5")
+    assert [row[:1] for row in found] == live
+
+    calls = query(workspace, "SELECT purpose, model, answer, error, input_tokens, output_tokens, cost FROM calls")
+    assert len(calls) == len(vlm_server.requests)
+    assert sum(purpose.startswith("label") for purpose, *_ in calls) == 5
+    for _, model, answer, error, tokens_in, tokens_out, cost in calls:
+        assert (model, error, tokens_in, tokens_out) == ("gpt-4o-mini", "", 1000, 50) and json.loads(answer)
+        assert cost == pytest.approx(1000 * 0.15e-6 + 50 * 0.6e-6)
+    # What is judged was never shown for naming: every picture of a feature is of the other split.
+    scores = query(
+        workspace,
+        "SELECT s.id, s.label_id, s.value, s.tp, s.fp, s.tn, s.fn, s.unscored, s.note FROM scores s"
+        " WHERE s.method = 'detection' ORDER BY s.label_id",
+    )
+    assert [row[1] for row in scores] == [row[4] for row in found]
+    judged = [row for row in scores if row[2] is not None]
+    assert judged
+    for score, _, value, tp, fp, tn, fn, unscored, _ in judged:
+        trials = query(
+            workspace,
+            "SELECT j.truth, j.holds, c.split, c.role FROM judgements j JOIN crops c ON c.id = j.crop_id"
+            " WHERE j.score_id = ? ORDER BY j.trial",
+            score,
+        )
+        assert all(split == "score" and truth == (role != "negative") for truth, _, split, role in trials)
+        # It said yes to all: every firing crop right, every other wrong.
+        assert value == 0.5 and tp == fp == len(trials) // 2 and tn == fn == unscored == 0
+    for request in vlm_server.requests:
+        assert request["response_format"]["type"] == "json_schema"
+
+    # Nothing is asked twice.
+    asked = len(vlm_server.requests)
+    assert "nothing to do" in label("-n", "5").err and len(vlm_server.requests) == asked
+    shown = json.loads(cli("-w", workspace, "show", f"shapes.mid.topk:{found[0][0]}", "--json").out)
+    assert shown["label"]["name"] == "thing 0" and shown["label"]["labeler"] == "vlm"
+    assert {s["method"] for s in shown["scores"]} == {"embedding", "detection"}
+
+
+def test_an_answer_is_paid_once(workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query) -> None:
+    vlm_server.script = script(scripted)
+    assert label("-n", "2", "--no-score").code == 0
+    assert len(vlm_server.requests) == 2
+    # Asked to label again, the request is the same, and so is its answer, from the ledger.
+    assert label("-n", "2", "--no-score", "--force").code == 0
+    assert len(vlm_server.requests) == 2
+    assert [row[2] for row in vlm_labels(query, workspace)] == ["thing 0", "thing 1"] * 2
+
+
+@pytest.mark.parametrize("score", [True, False])
+def test_a_budget_of_calls_ends_the_work(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query, score: bool
+) -> None:
+    vlm_server.script = script(scripted)
+    more = () if score else ("--no-score",)
+    done = label("-n", "6", "--max-calls", "4", *more)
+    assert done.code == 3
+    assert "4 of 6 features labeled" in done.err and "4 calls" in done.err and "Traceback" not in done.err
+    # Naming and judging spend one budget.
+    assert len(vlm_server.requests) == 4 == len(query(workspace, "SELECT 1 FROM calls"))
+    assert len(vlm_labels(query, workspace)) == 4
+    assert label("-n", "6", *more).code == 0
+    assert [row[1] for row in vlm_labels(query, workspace)] == ["ok"] * 6
+    if score:
+        assert len(query(workspace, "SELECT 1 FROM scores WHERE method = 'detection'")) == 6
+
+
+def test_a_budget_reached_while_judging_keeps_the_labels(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query
+) -> None:
+    vlm_server.script = script(scripted)
+    done = label("-n", "3", "--max-calls", "4")
+    assert done.code == 3 and "4 calls" in done.err
+    assert len(vlm_labels(query, workspace)) == 3 and len(vlm_server.requests) == 4
+    again = label("-n", "3")
+    assert again.code == 0 and "nothing to do" not in again.err
+    assert len(query(workspace, "SELECT 1 FROM scores WHERE method = 'detection'")) == 3
+
+
+def test_a_budget_of_dollars_ends_the_work(workspace: Path, label: Cli, vlm_server: Any, scripted: Any) -> None:
+    good = script(scripted)
+
+    def dear(request: dict[str, Any], number: int) -> Any:
+        reply = good(request, number)
+        reply.usage = (10_000, 50)
+        return reply
+
+    vlm_server.script = dear
+    done = label("-n", "6", "--max-cost", "0.01")
+    assert done.code == 3 and re.search(r"stopped at \$0\.00\d+ of \$0\.01", done.err), done.err
+    # A call costs 0.00153 dollars: some were paid, and none that would have passed the limit.
+    assert 2 <= len(vlm_server.requests) <= 6
+
+
+def test_failed_features_are_rows_and_can_be_tried_again(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query
+) -> None:
+    good = script(scripted)
+    # The second feature's reply cannot be read, nor can its repair.
+    vlm_server.script = lambda r, n: scripted.Reply("I would rather not.") if n in (1, 2) else good(r, n)
+    done = label("-n", "3", "--no-score")
+    found = vlm_labels(query, workspace)
+    assert done.code == 3 and f"1 of 3 features failed ({found[1][0]})" in done.err and "--retry-failed" in done.err
+    assert [row[1] for row in found] == ["ok", "failed", "ok"]
+    assert found[1][2] == "" and "unreadable" in found[1][3]
+    assert len(query(workspace, "SELECT 1 FROM calls")) == 4
+    # Only on request is it tried again.
+    assert label("-n", "3", "--no-score").code == 0 and len(vlm_server.requests) == 4
+    vlm_server.script = lambda r, n: scripted.Reply(scripted.label_json("second try"))
+    retried = label("-n", "3", "--no-score", "--retry-failed")
+    assert retried.code == 0, retried.err
+    again = vlm_labels(query, workspace)
+    assert [row[1] for row in again] == ["ok"] * 3 and again[-1][:3] == (found[1][0], "ok", "second try")
+
+
+def test_everything_fails(workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query) -> None:
+    vlm_server.script = lambda r, n: scripted.Reply("?!")
+    done = label("-n", "2")
+    assert done.code == 3 and "2 of 2 features failed" in done.err
+    assert [row[1:3] for row in vlm_labels(query, workspace)] == [("failed", "")] * 2
+
+
+def test_uninterpretable_is_a_result(workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query) -> None:
+    vlm_server.script = lambda r, n: scripted.Reply(scripted.label_json("", interpretable=False, confidence=0.2))
+    assert label("-n", "2").code == 0
+    assert [row[1] for row in vlm_labels(query, workspace)] == ["uninterpretable"] * 2
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "refuses the API key"), (404, "knows no model")])
+def test_a_server_that_refuses_ends_at_once(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query, status: int, said: str
+) -> None:
+    vlm_server.script = lambda r, n: scripted.Reply("no", status=status)
+    done = label("-n", "9")
+    assert done.code == 1 and said in done.err and "Traceback" not in done.err
+    assert len(vlm_server.requests) <= 4 and not vlm_labels(query, workspace)
+    vlm_server.script = script(scripted)
+    assert label("-n", "2", "--no-score").code == 0
+
+
+def test_no_model_no_key_and_no_price_are_known_before_any_work(
+    tmp_path: Path, cli: Cli, vlm_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    start = ("-w", tmp_path / "w", "-q", "label", "--layer", "mid", "--labeler", "vlm")
+    unnamed = cli(*start)
+    assert unnamed.code == 2 and "--vlm MODEL" in unnamed.err
+    keyless = cli(*start, "--vlm", "gpt-4o-mini")
+    assert keyless.code in (1, 2) and "OPENAI_API_KEY" in keyless.err
+    unpriced = cli(*start, "--vlm", "m", "--base-url", vlm_server.base_url, "--max-cost", "1")
+    assert unpriced.code in (1, 2) and "price" in unpriced.err
+    for done in (unnamed, keyless, unpriced):
+        assert done.err.startswith("error: ") and done.err.count("\n") == 1
+    assert not vlm_server.requests and not (tmp_path / "w" / "dictionaries").exists()

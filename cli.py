@@ -60,6 +60,7 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
 
 
 COUNT = click.IntRange(min=1)
+SEED = click.IntRange(min=0, max=2**32 - 1)
 layer_option = click.option("--layer", required=True, metavar="L", help="Layer: early, mid, late, or a hookpoint.")
 dictionary_option = click.option("--dictionary", metavar="X", help="Dictionary by name.  [default: the layer's newest]")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
@@ -139,7 +140,7 @@ def cli() -> None:
 @click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
 @click.option("--steps", type=COUNT, metavar="N", help="Denoising steps.")
 @click.option("--size", type=COUNT, metavar="PX", help="Side of the pictures.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="What all randomness follows from.")
+@click.option("--seed", type=SEED, metavar="S", help="What all randomness follows from.")
 @machine_options
 @_shared
 def init(**given: Any) -> None:
@@ -213,7 +214,7 @@ def status(as_json: bool) -> None:
 @click.option("--latents", type=COUNT, metavar="N", help="Number of latents.  [default: 8 x the layer's width]")
 @click.option("-k", "k", type=COUNT, metavar="K", help="Latents that fire in a token.")
 @click.option("--images", type=COUNT, metavar="N", help="Images to fit on.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="S", help="Seed of the fit.")
+@click.option("--seed", type=SEED, metavar="S", help="Seed of the fit.")
 @click.option("--name", metavar="X", help="Name of the dictionary.")
 @machine_options
 @dry_run_option

@@ -34,11 +34,15 @@ class DictionarySettings(_Table):
     """What is fitted where no option says otherwise."""
 
     kind: str = Field(default="topk", description="what is fitted: topk, or random (a control)")
-    latents: PositiveInt | None = Field(default=None, description="number of latents; 8 x the layer's width if not set")
+    latents: PositiveInt | None = Field(
+        default=None, description="number of latents; 8 x the layer's width (shapes: 2 x) if not set"
+    )
     k: PositiveInt | None = Field(
         default=None, description="active latents a token; chosen by the layer's width if not set"
     )
-    passes: PositiveInt = Field(default=8, description="how often each activation is trained on")
+    passes: PositiveInt | None = Field(
+        default=None, description="how often each activation is trained on; 4 (30 for shapes) if not set"
+    )
     names: dict[str, str] = Field(
         default_factory=dict, description="the dictionary a layer means, e.g. mid = 'shapes.mid.topk'; else the newest"
     )
@@ -81,7 +85,7 @@ class Settings(_Table):
     signal: Literal["output", "update"] | None = Field(
         default=None, description="output (residual stream) or update (output - input); the layer's default if not set"
     )
-    seed: Count = Field(default=0, description="what all randomness follows from")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(default=0, description="what all randomness follows from")
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps"
     )

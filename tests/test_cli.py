@@ -136,6 +136,7 @@ INIT: dict[str, tuple[list[str], list[str]]] = {
     "a size between": (["--size", "97"], ["multiple of", "96"]),
     "no steps": (["--steps", "0"], ["--steps"]),
     "a negative seed": (["--seed", "-1"], ["--seed"]),
+    "an endless seed": (["--seed", "9" * 30], ["--seed"]),
     "unknown device": (["--device", "tpu"], ["cuda"]),
     "unknown dtype": (["--dtype", "float8"], ["float32"]),
     "no model": (["--model", ""], ["model"]),

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from autointerp.dictionaries.normalize import Normalization
 from autointerp.dictionaries.topk import TopK, decode_sparse, select_topk
+from autointerp.errors import AutointerpError
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,9 @@ class TopKTrainer:
         self.done += 1
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is not finite at step {self.done}")
+            raise AutointerpError(
+                f"the fit's loss is not finite at step {self.done}", "fit with --dtype float32, or a smaller -k"
+            )
         return value
 
     def dictionary(self) -> TopK:

@@ -19,13 +19,22 @@ Configs = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class ModelDefaults:
-    """How a model is run unless told otherwise. `size` is the side of the square picture in pixels."""
+    """How a model is run and read unless told otherwise.
+
+    `size` is the side of the square picture in pixels; `expansion` the latents of a dictionary over the layer's
+    width, `k` how many of them fire in a token (None: chosen by the width), `passes` how often an activation is
+    trained on.
+    """
 
     steps: int
     guidance: float
     size: int
     max_sequence_length: int
     capture_steps: tuple[int, ...]
+    signal: Signal = "output"
+    expansion: int = 8
+    k: int | None = None
+    passes: int = 4
 
     def capture_at(self, steps: int) -> tuple[int, ...]:
         """The default capture steps of a run of `steps` steps: those at about the same noise level."""
@@ -44,11 +53,20 @@ class ModelDefaults:
             if key not in known:
                 raise AutointerpError(f"{where} has the unknown key {key!r}", nearest(key, sorted(known)))
         merged = replace(self, **values)
-        for key in ("steps", "size", "max_sequence_length"):
+        for key in (
+            "steps",
+            "size",
+            "max_sequence_length",
+            "expansion",
+            "passes",
+            *(["k"] if merged.k is not None else []),
+        ):
             if type(getattr(merged, key)) is not int or getattr(merged, key) < 1:
                 raise AutointerpError(f"{where}: {key} is {getattr(merged, key)!r}", "give a whole number above 0")
         if type(merged.guidance) not in (int, float) or merged.guidance < 0:
             raise AutointerpError(f"{where}: guidance is {merged.guidance!r}", "give a number of 0 or more")
+        if merged.signal not in ("output", "update"):
+            raise AutointerpError(f"{where}: signal is {merged.signal!r}", nearest(merged.signal, ["output", "update"]))
         steps = merged.capture_steps
         if not isinstance(steps, Sequence) or not steps or not all(type(s) is int for s in steps):
             raise AutointerpError(f"{where}: capture_steps is {steps!r}", "give a list of step numbers")
@@ -87,7 +105,6 @@ class Family:
     timestep_scale: float = 1000.0
     """The scheduler's timestep over what the denoiser is told."""
     stream: Literal["image"] = "image"
-    signal: Signal = "output"
 
 
 def _flux_hookpoints(configs: Configs) -> list[str]:

@@ -68,7 +68,7 @@ def resolve_layer(
     Args:
         model: A loaded model or its description.
         name: An alias, or a dotted hookpoint; a hookpoint that has an alias gets it.
-        signal: `output` or `update`; the family's default if None.
+        signal: `output` or `update`; the model's default if None.
         size: Side of the pictures in pixels, which decides the grid; the model's default if None.
 
     Raises:
@@ -81,7 +81,7 @@ def resolve_layer(
     if hookpoint not in hookpoints:
         known = hookpoints if "." in name else list(aliases)
         raise UsageError(f"{description.name} has no layer {name!r}", nearest(name, known))
-    signal = signal or family.signal
+    signal = signal or description.defaults.signal
     if signal not in ("output", "update"):
         raise UsageError(f"there is no signal {signal!r}", nearest(signal, ["output", "update"]))
     alias = name if name in aliases else next((a for a, h in aliases.items() if h == hookpoint), None)

@@ -247,8 +247,8 @@ class Render:
         masks: dict[str, np.ndarray] = {}
         for obj, mask in zip(self.scene.objects, solid, strict=True):
             for word in (obj.color, obj.shape, obj.texture, obj.size, obj.position, "object"):
-                masks[word] = masks.get(word, np.zeros_like(mask)) | mask
-        masks[self.scene.background] = ~solid.any(0)
+                masks[word] = masks[word] | mask if word in masks else mask
+        masks[self.scene.background] = np.logical_not(solid.any(axis=0))
         return masks
 
     def cells(self) -> dict[str, np.ndarray]:

@@ -33,8 +33,10 @@ from autointerp.stages.runs import find_run, finish, running
 if TYPE_CHECKING:
     from autointerp.diffusion.capture import Captured
 
-SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Shares of a feature's maximum that are tried as the threshold of being active."""
+CHANCE = 0.1
+"""Specific features of random directions over those of the dictionary, at most, where the threshold is chosen."""
 _CHOOSING = 0.4
 """Part of the held-out images on which the threshold is chosen."""
 VERSION = 1
@@ -53,12 +55,11 @@ class Firing:
     maximum: np.ndarray
     """float32 [num_features], over all images here."""
 
-    def active(self, share: float | np.ndarray, keep: np.ndarray, grid: tuple[int, int]) -> ActiveCells:
-        """Cells above `share` (one, or one a feature) of the maximum, in the images of the mask `keep` [images]."""
+    def active(self, share: float, keep: np.ndarray, grid: tuple[int, int]) -> ActiveCells:
+        """Cells above `share` of the feature's maximum, in the images of the mask `keep` [images]."""
         tokens = grid[0] * grid[1]
-        floor = np.broadcast_to(share, (self.num_features,)) * self.maximum
         image = self.cell // tokens
-        on = (self.act > floor[self.feature]) & keep[image]
+        on = (self.act > share * self.maximum[self.feature]) & keep[image]
         place = np.cumsum(keep) - 1
         cell = self.cell[on] % tokens
         return ActiveCells(self.num_features, self.feature[on], place[image[on]], cell // grid[1], cell % grid[1])
@@ -84,24 +85,42 @@ class Evaluated:
         return sum(t is not None and t.concept.specific for t in self.truths) / max(len(self.truths), 1)
 
 
-def against_truth(firing: Firing, cells: dict[str, np.ndarray], grid: tuple[int, int]) -> Evaluated:
-    """Choose each feature's threshold on the first images, and take its truth from the others.
+class Truth:
+    """The held-out images with what is true in their cells, parted into choosing and measuring ones."""
 
-    The threshold is the share that gives the truth of the largest lift on the choosing images; 0.5 where none does.
+    def __init__(self, cells: dict[str, np.ndarray], grid: tuple[int, int]) -> None:
+        count = len(cells["part"])
+        self.grid = grid
+        self.choosing = np.arange(count) < round(count * _CHOOSING)
+        self.concepts, self._chosen_on = concept_masks({name: v[self.choosing] for name, v in cells.items()})
+        _, self._measured_on = concept_masks({name: v[~self.choosing] for name, v in cells.items()})
+
+    def tried(self, firing: Firing, share: float) -> float:
+        """Share of features with a specific truth on the choosing images, at this threshold."""
+        active = firing.active(share, self.choosing, self.grid)
+        truths = feature_truths(active, self.concepts, self._chosen_on, min_images=round(10 * _CHOOSING))
+        return sum(t is not None and t.concept.specific for t in truths) / firing.num_features
+
+    def of(self, firing: Firing, share: float) -> Evaluated:
+        """Every feature's truth on the measuring images."""
+        active = firing.active(share, ~self.choosing, self.grid)
+        truths = feature_truths(active, self.concepts, self._measured_on)
+        return Evaluated(truths, feature_precisions(active, self._measured_on), self.concepts)
+
+
+def choose_share(truth: Truth, own: Firing, random: Firing) -> float:
+    """The threshold of being active, for the dictionary and its control alike.
+
+    Of the shares of the maximum at which random directions get at most a tenth of the specific features that the
+    dictionary gets, counted on the choosing images, the one at which it gets most. Near 1 even a random direction
+    fires on a few cells that are alike, so without that bound the figure would mostly count chance. Where no share
+    keeps the bound, the one with the largest difference.
     """
-    count = len(cells["part"])
-    choosing = np.arange(count) < round(count * _CHOOSING)
-    concepts, masks = concept_masks({name: values[choosing] for name, values in cells.items()})
-    best, share = np.zeros(firing.num_features), np.full(firing.num_features, 0.5)
-    fewest = max(3, round(10 * _CHOOSING))
-    for tried in SHARES:
-        truths = feature_truths(firing.active(tried, choosing, grid), concepts, masks, min_images=fewest)
-        lift = np.array([t.lift if t else 0.0 for t in truths])
-        share = np.where(lift > best, tried, share)
-        best = np.maximum(lift, best)
-    concepts, masks = concept_masks({name: values[~choosing] for name, values in cells.items()})
-    active = firing.active(share, ~choosing, grid)
-    return Evaluated(feature_truths(active, concepts, masks), feature_precisions(active, masks), concepts)
+    found = [(truth.tried(own, share), truth.tried(random, share)) for share in SHARES]
+    kept = [i for i, (mine, chance) in enumerate(found) if chance <= CHANCE * mine]
+    if kept:
+        return SHARES[max(kept, key=lambda i: found[i][0])]
+    return SHARES[int(np.argmax([mine - chance for mine, chance in found]))]
 
 
 def run_evaluate(
@@ -159,7 +178,9 @@ def _evaluate(
 ) -> dict[str, Any]:
     firing, random, cells = _observe(ctx, layer_name, row)
     grid = (row.grid_rows, row.grid_cols)
-    own, chance = against_truth(firing, cells, grid), against_truth(random, cells, grid)
+    truth = Truth(cells, grid)
+    share = choose_share(truth, firing, random)
+    own, chance = truth.of(firing, share), truth.of(random, share)
     names = {index: name for index, (name, _) in named.items()}
     shuffled = _shuffled(names, ctx.settings.seed)
     fired = firing.maximum > 0
@@ -177,6 +198,7 @@ def _evaluate(
         "score_precision_r": _correlation(own, named),
         "fvu": row.fvu,
         "l0": row.l0,
+        "active_above": share,
         "kinds": _kinds(own.truths),
         "controls": {
             "random": {"grounded": chance.grounded, "specific": chance.specific},

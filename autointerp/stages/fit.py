@@ -75,8 +75,9 @@ def dictionary_config(ctx: Context, layer: Layer, request: FitRequest) -> dict[s
     kind = request.kind or settings.dictionary.kind
     if kind not in KINDS:
         raise UsageError(f"there is no dictionary kind {kind!r} to fit", nearest(kind, KINDS))
-    latents = request.latents or settings.dictionary.latents or 8 * layer.d_in
-    k = request.k or settings.dictionary.k or max(1, min(round(layer.d_in / 12), 64))
+    defaults = ctx.description.defaults
+    latents = request.latents or settings.dictionary.latents or defaults.expansion * layer.d_in
+    k = request.k or settings.dictionary.k or defaults.k or max(1, min(round(layer.d_in / 12), 64))
     if k > latents:
         raise UsageError(f"k is {k} but there are only {latents} latents", "give a smaller -k or more --latents")
     return {
@@ -85,7 +86,7 @@ def dictionary_config(ctx: Context, layer: Layer, request: FitRequest) -> dict[s
         "latents": latents,
         "k": k,
         "images": request.images or settings.fit_images,
-        "passes": settings.dictionary.passes,
+        "passes": settings.dictionary.passes or defaults.passes,
         "fit_seed": settings.seed if request.seed is None else request.seed,
     }
 

@@ -13,6 +13,7 @@ from autointerp.dictionaries.fitting import TopKConfig, TopKTrainer, geometric_m
 from autointerp.dictionaries.metrics import Reconstruction
 from autointerp.dictionaries.normalize import Normalization
 from autointerp.dictionaries.topk import decode_sparse, select_topk
+from autointerp.errors import AutointerpError
 
 D_IN, CONCEPTS, ACTIVE = 32, 48, 3
 
@@ -155,7 +156,7 @@ def test_nothing_fitted_is_no_dictionary() -> None:
 def test_a_loss_that_is_not_finite_stops_the_fit() -> None:
     acts = synthetic(512, 0)[0]
     acts[5, 5] = float("nan")
-    with pytest.raises(FloatingPointError, match="not finite"):
+    with pytest.raises(AutointerpError, match="not finite"):
         TopKTrainer(D_IN, config()).train_round(acts)
 
 

@@ -54,6 +54,12 @@ def again(labeled: Path) -> Again:
     return Again(values.max(1), (values > 0).sum(1), values.argmax(1), values)
 
 
+def split_of(prompt: str) -> str:
+    """Written once more on purpose: labels of old workspaces depend on it."""
+    value = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big")
+    return "score" if value < 0.4 * 2**64 else "explain"
+
+
 def crops(query: Callable[..., list[Any]], path: Path) -> list[Any]:
     return query(
         path,
@@ -91,8 +97,6 @@ def test_crops_are_where_the_feature_fires_most(labeled: Path, query: Callable[.
 
 
 def test_top_crops_are_the_strongest_of_their_split(labeled: Path, query: Callable[..., Any], again: Again) -> None:
-    from autointerp.crops.split import split_of
-
     prompts = dict(query(labeled, "SELECT image_index, prompt FROM images"))
     found: dict[tuple[int, str], list[Any]] = {}
     for crop in crops(query, labeled):
@@ -112,8 +116,6 @@ def test_top_crops_are_the_strongest_of_their_split(labeled: Path, query: Callab
 
 
 def test_one_crop_a_feature_and_image_and_disjoint_splits(labeled: Path, query: Callable[..., Any]) -> None:
-    from autointerp.crops.split import split_of
-
     found = crops(query, labeled)
     assert len({(c[0], c[1]) for c in found}) == len(found)
     by_split = {s: {(c[1], c[16]) for c in found if c[3] == s} for s in ("explain", "score")}

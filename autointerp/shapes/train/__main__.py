@@ -61,7 +61,7 @@ def text(context: click.Context, steps: int, seed: int) -> None:
 
 
 @main.command()
-@click.option("--steps", default=6000)
+@click.option("--steps", default=2800)
 @click.option("--batch", default=32)
 @click.option("--seed", default=0)
 @click.option("--scenes", default=32768, help="Scenes in the training pool.")
@@ -109,7 +109,7 @@ def oracle(context: click.Context, steps: int, seed: int, pool: int) -> None:
 
 
 @main.command()
-@click.option("--steps", default=1000)
+@click.option("--steps", default=1600)
 @click.option("--seed", default=0)
 @click.option("--pool", default=4096, help=POOL_HELP)
 @click.pass_context

@@ -103,7 +103,7 @@ class ClipTrainer:
     def __init__(
         self,
         pool: np.ndarray,
-        steps: int = 1000,
+        steps: int = 1600,
         scenes: int = 16,
         crops: int = 8,
         seed: int = 0,

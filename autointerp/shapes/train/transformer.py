@@ -23,7 +23,17 @@ from autointerp.shapes.train.loop import Average, generator, warm_hold_fall
 from autointerp.shapes.train.text import WIDTH, CaptionTokens
 from autointerp.shapes.train.tokenizers import MAX_TOKENS
 
-DEFAULTS = {"steps": 8, "guidance": 2.5, "size": SIZE, "max_sequence_length": MAX_TOKENS, "capture_steps": [5]}
+DEFAULTS = {
+    "steps": 8,
+    "guidance": 2.5,
+    "size": SIZE,
+    "max_sequence_length": MAX_TOKENS,
+    "capture_steps": [7],
+    "signal": "update",
+    "expansion": 2,
+    "k": 12,
+    "passes": 30,
+}
 """How the model is run unless told otherwise; written beside it as `autointerp.json`."""
 CAPTION_DROP = 0.1
 """Share of captions replaced by the empty one, so that guidance has an unconditional half."""
@@ -90,7 +100,7 @@ class TransformerTrainer:
         latents: torch.Tensor,
         vae: AutoencoderTiny,
         encoders: tuple[CLIPTextModel, T5EncoderModel],
-        steps: int = 6000,
+        steps: int = 2800,
         batch: int = 32,
         seed: int = 0,
         rate: float = 2e-3,

@@ -136,7 +136,9 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--model", metavar="M", help="shapes, a pipeline's folder, or a hub id.  [default: shapes]")
-@click.option("--prompts", metavar="FILE", help="Prompts, one a line, or JSONL.  [default: the model's own set]")
+@click.option(
+    "--prompts", metavar="FILE", help="Prompts, one a line, or JSONL.  [default: captions of the shapes world]"
+)
 @click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
 @click.option("--steps", type=COUNT, metavar="N", help="Denoising steps.")
 @click.option("--size", type=COUNT, metavar="PX", help="Side of the pictures.")
@@ -171,16 +173,21 @@ def init(**given: Any) -> None:
 def layers(model: str | None, every: bool, as_json: bool) -> None:
     """List the layers of a model: alias, hookpoint, width, grid and stream."""
     from autointerp.diffusion.describe import describe_model
-    from autointerp.diffusion.layers import list_layers
+    from autointerp.diffusion.layers import list_layers, resolve_layer
     from autointerp.workspace import Workspace, has_settings
 
-    size, revision = None, None
+    size, revision, offered, signal = None, None, None, None
     if model is None:
         path = _workspace_path()
         if has_settings(path):
             settings = Workspace(path).settings
             model, revision, size = settings.model, settings.revision, settings.size
-    found = list_layers(describe_model(model or "shapes", revision), size, all_hookpoints=every)
+            offered, signal = settings.layers, settings.signal
+    description = describe_model(model or "shapes", revision)
+    if offered and not every:
+        found = [resolve_layer(description, name, signal=signal, size=size) for name in offered]
+    else:
+        found = list_layers(description, size, all_hookpoints=every)
     if as_json:
         _print_json([layer.as_dict() for layer in found])
         return

@@ -71,8 +71,8 @@ class Settings(_Table):
         min_length=1,
         description="'shapes', or a file with one prompt a line, relative to this folder",
     )
-    images: PositiveInt = Field(default=2000, description="images to harvest crops from")
-    fit_images: PositiveInt = Field(default=1000, description="images to fit a dictionary on")
+    images: PositiveInt = Field(default=1200, description="images to harvest crops from")
+    fit_images: PositiveInt = Field(default=800, description="images to fit a dictionary on")
     evaluate_images: PositiveInt = Field(default=500, description="held-out images for evaluate")
     steps: PositiveInt | None = Field(default=None, description="denoising steps; the model's default if not set")
     guidance: Annotated[float, Field(ge=0)] | None = Field(

@@ -25,10 +25,10 @@ WORKSPACE = Path("demo-workspace")
 LAYER = "mid"
 QUERY = "red striped circle"
 SETTINGS = {
-    "images": 600,
-    "fit_images": 500,
-    "evaluate_images": 240,
-    "crops": {"top": 16, "quantile": 8, "negatives": 10},
+    "images": 1000,
+    "fit_images": 700,
+    "evaluate_images": 400,
+    "crops": {"top": 16, "quantile": 30, "negatives": 10},
 }
 
 

@@ -51,8 +51,8 @@ class DictionarySettings(_Table):
 class CropSettings(_Table):
     """How many crops of a feature are kept."""
 
-    top: PositiveInt = Field(default=20, description="strongest crops of a feature, in all of both splits")
-    quantile: Count = Field(default=10, description="crops drawn evenly over the strengths below the top")
+    top: PositiveInt = Field(default=16, description="strongest crops of a feature, in all of both splits")
+    quantile: Count = Field(default=40, description="crops drawn evenly over the strengths below the top")
     negatives: Count = Field(default=10, description="images in which the feature is silent")
 
 

@@ -39,11 +39,11 @@ class ClipOptions:
 
     windows: tuple[float, ...] = (3.0, 6.0)
     """Sides of the windows around a cell, in cells."""
-    max_crops: int = 20
+    max_crops: int = 40
     """A feature's crops that are looked at, strongest first."""
-    max_background: int = 1500
+    max_background: int = 1200
     """Crops of the layer to contrast with."""
-    anywhere: int = 2
+    anywhere: int = 3
     """Random cells of each crop's picture to contrast with besides: what fires is no fair sample of what is there."""
     min_count: int = 3
     """Phrases in fewer prompts of the layer are no candidates."""
@@ -51,17 +51,23 @@ class ClipOptions:
     """Words of the longest phrase taken from a prompt."""
     max_phrases: int = 3000
     """The most frequent phrases of the prompts that are candidates."""
-    text_weight: float = 1.5
+    text_weight: float = 1.0
     """What it counts that a crop's prompt says the phrase, in standard deviations of similarity."""
     slack: tuple[float, ...] = (1.0, 1.6, 2.5)
     """Thresholds of a phrase of the prompts let through these multiples of its base rate."""
     free_bases: tuple[float, ...] = (0.01, 0.03, 0.1, 0.25, 0.4)
     """Base rates tried for a phrase that no prompt says."""
-    free_penalty: float = 0.2
+    free_penalty: float = 0.05
     """What such a phrase pays, in nats."""
     word_penalty: float = 0.12
     """What each word beyond the first pays, in nats: the narrower phrase must win by a margin."""
-    min_gain: float = 0.4
+    floor: float = 0.4
+    """Crops below this share of the feature's strongest are not looked at: there, much fires by the way."""
+    least_precision: float = 0.75
+    """What holds for fewer of the crops is hardly a label, however rare it is elsewhere."""
+    imprecision_penalty: float = 6.0
+    """What each unit of precision below that pays, in nats."""
+    min_gain: float = 0.3
     """Below this gain, in nats a crop, a feature is not named."""
     seed: int = 0
 
@@ -99,16 +105,20 @@ class ClipLabeler:
         options: ClipOptions | None = None,
         cut: Cutter = cut_window,
         windows: WindowEmbedder | None = None,
+        contrasts: Sequence[Sequence[str]] = (),
     ) -> None:
         """Take the embedder, phrases beyond those of the prompts, and how to cut a window from a crop.
+
+        `contrasts` lists sets of phrases of which one excludes the others; each is read against its alternatives.
 
         `windows` may be one that has embedded these crops before; it then brings its own sizes and cutter.
         """
         self.options = options or ClipOptions()
         self.model = embedder.name
-        self.prompt_hash = hashlib.sha256("\n".join(vocabulary).encode()).hexdigest()[:16]
+        told = [*vocabulary, *(" | ".join(phrases) for phrases in contrasts)]
+        self.prompt_hash = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
         self.config: dict[str, Any] = asdict(self.options)
-        self._bank = PhraseBank(embedder, vocabulary, self.options.text_weight)
+        self._bank = PhraseBank(embedder, vocabulary, self.options.text_weight, contrasts)
         self._embed = windows or WindowEmbedder(embedder, self.options.windows, cut)
         self._ready = False
 
@@ -173,7 +183,9 @@ class ClipLabeler:
                 yield self._label(feature)
 
     def _shown(self, feature: FeatureEvidence) -> list[CropEvidence]:
-        return [c for c in feature.crops if c.cell is not None and c.activation > 0][: self.options.max_crops]
+        fired = [c for c in feature.crops if c.cell is not None and c.activation > 0]
+        strongest = max((c.activation for c in fired), default=0.0)
+        return [c for c in fired if c.activation >= self.options.floor * strongest][: self.options.max_crops]
 
     def _label(self, feature: FeatureEvidence) -> LabelResult:
         crops = self._shown(feature)
@@ -196,19 +208,24 @@ class ClipLabeler:
         confidence = best.precision * (1 - np.exp(-max(best.gain, 0.0)))
         return LabelResult(feature.feature_id, "ok", best.name, text, round(float(np.clip(confidence, 0, 1)), 4))
 
+    def _gain(self, precision: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """`gain`, less what a precision too low for a label pays."""
+        short = np.maximum(self.options.least_precision - precision, 0.0)
+        return gain(precision, base) - self.options.imprecision_penalty * short
+
     def _candidates(self, crops: Sequence[CropEvidence], scores: np.ndarray) -> list[_Candidate]:
         """The best candidates, best first, from the crops' scores of every phrase [crops, phrases]."""
         options = self.options
-        weights = np.array([c.activation for c in crops], np.float64)
-        effective = weights.sum() ** 2 / np.square(weights).sum()
-        weights /= weights.sum()
+        # All alike: the strongest crops are the most alike, and weight on them makes a name too narrow.
+        effective = float(len(crops))
+        weights = np.full(len(crops), 1 / effective)
 
         def smooth(share: np.ndarray, base: np.ndarray) -> np.ndarray:
             return (share * effective + base) / (effective + 1)
 
         share = np.stack([weights @ (scores >= threshold) for threshold in self._thresholds])
         precision = smooth(share, self._bases)
-        worth = gain(precision, self._bases) - self._penalty
+        worth = self._gain(precision, self._bases) - self._penalty
         level = worth.argmax(0)
         top = np.argsort(-worth.max(0), kind="stable")[:6]
         found = [
@@ -224,7 +241,7 @@ class ClipLabeler:
         inside = in_regions(places(crops))
         region_base = (self._regions.sum(0) + 1) / (len(self._regions) + 2)
         region_share = smooth(weights @ inside, region_base)
-        for r, value in enumerate(gain(region_share, region_base)):
+        for r, value in enumerate(self._gain(region_share, region_base)):
             found.append(_Candidate(REGIONS[r], float(value), float(region_share[r]), float(region_base[r])))
         likely = np.argsort(-region_share, kind="stable")[:4]
         for candidate in found[: len(top)]:
@@ -235,7 +252,7 @@ class ClipLabeler:
                 base = (np.sum(usual & self._regions[:, r]) + 1) / (len(usual) + 2)
                 both = smooth(weights @ (holds & inside[:, r]), base)
                 cost = self._penalty[phrase] + 2 * options.word_penalty
-                value = float(gain(both, base) - cost)
+                value = float(self._gain(both, base) - cost)
                 name = f"{candidate.name}, {REGIONS[r]}"
                 found.append(_Candidate(name, value, float(both), float(base), phrase))
         return sorted(found, key=lambda c: (-c.gain, c.name))

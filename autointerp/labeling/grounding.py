@@ -42,8 +42,14 @@ def named_region(clause: Phrase) -> int | None:
 class PhraseBank:
     """The candidates of a layer with their vectors, and each crop's score for every candidate."""
 
-    def __init__(self, embedder: Embedder, vocabulary: Sequence[str], text_weight: float) -> None:
-        self.embedder, self.text_weight = embedder, text_weight
+    def __init__(
+        self,
+        embedder: Embedder,
+        vocabulary: Sequence[str],
+        text_weight: float,
+        contrasts: Sequence[Sequence[str]] = (),
+    ) -> None:
+        self.embedder, self.text_weight, self.contrasts = embedder, text_weight, contrasts
         self._vocabulary = tuple(vocabulary)
         self.phrases: list[str] = []
         self.vectors = np.zeros((0, embedder.dim), np.float32)
@@ -69,9 +75,22 @@ class PhraseBank:
         every = [p for p in every if not set(p) <= REGION_WORDS]
         self._index = {p: i for i, p in enumerate(every)}
         self.phrases = [" ".join(p) for p in every]
-        self.vectors = self.embedder.embed_texts(self.phrases)
+        self.vectors = self._contrasted(self.embedder.embed_texts(self.phrases))
         self.said_at_all = np.array([p in spoken for p in every], bool)
         self._ids.clear()
+
+    def _contrasted(self, vectors: np.ndarray) -> np.ndarray:
+        """The vectors [n, dim], those of mutually exclusive phrases less the mean of their alternatives.
+
+        The edge of an object looks more like the words for its inside than the background does. What tells them
+        apart is the difference.
+        """
+        contrasted = vectors.copy()
+        for phrases in self.contrasts:
+            here = [i for p in phrases if (i := self._index.get(tuple(p.split()))) is not None]
+            for i in here if len(here) > 1 else ():
+                contrasted[i] = vectors[i] - vectors[[j for j in here if j != i]].mean(0)
+        return contrasted
 
     def calibrate(self, vectors: np.ndarray, crops: Sequence[CropEvidence]) -> None:
         """Learn what similarity is usual, from the background's `vectors` [n, dim]."""

@@ -54,6 +54,10 @@ def shapes_vocabulary() -> tuple[str, ...]:
     return tuple(dict.fromkeys(phrases))
 
 
+SHAPES_CONTRASTS: tuple[tuple[str, ...], ...] = (("edge", "inside", "background"), ("small", "large"))
+"""Phrases of the world of shapes of which one excludes the others, and which look alike to an embedder."""
+
+
 def default_vocabulary(world: bool = True) -> tuple[str, ...]:
     """The shipped phrases, with those of the world of shapes first unless `world` is false."""
     return tuple(dict.fromkeys((shapes_vocabulary() if world else ()) + load_vocabulary()))

@@ -37,7 +37,7 @@ SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Shares of a feature's maximum that are tried as the threshold of being active."""
 CHANCE = 0.1
 """Specific features of random directions over those of the dictionary, at most, where the threshold is chosen."""
-_CHOOSING = 0.4
+_CHOOSING = 0.5
 """Part of the held-out images on which the threshold is chosen."""
 VERSION = 1
 """Raised when the definition of a figure changes, so that stored results are made anew."""
@@ -98,7 +98,7 @@ class Truth:
     def tried(self, firing: Firing, share: float) -> float:
         """Share of features with a specific truth on the choosing images, at this threshold."""
         active = firing.active(share, self.choosing, self.grid)
-        truths = feature_truths(active, self.concepts, self._chosen_on, min_images=round(10 * _CHOOSING))
+        truths = feature_truths(active, self.concepts, self._chosen_on)
         return sum(t is not None and t.concept.specific for t in truths) / firing.num_features
 
     def of(self, firing: Firing, share: float) -> Evaluated:
@@ -114,13 +114,13 @@ def choose_share(truth: Truth, own: Firing, random: Firing) -> float:
     Of the shares of the maximum at which random directions get at most a tenth of the specific features that the
     dictionary gets, counted on the choosing images, the one at which it gets most. Near 1 even a random direction
     fires on a few cells that are alike, so without that bound the figure would mostly count chance. Where no share
-    keeps the bound, the one with the largest difference.
+    keeps the bound, the one at which chance gets the smallest part.
     """
     found = [(truth.tried(own, share), truth.tried(random, share)) for share in SHARES]
     kept = [i for i, (mine, chance) in enumerate(found) if chance <= CHANCE * mine]
     if kept:
         return SHARES[max(kept, key=lambda i: found[i][0])]
-    return SHARES[int(np.argmax([mine - chance for mine, chance in found]))]
+    return SHARES[int(np.argmin([chance / mine if mine else np.inf for mine, chance in found]))]
 
 
 def run_evaluate(

@@ -107,9 +107,11 @@ def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
 
         return VlmLabeler(make_client(ctx, request), jobs=request.jobs)
     from autointerp.labeling.clip import ClipLabeler
-    from autointerp.labeling.vocabulary import default_vocabulary
+    from autointerp.labeling.vocabulary import SHAPES_CONTRASTS, default_vocabulary
 
-    return ClipLabeler(ctx.embedder, default_vocabulary(world=ctx.settings.model == "shapes"), windows=ctx.windows)
+    world = ctx.settings.model == "shapes"
+    contrasts = SHAPES_CONTRASTS if world else ()
+    return ClipLabeler(ctx.embedder, default_vocabulary(world), windows=ctx.windows, contrasts=contrasts)
 
 
 def labeler_columns(labeler: Labeler) -> dict[str, str]:

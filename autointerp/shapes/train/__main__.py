@@ -39,7 +39,7 @@ def _finish(context: click.Context, trainer, subfolder: str) -> None:
 
 
 @main.command()
-@click.option("--steps", default=2500)
+@click.option("--steps", default=2000)
 @click.option("--seed", default=0)
 @click.pass_context
 def autoencoder(context: click.Context, steps: int, seed: int) -> None:

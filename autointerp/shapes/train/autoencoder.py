@@ -43,7 +43,7 @@ class AutoencoderTrainer:
 
     name = "autoencoder"
 
-    def __init__(self, steps: int = 2500, batch: int = 16, seed: int = 0) -> None:
+    def __init__(self, steps: int = 2000, batch: int = 16, seed: int = 0) -> None:
         torch.manual_seed(seed)
         self.steps, self.batch, self.seed = steps, batch, seed
         self.model = new_autoencoder().to(memory_format=torch.channels_last)

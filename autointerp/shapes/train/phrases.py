@@ -204,9 +204,7 @@ def scene_crops(truth: Render, pixels: np.ndarray, count: int, rng: np.random.Ge
     for _ in range(count - 1):
         pool = on if rng.random() < 0.8 else off
         row, col = pool[rng.integers(len(pool))]
-        # Small windows more often: parts of objects can be told in them alone.
-        side = 3 if rng.random() < 0.25 else int(rng.integers(3, 10))
-        crops.append(local_crop(cells, picture, (int(row), int(col)), side))
+        crops.append(local_crop(cells, picture, (int(row), int(col)), int(rng.integers(3, 10))))
     return crops
 
 
@@ -221,7 +219,7 @@ def true_phrase(crop: Crop, rng: np.random.Generator) -> Phrase:
             parts.append(background_phrase(BACKGROUNDS[crop.background], rng))
         return Phrase(", ".join(p.text for p in parts), tuple(c for p in parts for c in p.clauses))
     thing = crop.things[rng.integers(len(crop.things))]
-    count = int(np.searchsorted([0.12, 0.30, 0.60, 0.79], rng.random()))
+    count = int(np.searchsorted([0.04, 0.24, 0.58, 0.78], rng.random()))
     return object_phrase(_values(thing, count, 0.35, rng), rng)
 
 
@@ -229,7 +227,7 @@ def _values(thing: tuple[int, ...], count: int, positions: float, rng: np.random
     names = [str(n) for n in rng.permutation(["size", "color", "texture", "shape"])[:count]]
     if thing[_COLUMN["position"]] >= 0 and rng.random() < positions:
         names.append("position")
-    if thing[_COLUMN["part"]] >= 0 and rng.random() < (0.25 if count else 0.7):
+    if thing[_COLUMN["part"]] >= 0 and rng.random() < 0.25:
         names.append("part")
     return {name: FIELDS[name][thing[_COLUMN[name]]] for name in names}
 

@@ -55,17 +55,17 @@ class ClipOptions:
     """What it counts that a crop's prompt says the phrase, in standard deviations of similarity."""
     slack: tuple[float, ...] = (1.0, 1.6, 2.5)
     """Thresholds of a phrase of the prompts let through these multiples of its base rate."""
-    free_bases: tuple[float, ...] = (0.01, 0.03, 0.1, 0.25, 0.4)
+    free_bases: tuple[float, ...] = (0.05, 0.1, 0.18, 0.25, 0.35, 0.45)
     """Base rates tried for a phrase that no prompt says."""
-    free_penalty: float = 0.05
-    """What such a phrase pays, in nats."""
+    free_penalty: float = 0.6
+    """What such a phrase pays, in nats, unless it is familiar: of hundreds, some fit a few alike crops by chance."""
     word_penalty: float = 0.12
     """What each word beyond the first pays, in nats: the narrower phrase must win by a margin."""
     floor: float = 0.4
     """Crops below this share of the feature's strongest are not looked at: there, much fires by the way."""
-    least_precision: float = 0.75
+    least_precision: float = 0.8
     """What holds for fewer of the crops is hardly a label, however rare it is elsewhere."""
-    imprecision_penalty: float = 6.0
+    imprecision_penalty: float = 8.0
     """What each unit of precision below that pays, in nats."""
     min_gain: float = 0.3
     """Below this gain, in nats a crop, a feature is not named."""
@@ -106,16 +106,19 @@ class ClipLabeler:
         cut: Cutter = cut_window,
         windows: WindowEmbedder | None = None,
         contrasts: Sequence[Sequence[str]] = (),
+        familiar: Sequence[str] = (),
     ) -> None:
         """Take the embedder, phrases beyond those of the prompts, and how to cut a window from a crop.
 
         `contrasts` lists sets of phrases of which one excludes the others; each is read against its alternatives.
+        `familiar` phrases belong to the model's world: they need no penalty for being one of very many.
 
         `windows` may be one that has embedded these crops before; it then brings its own sizes and cutter.
         """
         self.options = options or ClipOptions()
         self.model = embedder.name
-        told = [*vocabulary, *(" | ".join(phrases) for phrases in contrasts)]
+        self._familiar = frozenset(familiar)
+        told = [*vocabulary, *familiar, *(" | ".join(phrases) for phrases in contrasts)]
         self.prompt_hash = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
         self.config: dict[str, Any] = asdict(self.options)
         self._bank = PhraseBank(embedder, vocabulary, self.options.text_weight, contrasts)
@@ -152,7 +155,8 @@ class ClipLabeler:
         # What a threshold really lets through is more than asked for where many scores are equal.
         self._bases = np.stack([np.mean(scores >= threshold, axis=0) for threshold in self._thresholds])
         words = np.array([len(p.split()) for p in self._bank.phrases])
-        self._penalty = options.word_penalty * (words - 1) + np.where(known, 0.0, options.free_penalty)
+        strange = ~known & ~np.array([p in self._familiar for p in self._bank.phrases], bool)
+        self._penalty = options.word_penalty * (words - 1) + np.where(strange, options.free_penalty, 0.0)
         self._regions = in_regions(places(background))
         self._ready = True
 

@@ -107,11 +107,17 @@ def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
 
         return VlmLabeler(make_client(ctx, request), jobs=request.jobs)
     from autointerp.labeling.clip import ClipLabeler
-    from autointerp.labeling.vocabulary import SHAPES_CONTRASTS, default_vocabulary
+    from autointerp.labeling.vocabulary import SHAPES_CONTRASTS, default_vocabulary, shapes_vocabulary
 
-    world = ctx.settings.model == "shapes"
-    contrasts = SHAPES_CONTRASTS if world else ()
-    return ClipLabeler(ctx.embedder, default_vocabulary(world), windows=ctx.windows, contrasts=contrasts)
+    if ctx.settings.model != "shapes":
+        return ClipLabeler(ctx.embedder, default_vocabulary(world=False), windows=ctx.windows)
+    return ClipLabeler(
+        ctx.embedder,
+        default_vocabulary(),
+        windows=ctx.windows,
+        contrasts=SHAPES_CONTRASTS,
+        familiar=shapes_vocabulary(),
+    )
 
 
 def labeler_columns(labeler: Labeler) -> dict[str, str]:

@@ -163,7 +163,7 @@ def render(crop: CropEvidence, side: int = 224) -> Image.Image:
 
 
 def best_features(ctx: Context, row: Dictionary, count: int) -> list[tuple[Feature, Label, float | None]]:
-    """Labeled features worth looking at: by score, then confidence, each name once."""
+    """Labeled features worth looking at: by score times confidence, each name once."""
     with ctx.db.session() as session:
         features = {f.id: f for f in queries.features(session, row.id, state="live")}
         best = queries.best_labels(session, row.id)
@@ -173,7 +173,7 @@ def best_features(ctx: Context, row: Dictionary, count: int) -> list[tuple[Featu
             if feature_id in features:
                 found.append((features[feature_id], b.label, queries.headline_score(scores.get(b.label.id, []))))
         session.expunge_all()
-    found.sort(key=lambda item: (-(item[2] or 0.0), -item[1].confidence, item[0].latent_index))
+    found.sort(key=lambda item: (-(item[2] or 0.0) * item[1].confidence, item[0].latent_index))
     first: dict[str, tuple[Feature, Label, float | None]] = {}
     for item in found:
         first.setdefault(item[1].name, item)

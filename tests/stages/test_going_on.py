@@ -14,6 +14,8 @@ import pytest
 
 SCRIPT = """
 import os, signal, sys
+# A suite that runs in the background has inherited that Ctrl-C is ignored; a person's terminal has not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from autointerp.diffusion import generation
 from autointerp.stages import fit, harvest
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from autointerp.settings import Settings
+
 NAME = "shapes.mid.topk"
 Cli = Callable[..., Any]
 Rows = Callable[[Path], dict[str, list[Any]]]
@@ -70,7 +72,8 @@ def test_a_plan_tells_what_would_run(tmp_path: Path, cli: Cli, small_parts: None
     )
     assert planned.code == 0 and not nowhere.exists()
     lines = dict(line.split(maxsplit=1) for line in planned.out.splitlines())
-    assert "1000 images" in lines["fit"] and "2000 images" in lines["harvest"]
+    settings = Settings()
+    assert f"{settings.fit_images} images" in lines["fit"] and f"{settings.images} images" in lines["harvest"]
     assert "7 features by gpt-4o-mini, 7 calls" in lines["label"] and "$" in lines["label"]
 
 

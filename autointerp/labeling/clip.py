@@ -12,6 +12,13 @@ pays for that freedom.
 
 Where in the picture a feature fires needs no embedder: regions are candidates on the same scale, alone and
 combined with a phrase.
+
+A feature is what all the cells are in which it is active, and not only the strongest cell of each picture: an object's
+strongest cell may be its edge throughout. So every crop is looked at in several cells of its activation map.
+
+For some phrases a reader (`labeling/cells.py`) says how probable they are at a cell, and takes the place of similarity.
+A probability says besides how often it errs: the share of the cells that are called `edge` is corrected for the
+edges that are missed and for what is taken for one.
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import AutointerpError
+from autointerp.labeling.cells import CellReader
 from autointerp.labeling.grounding import PhraseBank
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
 from autointerp.labeling.windows import REGIONS, Cutter, WindowEmbedder, cut_window, in_regions, places
@@ -53,16 +61,19 @@ class ClipOptions:
     """The most frequent phrases of the prompts that are candidates."""
     text_weight: float = 1.0
     """What it counts that a crop's prompt says the phrase, in standard deviations of similarity."""
-    slack: tuple[float, ...] = (1.0, 1.6, 2.5)
+    slack: tuple[float, ...] = (1.0, 1.6)
     """Thresholds of a phrase of the prompts let through these multiples of its base rate."""
     free_bases: tuple[float, ...] = (0.05, 0.1, 0.18, 0.25, 0.35, 0.45)
     """Base rates tried for a phrase that no prompt says."""
     free_penalty: float = 0.6
     """What such a phrase pays, in nats, unless it is familiar: of hundreds, some fit a few alike crops by chance."""
-    word_penalty: float = 0.12
+    word_penalty: float = 0.05
     """What each word beyond the first pays, in nats: the narrower phrase must win by a margin."""
-    floor: float = 0.4
-    """Crops below this share of the feature's strongest are not looked at: there, much fires by the way."""
+    floor: float = 0.3
+    """Crops and cells below this share of the feature's strongest are not looked at: there, much fires by the way."""
+    spots: int = 4
+    """Cells looked at in each crop's picture, of those above that share: its strongest, and others evenly below it.
+    Each costs a window of every size."""
     least_precision: float = 0.8
     """What holds for fewer of the crops is hardly a label, however rare it is elsewhere."""
     imprecision_penalty: float = 8.0
@@ -107,18 +118,23 @@ class ClipLabeler:
         windows: WindowEmbedder | None = None,
         contrasts: Sequence[Sequence[str]] = (),
         familiar: Sequence[str] = (),
+        readers: Sequence[CellReader] = (),
     ) -> None:
         """Take the embedder, phrases beyond those of the prompts, and how to cut a window from a crop.
 
         `contrasts` lists sets of phrases of which one excludes the others; each is read against its alternatives.
         `familiar` phrases belong to the model's world: they need no penalty for being one of very many.
 
+        `readers` say what they know of in the embedder's place.
+
         `windows` may be one that has embedded these crops before; it then brings its own sizes and cutter.
         """
         self.options = options or ClipOptions()
         self.model = embedder.name
         self._familiar = frozenset(familiar)
-        told = [*vocabulary, *familiar, *(" | ".join(phrases) for phrases in contrasts)]
+        self._readers = tuple(readers)
+        vocabulary = list(dict.fromkeys([*vocabulary, *(p for reader in readers for p in reader.phrases)]))
+        told = [*vocabulary, *familiar, *(" | ".join(p) for p in contrasts), *(reader.name for reader in readers)]
         self.prompt_hash = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
         self.config: dict[str, Any] = asdict(self.options)
         self._bank = PhraseBank(embedder, vocabulary, self.options.text_weight, contrasts)
@@ -139,6 +155,14 @@ class ClipLabeler:
         vectors = self._embed(background)
         self._bank.calibrate(vectors, background)
         scores, said = self._bank.background_scores(vectors, background)
+        candidates = {phrase: i for i, phrase in enumerate(self._bank.phrases)}
+        # Words of place are no candidates, whoever reads them.
+        self._heard = [[i for i, p in enumerate(reader.phrases) if p in candidates] for reader in self._readers]
+        self._columns = [
+            np.array([candidates[reader.phrases[i]] for i in heard], np.int64)
+            for reader, heard in zip(self._readers, self._heard, strict=True)
+        ]
+        self._read_into(scores, background)
         base = said.mean(0)
         n, phrases = scores.shape
         known = self._bank.said_at_all & (base > 0)
@@ -154,11 +178,33 @@ class ClipLabeler:
         self._thresholds = np.take_along_axis(ordered, rank, 0)
         # What a threshold really lets through is more than asked for where many scores are equal.
         self._bases = np.stack([np.mean(scores >= threshold, axis=0) for threshold in self._thresholds])
+        self._true_rate, self._false_rate = np.ones(phrases), np.zeros(phrases)
+        for columns in self._columns:
+            self._trust(columns)
         words = np.array([len(p.split()) for p in self._bank.phrases])
         strange = ~known & ~np.array([p in self._familiar for p in self._bank.phrases], bool)
+        for columns in self._columns:
+            strange[columns] = False
         self._penalty = options.word_penalty * (words - 1) + np.where(strange, options.free_penalty, 0.0)
         self._regions = in_regions(places(background))
         self._ready = True
+
+    def _read_into(self, scores: np.ndarray, crops: Sequence[CropEvidence]) -> None:
+        """Put what the readers say into the columns of `scores` [crops, phrases] that are theirs."""
+        for reader, heard, columns in zip(self._readers, self._heard, self._columns, strict=True):
+            scores[:, columns] = reader.read(self._embed, crops)[:, heard]
+
+    def _trust(self, columns: np.ndarray) -> None:
+        """Threshold, base rate and errors of phrases whose scores are probabilities, from the background's alone.
+
+        Of cells called so at a half, the mean probability is the share that truly are; and so for the missed ones.
+        """
+        probable = self._scores[:, columns]
+        holds = probable >= 0.5
+        self._thresholds[:, columns] = 0.5
+        self._bases[:, columns] = probable.mean(0)
+        self._true_rate[columns] = (probable * holds).sum(0) / np.maximum(probable.sum(0), 1e-6)
+        self._false_rate[columns] = ((1 - probable) * holds).sum(0) / np.maximum((1 - probable).sum(0), 1e-6)
 
     def _background(self, crops: Sequence[CropEvidence]) -> list[CropEvidence]:
         """A sample of the layer's crops, and for each a random cell of its picture: what fires, and what is there."""
@@ -189,25 +235,41 @@ class ClipLabeler:
     def _shown(self, feature: FeatureEvidence) -> list[CropEvidence]:
         fired = [c for c in feature.crops if c.cell is not None and c.activation > 0]
         strongest = max((c.activation for c in fired), default=0.0)
-        return [c for c in fired if c.activation >= self.options.floor * strongest][: self.options.max_crops]
+        least = self.options.floor * strongest
+        crops = [c for c in fired if c.activation >= least][: self.options.max_crops]
+        return [spot for crop in crops for spot in self._spots(crop, least)]
+
+    def _spots(self, crop: CropEvidence, least: float) -> list[CropEvidence]:
+        """The crop at each of the cells that are looked at, its own first."""
+        if crop.activation_map is None or self.options.spots < 2:
+            return [crop]
+        heat = np.where(crop.activation_map >= least, crop.activation_map, 0.0).astype(np.float64)
+        heat[crop.cell] = 0.0
+        order = np.argsort(-heat, axis=None, kind="stable")[: int(np.count_nonzero(heat))]
+        if len(order) >= self.options.spots:
+            order = order[np.linspace(0, len(order) - 1, self.options.spots - 1).round().astype(int)]
+        cells = [divmod(int(i), heat.shape[1]) for i in order]
+        return [crop, *(replace(crop, cell=cell, activation=float(heat[cell])) for cell in cells)]
 
     def _label(self, feature: FeatureEvidence) -> LabelResult:
         crops = self._shown(feature)
         if not crops:
             return LabelResult(feature.feature_id, "uninterpretable", explanation="No crops to look at.")
+        pictures = len({c.crop_id for c in crops})
         scores = self._bank.scores(self._embed(crops), crops)
+        self._read_into(scores, crops)
         ranked = self._candidates(crops, scores)
         best, others = ranked[0], [c.name for c in ranked[1:]]
         other = f"; next: '{others[0]}'" if others else ""
         if best.gain < self.options.min_gain:
-            text = f"No phrase holds for these {len(crops)} crops beyond the layer's others (nearest: '{best.name}')."
+            text = f"No phrase holds for these {pictures} crops beyond the layer's others (nearest: '{best.name}')."
             return LabelResult(feature.feature_id, "uninterpretable", explanation=text)
         if best.phrase is None:
-            how = f"by place alone, over {len(crops)} crops"
+            how = f"by place alone, over {pictures} crops"
         else:
             own = scores[:, best.phrase]
             place = np.searchsorted(self._ordered[:, best.phrase], own) / len(self._ordered)
-            how = f"mean similarity percentile {place.mean():.2f} over {len(crops)} crops"
+            how = f"mean similarity percentile {place.mean():.2f} over {pictures} crops"
         text = f"Fires on {best.name}: holds for {best.precision:.0%} against {best.base:.1%} usually ({how}{other})."
         confidence = best.precision * (1 - np.exp(-max(best.gain, 0.0)))
         return LabelResult(feature.feature_id, "ok", best.name, text, round(float(np.clip(confidence, 0, 1)), 4))
@@ -217,17 +279,24 @@ class ClipLabeler:
         short = np.maximum(self.options.least_precision - precision, 0.0)
         return gain(precision, base) - self.options.imprecision_penalty * short
 
+    def _corrected(self, share: np.ndarray) -> np.ndarray:
+        """From the share of cells for which each phrase seems to hold [..., phrases], the share for which it does."""
+        told_apart = np.maximum(self._true_rate - self._false_rate, 1e-3)
+        return np.clip((share - self._false_rate) / told_apart, 0, 1)
+
     def _candidates(self, crops: Sequence[CropEvidence], scores: np.ndarray) -> list[_Candidate]:
         """The best candidates, best first, from the crops' scores of every phrase [crops, phrases]."""
         options = self.options
         # All alike: the strongest crops are the most alike, and weight on them makes a name too narrow.
-        effective = float(len(crops))
-        weights = np.full(len(crops), 1 / effective)
+        weights = np.full(len(crops), 1 / len(crops))
+        # Cells of one picture are alike, so that many say no more than one does of how sure a share is.
+        effective = float(len({c.crop_id for c in crops}))
 
         def smooth(share: np.ndarray, base: np.ndarray) -> np.ndarray:
             return (share * effective + base) / (effective + 1)
 
         share = np.stack([weights @ (scores >= threshold) for threshold in self._thresholds])
+        share = self._corrected(share)
         precision = smooth(share, self._bases)
         worth = self._gain(precision, self._bases) - self._penalty
         level = worth.argmax(0)

@@ -79,6 +79,11 @@ class WindowEmbedder:
 
     def __call__(self, crops: Sequence[CropEvidence]) -> np.ndarray:
         """Unit vectors of the crops, float32 [n, dim]."""
+        vectors = self.by_size(crops).mean(1)
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    def by_size(self, crops: Sequence[CropEvidence]) -> np.ndarray:
+        """The embedder's vectors of every size's windows, float32 [n, sizes, dim]."""
         keys = [(c.image_id, cell_of(c)) for c in crops]
         missing = {key: crop for key, crop in zip(keys, crops, strict=True) if key not in self._known}
         if len(self._known) > _CACHED:
@@ -87,10 +92,9 @@ class WindowEmbedder:
         for start in range(0, len(todo), _BATCH):
             batch = todo[start : start + _BATCH]
             pictures = [self.cut(crop, size) for _, crop in batch for size in self.sizes]
-            vectors = self.embedder.embed_images(pictures).reshape(len(batch), len(self.sizes), -1).mean(1)
-            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+            vectors = self.embedder.embed_images(pictures).reshape(len(batch), len(self.sizes), -1)
             for (key, _), vector in zip(batch, vectors.astype(np.float32), strict=True):
                 self._known[key] = vector
         if not keys:
-            return np.zeros((0, self.embedder.dim), np.float32)
+            return np.zeros((0, len(self.sizes), self.embedder.dim), np.float32)
         return np.stack([self._known[key] for key in keys])

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FOLDER = Path(__file__).parent / "weights" / "clip"
+PARTS = FOLDER / "parts.json"
+"""The reader of parts (`labeling/cells.py`) that was fitted for the shipped weights."""
 
 
 class ShapesClip:

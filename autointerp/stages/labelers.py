@@ -106,17 +106,24 @@ def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
         from autointerp.labeling.vlm import VlmLabeler
 
         return VlmLabeler(make_client(ctx, request), jobs=request.jobs)
-    from autointerp.labeling.clip import ClipLabeler
+    from autointerp.labeling.cells import PartReader
+    from autointerp.labeling.clip import ClipLabeler, ClipOptions
     from autointerp.labeling.vocabulary import SHAPES_CONTRASTS, default_vocabulary, shapes_vocabulary
+    from autointerp.shapes.clip import PARTS
 
     if ctx.settings.model != "shapes":
         return ClipLabeler(ctx.embedder, default_vocabulary(world=False), windows=ctx.windows)
+    # The reader of parts is fitted for the embedder that it ships with; another one does without.
+    readers = [PartReader.load(PARTS, ctx.embedder)] if ctx.embedder_name == "shapes-clip" else []
     return ClipLabeler(
         ctx.embedder,
         default_vocabulary(),
+        # Its embedder is small, so many cells cost little.
+        ClipOptions(spots=16),
         windows=ctx.windows,
         contrasts=SHAPES_CONTRASTS,
         familiar=shapes_vocabulary(),
+        readers=readers,
     )
 
 

@@ -121,6 +121,25 @@ def clip(context: click.Context, steps: int, seed: int, pool: int) -> None:
 
 
 @main.command()
+@click.option("--scenes", default=1600, help="Scenes whose cells are looked at.")
+@click.option("--steps", default=2500)
+@click.option("--seed", default=0)
+@click.pass_context
+def parts(context: click.Context, scenes: int, steps: int, seed: int) -> None:
+    """Fit the reader of parts, after clip."""
+    from diffusers import AutoencoderTiny
+
+    from autointerp.shapes.clip import PARTS, ShapesClip
+    from autointerp.shapes.train.parts import fit_parts, save_parts
+
+    folder = context.obj[1] / "clip"
+    clip = ShapesClip.load(folder)
+    vae = AutoencoderTiny.from_pretrained(context.obj[1] / "model" / "vae").float().eval()
+    save_parts(fit_parts(clip, vae, scenes, steps, seed, default_progress()), folder / PARTS.name)
+    click.echo(f"wrote {folder / PARTS.name}", err=True)
+
+
+@main.command()
 @click.option("--prompts", default=1000, help="Held-out captions for the diffusion model; 0 leaves it out.")
 @click.option("--renders", default=500, help="Held-out renders for the other parts; 0 leaves them out.")
 @click.option("--steps", type=int, default=None, help="Denoising steps.  [default: the model's own]")
@@ -150,7 +169,9 @@ def measure(
     if renders:
         from diffusers import AutoencoderTiny
 
-        from autointerp.shapes.clip import ShapesClip
+        from autointerp.labeling.cells import PartReader
+        from autointerp.shapes.clip import PARTS, ShapesClip
+        from autointerp.shapes.train.parts import part_figures
 
         held_out = figures.held_out_renders(renders)
         vae = AutoencoderTiny.from_pretrained(weights / "model" / "vae").float()
@@ -158,6 +179,9 @@ def measure(
         click.echo(figures.table("oracle, cells right", figures.oracle_accuracy(oracle, held_out)))
         clip = ShapesClip.load(weights / "clip")
         click.echo(figures.table("shapes-clip, object crops right", figures.phrase_accuracy(clip, held_out)))
+        if (weights / "clip" / PARTS.name).exists():
+            reader = PartReader.load(weights / "clip" / PARTS.name, clip)
+            click.echo(figures.table("parts of held-out cells", part_figures(clip, reader, held_out)))
     if prompts:
         from diffusers import FluxPipeline
 

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autointerp.errors import AutointerpError
+from autointerp.errors import AutointerpError, UsageError
 from autointerp.version import VERSION
 
 if TYPE_CHECKING:
     from autointerp.progress import Progress
     from autointerp.stages.context import Context
-    from autointerp.stages.pipeline import Done
+    from autointerp.stages.plan import Plan
 
 DEFAULT_WORKSPACE = "autointerp-workspace"
+_KINDS = "topk, batchtopk, jumprelu, itda, neurons, pca or random"
 
 
 class _Globals:
@@ -62,7 +63,13 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
 COUNT = click.IntRange(min=1)
 SEED = click.IntRange(min=0, max=2**32 - 1)
 layer_option = click.option("--layer", required=True, metavar="L", help="Layer: early, mid, late, or a hookpoint.")
+layers_option = click.option(
+    "--layer", "layers", required=True, multiple=True, metavar="L", help="early, mid, late, or a hookpoint; repeatable."
+)
 dictionary_option = click.option("--dictionary", metavar="X", help="Dictionary by name.  [default: the layer's newest]")
+dictionaries_option = click.option(
+    "--dictionary", "dictionaries", multiple=True, metavar="X", help="By name; repeatable.  [default: a layer's newest]"
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with stable keys.")
 machine_options = _options(
@@ -111,11 +118,11 @@ def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def _report(done: Done, dry_run: bool) -> None:
+def _report(plan: Plan, dry_run: bool) -> None:
     """The plan on stdout of a dry run; a note that nothing was to do."""
     if dry_run:
-        click.echo(done.plan.text)
-    elif done.plan.nothing_to_do:
+        click.echo(plan.text)
+    elif plan.nothing_to_do:
         _note("nothing to do: everything is up to date")
 
 
@@ -210,60 +217,90 @@ def status(as_json: bool) -> None:
     if not found["dictionaries"]:
         click.echo("no dictionaries yet: run `autointerp label --layer mid`")
         return
-    names = ("dictionary", "features", "live", "dead", "labels", "uninterpretable", "failed", "scores", "images", "fvu")
-    rows = [tuple(_cell(row[name]) for name in names) for row in found["dictionaries"]]
-    _table(names, rows)
+    names = ("dictionary", "features", "live", "dead", "dense", "labels", "uninterpretable", "failed", "scores")
+    figures = ("fvu", "explained_variance", "r2_mean", "l0", "loss_recovered")
+    rows = [
+        (*(_cell(row[name]) for name in names), *(_cell(row["figures"].get(name)) for name in figures))
+        for row in found["dictionaries"]
+    ]
+    _table((*names, *(name.replace("_", " ") for name in figures)), rows)
 
 
 @cli.command()
-@layer_option
-@click.option("--kind", metavar="KIND", help="topk or random.")
+@layers_option
+@click.option("--kind", "kinds", multiple=True, metavar="KIND", help=f"{_KINDS}; more than once for several.")
 @click.option("--latents", type=COUNT, metavar="N", help="Number of latents.  [default: 8 x the layer's width]")
 @click.option("-k", "k", type=COUNT, metavar="K", help="Latents that fire in a token.")
 @click.option("--images", type=COUNT, metavar="N", help="Images to fit on.")
 @click.option("--seed", type=SEED, metavar="S", help="Seed of the fit.")
 @click.option("--name", metavar="X", help="Name of the dictionary.")
+@click.option("--normalize", metavar="N", help="Inputs first: none, standard or whiten.  [default: standard]")
+@click.option("--per-step", is_flag=True, default=None, help="Learn a scale and a shift for each captured step.")
+@click.option("--ema", type=click.FloatRange(0, 1, max_open=True), metavar="X", help="Store a running mean of weights.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help="itda: unexplained share that makes an atom.",
+)
+@click.option("--cache-activations", type=click.Path(path_type=Path), metavar="DIR", help="Keep raw activations here.")
+@click.option("--cache-budget", type=click.FloatRange(0, min_open=True), metavar="GB", help="The most they may take.")
 @machine_options
 @dry_run_option
 @_shared
-def fit(layer: str, device: str | None, dtype: str | None, dry_run: bool, **request: Any) -> None:
-    """Train a dictionary of a layer on generated images."""
-    from autointerp.stages.fit import FitRequest
-    from autointerp.stages.pipeline import fit_layer
+def fit(
+    layers: tuple[str, ...],
+    kinds: tuple[str, ...],
+    cache_activations: Path | None,
+    cache_budget: float | None,
+    device: str | None,
+    dtype: str | None,
+    dry_run: bool,
+    **request: Any,
+) -> None:
+    """Train dictionaries of layers on generated images.
+
+    Several layers and kinds are fitted from one generation pass.
+    """
+    from autointerp.stages.fit import CacheRequest, FitRequest
+    from autointerp.stages.pipeline import fit_layers
 
     ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype)
-    done = fit_layer(ctx, layer, FitRequest(**request), dry_run)
-    _report(done, dry_run)
-    if not dry_run and done.dictionary is not None:
-        row = done.dictionary
-        click.echo(f"{row.name}: {row.num_latents} latents, FVU {row.fvu:.4f}, L0 {row.l0:.1f}")
+    cache = None if cache_activations is None else CacheRequest(cache_activations, cache_budget)
+    plan, rows = fit_layers(ctx, layers, [FitRequest(kind, **request) for kind in kinds or (None,)], cache, dry_run)
+    _report(plan, dry_run)
+    for row in [] if dry_run else rows:
+        click.echo(f"{row.name}: {row.num_latents} latents, FVU {_cell(row.fvu)}, L0 {_cell(row.l0)}")
 
 
 @cli.command()
-@layer_option
-@dictionary_option
+@layers_option
+@dictionaries_option
 @click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
 @click.option("--top", type=COUNT, metavar="N", help="Strongest crops of a feature to keep.")
 @machine_options
 @dry_run_option
 @_shared
 def harvest(
-    layer: str,
-    dictionary: str | None,
+    layers: tuple[str, ...],
+    dictionaries: tuple[str, ...],
     images: int | None,
     top: int | None,
     device: str | None,
     dtype: str | None,
     dry_run: bool,
 ) -> None:
-    """Keep the crops on which each feature fires most."""
-    from autointerp.stages.pipeline import harvest_layer
+    """Keep the crops on which each feature fires most.
+
+    Several layers and dictionaries are harvested from one generation pass.
+    """
+    from autointerp.stages.pipeline import harvest_layers
 
     ctx = _context(create=True, dry_run=dry_run, images=images, crops={"top": top}, device=device, dtype=dtype)
-    done = harvest_layer(ctx, layer, dictionary, dry_run)
-    _report(done, dry_run)
-    if not dry_run and done.dictionary is not None:
-        click.echo(_counts_line(ctx, done.dictionary.name))
+    plan, rows = harvest_layers(ctx, _targets(ctx, layers, dictionaries), dry_run)
+    _report(plan, dry_run)
+    for row in [] if dry_run else rows:
+        click.echo(_counts_line(ctx, row.name))
 
 
 @cli.command()
@@ -298,7 +335,7 @@ def label(
     ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype)
     request = LabelRequest(_labeler_request(**labeler), count, latents, retry_failed, force)
     done = label_layer(ctx, LabelJob(layer, dictionary, request, not no_score), dry_run)
-    _report(done, dry_run)
+    _report(done.plan, dry_run)
     if not dry_run and done.dictionary is not None:
         click.echo(_counts_line(ctx, done.dictionary.name))
 
@@ -319,7 +356,7 @@ def score(layer: str, dictionary: str | None, methods: tuple[str, ...], dry_run:
     ctx = _context()
     job = LabelJob(layer, dictionary, LabelRequest(_labeler_request(**labeler)))
     done = score_layer(ctx, layer, dictionary, check_methods(methods or ("embedding",)), job, dry_run)
-    _report(done, dry_run)
+    _report(done.plan, dry_run)
     if not dry_run and done.dictionary is not None:
         click.echo(_counts_line(ctx, done.dictionary.name))
 
@@ -387,11 +424,55 @@ def show(feature: str, crops: Path | None, as_json: bool) -> None:
         _table(("role", "split", "activation", "cell", "image", "prompt"), rows)
 
 
+@cli.command("import")
+@click.argument("path", metavar="PATH|hf:REPO[/SUB]")
+@click.option("--layer", metavar="L", help="Layer: early, mid, late, or a hookpoint.  [default: what the files say]")
+@click.option(
+    "--format",
+    "form",
+    default="auto",
+    show_default=True,
+    metavar="F",
+    help="bundle, saelens, sparsify, dictionary-learning, sdxl-unbox, itda, overcomplete or saev.",
+)
+@click.option("--signal", metavar="S", help="output or update.  [default: what the files say]")
+@click.option("--name", metavar="X", help="Name of the dictionary.")
+@click.option("-k", "k", type=COUNT, metavar="K", help="Latents that fire in a token, for files that do not say.")
+@dry_run_option
+@_shared
+def import_(
+    path: str, layer: str | None, form: str, signal: str | None, name: str | None, k: int | None, dry_run: bool
+) -> None:
+    """Take in a dictionary that another tool or another workspace made, with its labels.
+
+    The format is seen from the contents. What had to be assumed is said. Files that could run code are not opened.
+    """
+    from autointerp.stages.importing import read_import, run_import
+
+    # Read before a workspace is made: nothing is left behind by files that cannot be read.
+    found = read_import(path, form, k)
+    plan = run_import(_context(create=True, dry_run=dry_run), found, layer, signal, name, dry_run)
+    if dry_run:
+        click.echo(plan.step.text)
+        return
+    if not plan.new:
+        _note("nothing to do: this dictionary is there already")
+    named = f", {plan.labels} labels" if plan.labels else ""
+    click.echo(f"{plan.name}: {plan.config['kind']}, {plan.config['latents']} latents, of {found.format}{named}")
+
+
 @cli.command()
 @layer_option
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where it goes.")
 @dictionary_option
-@click.option("--format", "form", default="bundle", show_default=True, metavar="F", help="bundle or jsonl.")
+@click.option(
+    "--format",
+    "form",
+    default="bundle",
+    show_default=True,
+    metavar="F",
+    help="bundle, saelens, sparsify, dictionary-learning or jsonl.",
+)
 @click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
 @_shared
 def export(layer: str, out: Path, dictionary: str | None, form: str, min_score: float | None) -> None:
@@ -404,59 +485,105 @@ def export(layer: str, out: Path, dictionary: str | None, form: str, min_score: 
 
 
 @cli.command()
-@layer_option
-@dictionary_option
+@layers_option
+@dictionaries_option
 @click.option("--images", type=COUNT, metavar="N", help="Held-out images to generate.")
 @machine_options
 @json_option
 @dry_run_option
 @_shared
 def evaluate(
-    layer: str,
-    dictionary: str | None,
+    layers: tuple[str, ...],
+    dictionaries: tuple[str, ...],
     images: int | None,
     device: str | None,
     dtype: str | None,
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    """Measure labels and features against the known truth of the shapes world."""
+    """Measure how well dictionaries rebuild their layers and, on shapes, features and labels against the truth.
+
+    Several are measured on the same generated images. With --json: an object for one, a list for several.
+    """
     from autointerp.stages.evaluate import run_evaluate
 
     ctx = _context(evaluate_images=images, device=device, dtype=dtype)
-    plan, found = run_evaluate(ctx, layer, dictionary, dry_run)
+    plan, found = run_evaluate(ctx, _targets(ctx, layers, dictionaries), dry_run)
     if dry_run:
         click.echo(plan.text)
     elif as_json:
-        _print_json(found)
+        _print_json(found[0] if len(found) == 1 else found)
     else:
-        print_evaluation(found)
+        for i, one in enumerate(found):
+            click.echo("\n" if i else "", nl=False)
+            print_evaluation(one)
 
 
 def print_evaluation(found: dict[str, Any]) -> None:
     """The figures of `evaluate`, each beside its control."""
-    random, shuffled = found["controls"]["random"], found["controls"]["shuffled"]
     click.echo(
         f"{found['dictionary']}: {found['features']} features ({found['dead']} dead), {found['images']} held-out images"
     )
-    rows = [
-        ("grounded (any truth)", _share(found["grounded"]), f"{_share(random['grounded'])} of random directions"),
-        ("specific truth", _share(found["specific"]), f"{_share(random['specific'])} of random directions"),
-        (
-            "label accuracy, specific",
-            _share(found["label_accuracy_specific"]),
-            f"{_share(shuffled['label_accuracy_specific'])} of shuffled labels",
-        ),
-        (
-            "label accuracy, all grounded",
-            _share(found["label_accuracy"]),
-            f"{_share(shuffled['label_accuracy'])} of shuffled labels",
-        ),
-        ("score against precision, r", _cell(found["score_precision_r"]), ""),
-        ("FVU", _cell(found["fvu"]), ""),
+    rows = []
+    if found["controls"] is not None:
+        random, shuffled = found["controls"]["random"], found["controls"]["shuffled"]
+        rows = [
+            ("grounded (any truth)", _share(found["grounded"]), f"{_share(random['grounded'])} of random directions"),
+            ("specific truth", _share(found["specific"]), f"{_share(random['specific'])} of random directions"),
+            (
+                "label accuracy, specific",
+                _share(found["label_accuracy_specific"]),
+                f"{_share(shuffled['label_accuracy_specific'])} of shuffled labels",
+            ),
+            (
+                "label accuracy, all grounded",
+                _share(found["label_accuracy"]),
+                f"{_share(shuffled['label_accuracy'])} of shuffled labels",
+            ),
+            ("score against precision, r", _cell(found["score_precision_r"]), ""),
+        ]
+    change, error = found["image_change"], found["denoising_error"]
+    rows += [
+        ("FVU", _cell(found["fvu"]), f"{_cell(found['fvu_normalized'])} with every dimension scaled to 1"),
+        ("explained variance", _cell(found["explained_variance"]), "mean over dimensions"),
+        ("r2, mean", _cell(found["r2_mean"]), "mean squared correlation over dimensions"),
         ("L0", _cell(found["l0"]), ""),
+        ("dead, dense", f"{_share(found['dead_share'])}, {_share(found['dense_share'])}", "of the latents, on these"),
+        (
+            "loss recovered",
+            _share(found["loss_recovered"]),
+            f"denoising error {error['spliced']:.4g}, unchanged {error['unchanged']:.4g}, zeroed {error['zeroed']:.4g}",
+        ),
+        ("change of the image", _cell(change["spliced"]), f"{_cell(change['zeroed'])} by zeroing the layer"),
     ]
-    _table(("figure", "value", "control"), rows)
+    _table(("figure", "value", "beside it"), rows)
+
+
+@cli.command()
+@click.argument("one", metavar="DICTIONARY")
+@click.argument("other", metavar="DICTIONARY")
+@json_option
+@_shared
+def compare(one: str, other: str, as_json: bool) -> None:
+    """Compare two dictionaries: shared atoms of ITDA, and latents that point the same way."""
+    from autointerp.stages.compare import run_compare
+
+    found = run_compare(_context(), one, other)
+    if as_json:
+        _print_json(found)
+        return
+    shared = found["jaccard"]
+    rows = [
+        ("features", *map(str, found["features"])),
+        ("mean largest cosine", *map(_cell, found["mean_cosine"])),
+        ("with a match above 0.9", *map(_share, found["above_0.9"])),
+        ("each other's nearest", str(found["mutual"]), ""),
+        ("shared sources of atoms (Jaccard)", "no atoms" if shared is None else _cell(shared), ""),
+    ]
+    _table(("", one, other), rows)
+    click.echo()
+    pairs = [(*p["features"], _cell(p["cosine"]), *(name or "-" for name in p["names"])) for p in found["pairs"]]
+    _table(("feature", "nearest", "cosine", "name", "name of the nearest"), pairs)
 
 
 @cli.command()
@@ -525,6 +652,18 @@ def _labeler_request(
     from autointerp.stages.labelers import LabelerRequest
 
     return LabelerRequest(labeler, vlm, base_url, api_key_env, jobs, max_calls, max_cost)
+
+
+def _targets(ctx: Context, layers: Sequence[str], dictionaries: Sequence[str]) -> list[tuple[str, str | None]]:
+    """(layer, dictionary or None) of each one meant: the named ones, each at its layer, else one a layer."""
+    if not dictionaries:
+        return [(layer, None) for layer in dict.fromkeys(layers)]
+    by_name = {ctx.layer(layer).name: layer for layer in layers}
+    rows = [ctx.dictionary_named(name) for name in dict.fromkeys(dictionaries)]
+    for row in rows:
+        if row.layer not in by_name:
+            raise UsageError(f"{row.name} belongs to layer {row.layer}, not {', '.join(layers)}", "name that layer")
+    return [(by_name[row.layer], row.name) for row in rows]
 
 
 def _counts_line(ctx: Context, name: str) -> str:

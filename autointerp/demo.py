@@ -44,7 +44,7 @@ def main() -> None:
     if row is None:
         raise AutointerpError("nothing was labeled", f"remove {WORKSPACE} and start again")
     progress.note(f"$ autointerp -w {WORKSPACE} evaluate --layer {LAYER}")
-    _, figures = run_evaluate(ctx, LAYER)
+    _, (figures,) = run_evaluate(ctx, [(LAYER, None)])
     out, labeled = run_export(ctx, LAYER, WORKSPACE / "export" / LAYER)
     sheet = write_sheet(ctx, row, WORKSPACE / "features.png")
 

@@ -33,7 +33,10 @@ class _Table(BaseModel):
 class DictionarySettings(_Table):
     """What is fitted where no option says otherwise."""
 
-    kind: str = Field(default="topk", description="what is fitted: topk, or random (a control)")
+    kind: str = Field(
+        default="topk",
+        description="what is fitted: topk, batchtopk, jumprelu or itda; neurons, pca or random (baselines)",
+    )
     latents: PositiveInt | None = Field(
         default=None, description="number of latents; 8 x the layer's width (shapes: 2 x) if not set"
     )
@@ -42,6 +45,29 @@ class DictionarySettings(_Table):
     )
     passes: PositiveInt | None = Field(
         default=None, description="how often each activation is trained on; 4 (30 for shapes) if not set"
+    )
+    normalize: Literal["none", "standard", "whiten"] = Field(
+        default="standard",
+        description="what is done to activations first: nothing; mean 0 and deviation 1 in each dimension; or the same "
+        "in their principal components",
+    )
+    per_step: bool = Field(
+        default=False, description="learn a scale and a shift for each captured step (topk, batchtopk, jumprelu)"
+    )
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="decay of a running mean of the weights, which is then stored; 0 stores the last"
+    )
+    threshold: Annotated[float, Field(gt=0)] = Field(
+        default=0.1, description="itda: share left unexplained above which an activation becomes an atom"
+    )
+    prune: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.001, description="itda: atoms that fire in a smaller share of a round make room; 0 keeps all"
+    )
+    pursuit: Literal["exact", "fast"] = Field(
+        default="exact", description="itda: mode of the gradient pursuit that encodes"
+    )
+    buffer: PositiveInt = Field(
+        default=32_768, description="activations of a layer held in memory, shuffled and trained on at a time"
     )
     names: dict[str, str] = Field(
         default_factory=dict, description="the dictionary a layer means, e.g. mid = 'shapes.mid.topk'; else the newest"

@@ -54,11 +54,11 @@ def harvested(ctx: Any, fitted: Path, images: int) -> dict[str, float]:
     from autointerp.workspace import Workspace
 
     last: list[float] = []
-    finish = harvest._Harvest._finish
+    finish = harvest._Harvest.finish
 
-    def timed(self: Any, collector: Any) -> None:
+    def timed(self: Any) -> None:
         begun = time.perf_counter()
-        finish(self, collector)
+        finish(self)
         last.append(time.perf_counter() - begun)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -67,13 +67,13 @@ def harvested(ctx: Any, fitted: Path, images: int) -> dict[str, float]:
         mine = Context(workspace, images=images)
         mine.__dict__["model"] = ctx.model
         plan = harvest.plan_harvest(mine, resolve_dictionary(mine, LAYER, None))
-        harvest._Harvest._finish = timed  # type: ignore[method-assign]
+        harvest._Harvest.finish = timed  # type: ignore[method-assign]
         try:
             begun = time.perf_counter()
             done = harvest.run_harvest(mine, replace(plan, done=False))
             seconds = time.perf_counter() - begun
         finally:
-            harvest._Harvest._finish = finish  # type: ignore[method-assign]
+            harvest._Harvest.finish = finish  # type: ignore[method-assign]
         workspace.close()
         if not done.done or not last:
             raise RuntimeError("nothing was harvested")
@@ -84,7 +84,7 @@ def run(quick: bool, pairs: int | None = None, images: int | None = None) -> lis
     """Time both, pair by pair."""
     from autointerp.settings import Settings
     from autointerp.stages.context import Context
-    from autointerp.stages.fit import FitRequest, plan_fit, run_fit
+    from autointerp.stages.fit import FitRequest, plan_fit, run_fits
     from autointerp.workspace import Workspace
 
     size = images or (QUICK_IMAGES if quick else IMAGES)
@@ -93,7 +93,7 @@ def run(quick: bool, pairs: int | None = None, images: int | None = None) -> lis
     with tempfile.TemporaryDirectory() as folder:
         fitted = Path(folder) / "fitted"
         ctx = Context(Workspace.create(fitted, Settings.from_values(values)))
-        run_fit(ctx, plan_fit(ctx, LAYER, FitRequest()))
+        run_fits(ctx, [plan_fit(ctx, LAYER, FitRequest())])
         ctx.workspace.close()
         bare(ctx, min(size, 4))
         ours, other = interleave(count, lambda: harvested(ctx, fitted, size), lambda: bare(ctx, size))

@@ -35,7 +35,7 @@ class Dictionary(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True, doc="how people call it, e.g. shapes.mid.topk")
     identity: Mapped[str] = mapped_column(Hash, unique=True, doc="hash of all that made it")
-    kind: Mapped[str] = mapped_column(Word, doc="topk, random, ...")
+    kind: Mapped[str] = mapped_column(Word, doc="topk, batchtopk, jumprelu, itda, ...")
     model: Mapped[str] = mapped_column(doc="the diffusion model")
     revision: Mapped[str | None] = mapped_column(doc="the model's revision, where it has one")
     layer: Mapped[str] = mapped_column(index=True, doc="alias, or the hookpoint where there is none")
@@ -54,6 +54,9 @@ class Dictionary(Base):
     weights_sha256: Mapped[str] = mapped_column(Hash, doc="digest of the weights file")
     fvu: Mapped[float | None] = mapped_column(doc="fraction of variance unexplained, on held-out activations")
     l0: Mapped[float | None] = mapped_column(doc="mean active latents a token")
+    figures: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, server_default="{}", doc="how well it rebuilds held-out activations, by the names of `evaluate`"
+    )
     created_at: Mapped[datetime] = mapped_column(default=now, doc="UTC")
 
     features: Mapped[list[Feature]] = relationship(back_populates="dictionary", passive_deletes=True)

@@ -90,11 +90,6 @@ def dictionaries_of_layer(session: Session, layer: str) -> list[Dictionary]:
     return list(session.scalars(select(Dictionary).where(wanted).order_by(Dictionary.id.desc())))
 
 
-def newest_dictionary(session: Session, layer: str) -> Dictionary | None:
-    """The newest dictionary of a layer, given by alias or hookpoint."""
-    return next(iter(dictionaries_of_layer(session, layer)), None)
-
-
 def free_name(session: Session, wanted: str) -> str:
     """`wanted`, or with the first free `-2`, `-3` ...: what exists keeps its name."""
     taken = set(session.scalars(select(Dictionary.name)))
@@ -234,14 +229,20 @@ def best_labels(
     statuses: Sequence[LabelStatus] = ("ok",),
     feature_ids: Iterable[int] | None = None,
 ) -> dict[int, BestLabel]:
-    """Feature id -> the label to show: the latest of these statuses, the preferred labeler's before any other's."""
+    """Feature id -> the label that counts: its latest result, the preferred labeler's before any other's.
+
+    `uninterpretable` is a result: a feature whose latest one it is has no name, whatever was said before. A failure is
+    none, and hides nothing. Features whose label is of another status than `statuses` are left out.
+    """
     preferred = case((Label.labeler_id == (labeler_id or 0), 1), else_=0)
+    result = case((Label.status == "failed", 0), else_=1)
+    considered = {"ok", "uninterpretable", *statuses}
     query = (
         select(Label, Labeler)
         .join(Labeler, Labeler.id == Label.labeler_id)
         .join(Feature, Feature.id == Label.feature_id)
-        .where(Feature.dictionary_id == dictionary_id, Label.status.in_(statuses))
-        .order_by(preferred, Label.id)
+        .where(Feature.dictionary_id == dictionary_id, Label.status.in_(considered))
+        .order_by(result, preferred, Label.id)
     )
     pages = [None] if feature_ids is None else chunks(feature_ids)
     best: dict[int, BestLabel] = {}
@@ -249,7 +250,7 @@ def best_labels(
         rows = session.execute(query if page is None else query.where(Label.feature_id.in_(page)))
         # The order is from worst to best, so the last one stays.
         best.update({label.feature_id: BestLabel(label.feature_id, label, labeler) for label, labeler in rows})
-    return best
+    return {feature_id: found for feature_id, found in best.items() if found.label.status in statuses}
 
 
 def best_label(session: Session, feature_id: int, labeler_id: int | None = None) -> BestLabel | None:

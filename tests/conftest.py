@@ -28,13 +28,14 @@ dtype = "float32"
 latents = 64
 k = 2
 passes = 2
+buffer = 576
 
 [crops]
 top = 6
 quantile = 4
 negatives = 6
 """
-ROUND_IMAGES, CHECKPOINT_IMAGES = 4, 16
+ROUND_IMAGES, CHECKPOINT_IMAGES = 4, 16  # the first follows from `buffer`: 144 cells an image
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,9 @@ def small_parts() -> Iterator[None]:
 
     from autointerp.diffusion import loading
     from autointerp.search import embedders
-    from autointerp.stages import fit, harvest
+    from autointerp.stages import harvest
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "ROUND_TOKENS", ROUND_IMAGES * 144)
         patch.setattr(harvest, "CHECKPOINT_IMAGES", CHECKPOINT_IMAGES)
         patch.setattr(loading, "load_model", cache(loading.load_model))
         patch.setattr(embedders, "load_embedder", cache(embedders.load_embedder))

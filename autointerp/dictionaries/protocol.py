@@ -12,7 +12,7 @@ class SparseCode(NamedTuple):
     """Activations of the few latents that fire, never a dense [n, num_latents] code.
 
     `latent_acts`: float [n, k], non-negative, largest first. `latent_indices`: int64 [n, k]. An unused slot holds
-    act 0 and index 0.
+    act 0 and index 0. Where the number of firing latents varies (JumpReLU, BatchTopK), k is that of the fullest row.
     """
 
     latent_acts: torch.Tensor
@@ -26,18 +26,36 @@ class Dictionary(Protocol):
     Takes raw activations: any input normalisation is folded into the stored weights.
     """
 
-    kind: str
-    d_in: int
-    num_latents: int
-    k: int
+    @property
+    def kind(self) -> str:
+        """One of `storage.KINDS`."""
+        ...
+
+    @property
+    def d_in(self) -> int:
+        """Width of the layer."""
+        ...
+
+    @property
+    def num_latents(self) -> int:
+        """How many latents there are."""
+        ...
+
+    @property
+    def k(self) -> int | None:
+        """Latents that fire in a token; about how many, where that varies; None where it is not known."""
+        ...
 
     @property
     def directions(self) -> torch.Tensor:
         """Each latent's direction in raw activation space, float32 [num_latents, d_in]."""
         ...
 
-    def encode(self, acts: torch.Tensor) -> SparseCode:
-        """Encode raw activations `acts`: [n, d_in], any float dtype, on the dictionary's device."""
+    def encode(self, acts: torch.Tensor, step: int | torch.Tensor | None = None) -> SparseCode:
+        """Encode raw activations `acts`: [n, d_in], any float dtype, on the dictionary's device.
+
+        `step` is their 0-based denoising step, one for all or int64 [n]; most kinds do not look at it.
+        """
         ...
 
     def decode(self, code: SparseCode) -> torch.Tensor:

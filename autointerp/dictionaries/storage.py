@@ -8,15 +8,18 @@ import os
 from pathlib import Path
 from typing import Any
 
-from autointerp.dictionaries.baselines import RandomDirections
+from autointerp.dictionaries.baselines import PCA, Neurons, RandomDirections
+from autointerp.dictionaries.itda import ITDA
 from autointerp.dictionaries.protocol import Dictionary
-from autointerp.dictionaries.topk import TopK
+from autointerp.dictionaries.sae import BatchTopK, Gated, JumpReLU, ReLU, TopK
 from autointerp.errors import AutointerpError
 
 FORMAT = 1
 """Version of the folder's layout; raised on every change that an older reader cannot follow."""
 
-KINDS = {cls.kind: cls for cls in (TopK, RandomDirections)}
+KINDS: dict[str, Any] = {
+    cls.kind: cls for cls in (TopK, BatchTopK, JumpReLU, ReLU, Gated, ITDA, Neurons, PCA, RandomDirections)
+}
 """Kind -> class with `from_state(config, tensors)`."""
 
 
@@ -75,4 +78,5 @@ def load_dictionary(path: str | Path) -> Dictionary:
         raise AutointerpError(f"cannot read the weights in {folder}: {error}", "fit or copy it again") from None
     if config.get("weights_sha256") not in (None, hashlib.sha256(weights).hexdigest()):
         raise AutointerpError(f"the weights in {folder} are not those cfg.json names", "fit or copy it again")
-    return KINDS[config["kind"]].from_state(config, tensors)
+    loaded: Dictionary = KINDS[config["kind"]].from_state(config, tensors)
+    return loaded

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from autointerp.diffusion.generation import ImageJob
     from autointerp.diffusion.loading import Model
 
-_UNSUPPORTED = "this version of diffusers is not supported; install the one in constraints.txt"
+UNSUPPORTED = "this version of diffusers is not supported; install the one in constraints.txt"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Captured:
 Consumer = Callable[[Captured], None]
 
 
-class _Calls:
+class Calls:
     """Follows the denoiser: which step and branch its present call is, and how many tokens that call has."""
 
     def __init__(self, model: Model, steps: int, branches: int) -> None:
@@ -54,18 +54,47 @@ class _Calls:
         self.text_tokens, self.image_tokens = 0, 0
 
     def before(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The denoiser's pre-hook.
+
+        Raises:
+            AutointerpError: It is called in another way than is known of its family.
+        """
         step, branch = divmod(self.count, self.branches)
         self.count += 1
         timesteps = self.model.pipeline.scheduler.timesteps
         if step >= self.steps or len(timesteps) != self.steps:
-            raise AutointerpError("the pipeline ran its denoiser more often than its steps say", _UNSUPPORTED)
+            raise AutointerpError("the pipeline ran its denoiser more often than its steps say", UNSUPPORTED)
         self.step, self.conditional, self.timestep = step, branch == 0, float(timesteps[step])
         told = float(kwargs["timestep"].flatten()[0]) * self.model.family.timestep_scale
         # In half precision the denoiser is told a rounded timestep.
         if abs(told - self.timestep) > 0.01 * abs(self.timestep) + 1e-3:
-            raise AutointerpError(f"step {step} ran at timestep {told:g}, not {self.timestep:g}", _UNSUPPORTED)
+            raise AutointerpError(f"step {step} ran at timestep {told:g}, not {self.timestep:g}", UNSUPPORTED)
         self.text_tokens = kwargs["encoder_hidden_states"].shape[1]
         self.image_tokens = kwargs["hidden_states"].shape[1]
+
+
+def layer_acts(
+    model: Model, layer: Layer, calls: Calls, inputs: dict[str, Any], output: Any, count: int
+) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """What went into a layer's module (None where its width differs), and the layer's signal of what came out.
+
+    Both [count, tokens, d_in], image tokens alone.
+
+    Raises:
+        AutointerpError: The tensors are not of the layer's shape, or it has no such signal.
+    """
+    before, after = model.family.image_tokens(inputs, output, calls.text_tokens, calls.image_tokens)
+    if layer.signal == "update" and before is None:
+        raise AutointerpError(f"{layer.hookpoint} has no update", "read its output: --signal output")
+    acts = after - before if layer.signal == "update" else after
+    rows, cols = layer.grid
+    expected = (count, rows * cols, layer.d_in)
+    if tuple(acts.shape) != expected:
+        raise AutointerpError(
+            f"{layer.hookpoint} gave activations of shape {tuple(acts.shape)}, not {expected}",
+            "resolve the layer for the size that is generated",
+        )
+    return before, acts
 
 
 @contextmanager
@@ -94,7 +123,7 @@ def capture(
     Raises:
         AutointerpError: The pipeline did not do what is known of its family, or a wanted tensor never came.
     """
-    calls = _Calls(model, steps, branches)
+    calls = Calls(model, steps, branches)
     seen: set[tuple[str, str, int]] = set()
     wanted = set(capture_steps)
 
@@ -103,18 +132,10 @@ def capture(
             if not calls.conditional or calls.step not in wanted:
                 return
             inputs = {**dict(zip(parameters, args, strict=False)), **kwargs}
-            before, after = model.family.image_tokens(inputs, output, calls.text_tokens, calls.image_tokens)
-            acts = after - before if layer.signal == "update" else after
-            rows, cols = layer.grid
-            expected = (len(jobs), rows * cols, layer.d_in)
-            if tuple(acts.shape) != expected:
-                raise AutointerpError(
-                    f"{layer.hookpoint} gave activations of shape {tuple(acts.shape)}, not {expected}",
-                    "resolve the layer for the size that is generated",
-                )
+            _, acts = layer_acts(model, layer, calls, inputs, output, len(jobs))
             key = (layer.hookpoint, layer.signal, calls.step)
             if key in seen:
-                raise AutointerpError(f"{layer.hookpoint} ran twice in step {calls.step}", _UNSUPPORTED)
+                raise AutointerpError(f"{layer.hookpoint} ran twice in step {calls.step}", UNSUPPORTED)
             seen.add(key)
             acts = acts.detach().float()
             if not torch.isfinite(acts.sum()):
@@ -136,7 +157,7 @@ def capture(
         yield
         missing = len(layers) * len(wanted) - len(seen)
         if missing:
-            raise AutointerpError(f"{missing} of the wanted activations never came", _UNSUPPORTED)
+            raise AutointerpError(f"{missing} of the wanted activations never came", UNSUPPORTED)
     finally:
         for handle in handles:
             handle.remove()

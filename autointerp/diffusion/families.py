@@ -89,6 +89,8 @@ class Family:
     channels, `cell_pixels(configs)` the side of one token's patch in pixels. `call(configs, guidance, count)` gives
     the pipeline arguments that ask for this guidance, and how often the denoiser then runs a step; the conditional
     run comes first. `image_tokens(...)` finds a block's image tokens, see `flux_image_tokens`.
+    `put_image_tokens(output, image)` is a block's output with other image tokens, the last ones of a joint tensor.
+    `neurons(configs, hookpoint)` is the path and number of the hidden units of a layer's MLP, after their activation.
     """
 
     name: str
@@ -102,6 +104,8 @@ class Family:
     cell_pixels: Callable[[Configs], int]
     call: Callable[[Configs, float, int], tuple[dict[str, Any], int]]
     image_tokens: Callable[[Mapping[str, Any], Any, int, int], tuple[Any, Any]]
+    put_image_tokens: Callable[[Any, Any], Any]
+    neurons: Callable[[Configs, str], tuple[str, int]]
     timestep_scale: float = 1000.0
     """The scheduler's timestep over what the denoiser is told."""
     stream: Literal["image"] = "image"
@@ -132,6 +136,12 @@ def _flux_width(configs: Configs, hookpoint: str) -> int:
     return configs["transformer"]["num_attention_heads"] * configs["transformer"]["attention_head_dim"]
 
 
+def _flux_neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:
+    """Both kinds of block have an MLP four times as wide as the stream."""
+    inside = "act_mlp" if "single_transformer_blocks" in hookpoint else "ff.net.0"
+    return f"{hookpoint}.{inside}", 4 * _flux_width(configs, hookpoint)
+
+
 def _flux_cell_pixels(configs: Configs) -> int:
     """The autoencoder halves once a level but the first; FLUX packs 2x2 latents into a token."""
     return 2 ** (len(configs["vae"]["block_out_channels"]) - 1) * 2
@@ -147,35 +157,51 @@ def _flux_call(configs: Configs, guidance: float, count: int) -> tuple[dict[str,
 
 
 def flux_image_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
-    """A FLUX block's image tokens before and after it, each [batch, image_tokens, d_in].
+    """A FLUX block's image tokens before and after it, each [batch, image_tokens, width].
 
     Double blocks, and single blocks since diffusers 0.35, take and return (text, image) apart. Until 0.34 single
-    blocks took and returned one tensor, text first: what to cut off is known from the transformer's own call.
+    blocks took and returned one tensor, text first, as their MLP does still: what to cut off is known from the
+    transformer's own call. Inside a block `before` is None where the width changes.
 
     Args:
-        inputs: The block's arguments by name.
+        inputs: The module's arguments by name.
         output: What it returned.
         text_tokens: Number of text tokens in this call of the transformer.
         image_tokens: Number of image tokens in it.
 
     Raises:
-        AutointerpError: Neither form fits the shapes.
+        AutointerpError: No form fits the shapes.
     """
-    before = inputs.get("hidden_states")
+    before: Any = inputs.get("hidden_states")
+    after: Any = None
+    fits = False
     if isinstance(output, tuple) and len(output) == 2 and inputs.get("encoder_hidden_states") is not None:
         text, after = output
         fits = text is None or text.shape[1] == text_tokens
-    elif hasattr(output, "shape") and before is not None and output.shape[1] == text_tokens + image_tokens:
-        fits = before.shape == output.shape
-        before, after = before[:, text_tokens:], output[:, text_tokens:]
-    else:
-        fits, after = False, None
-    if not fits or before is None or before.shape != after.shape or after.shape[1] != image_tokens:
+    elif hasattr(output, "shape"):
+        # One tensor: of the image alone, or of both with the text first.
+        both = output.shape[1] == text_tokens + image_tokens
+        fits = both or output.shape[1] == image_tokens
+        after = output[:, text_tokens:] if both else output
+        before = before[:, text_tokens:] if both and before is not None else before
+    if before is not None and after is not None and before.shape[-1] != after.shape[-1]:
+        before = None
+    fits = fits and (before is None or before.shape == after.shape)
+    if not fits or not hasattr(after, "shape") or after.shape[1] != image_tokens:
         raise AutointerpError(
             "a FLUX block returned tokens in a form that is not known",
             "this version of diffusers is not supported; install the one in constraints.txt",
         )
     return before, after
+
+
+def flux_put_image_tokens(output: Any, image: Any) -> Any:
+    """The inverse of `flux_image_tokens`: `output` with `image` [batch, image_tokens, width] in its place."""
+    if isinstance(output, tuple):
+        return output[0], image.to(output[1].dtype)
+    changed = output.clone()
+    changed[:, output.shape[1] - image.shape[1] :] = image
+    return changed
 
 
 FLUX = Family(
@@ -191,6 +217,8 @@ FLUX = Family(
     cell_pixels=_flux_cell_pixels,
     call=_flux_call,
     image_tokens=flux_image_tokens,
+    put_image_tokens=flux_put_image_tokens,
+    neurons=_flux_neurons,
 )
 
 FAMILIES: dict[str, Family] = {family.pipeline_class: family for family in (FLUX,)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
@@ -135,33 +135,47 @@ def _batches(
     from autointerp.diffusion.capture import capture
     from autointerp.diffusion.loading import out_of_memory
 
-    while batch := list(islice(jobs, batch_size)):
+    for batch in batched(jobs, batch_size):
         arguments, branches = model.family.call(model.configs, settings.guidance, len(batch))
         with ExitStack() as stack:
             # Nothing of ours stays on the model while the caller holds a batch: it may never come back for more.
             stack.enter_context(out_of_memory(f"batches of {len(batch)} images of {settings.size} px"))
-            stack.enter_context(_float32_steps(model))
+            stack.enter_context(float32_steps(model))
             if layers and wanted and consumer is not None:
                 stack.enter_context(capture(model, batch, layers, wanted, consumer, settings.steps, branches))
-            pictures = _run(model, batch, settings, arguments, decode, max(wanted, default=0))
+            last = None if decode else max(wanted, default=0)
+            pictures = run_pipeline(model, batch, settings, arguments, last)
         if decode and len(pictures) != len(batch):
             raise AutointerpError(f"the pipeline made {len(pictures)} pictures of {len(batch)} prompts")
         yield batch, pictures
 
 
-def _run(
+def batched(jobs: Iterable[ImageJob], batch_size: int) -> Iterator[list[ImageJob]]:
+    """Jobs in lists of `batch_size`; the last may be shorter."""
+    left = iter(jobs)
+    while batch := list(islice(left, batch_size)):
+        yield batch
+
+
+def run_pipeline(
     model: Model,
     batch: Sequence[ImageJob],
     settings: GenerationSettings,
     arguments: Mapping[str, Any],
-    decode: bool,
-    last_step: int,
+    stop_after: int | None = None,
+    after_step: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> list[Image.Image]:
-    """One call of the pipeline, with a generator an image."""
+    """One call of the pipeline, with a generator an image.
+
+    With `stop_after` the run ends after that 0-based step and makes no pictures. `after_step` is told each step and
+    the pipeline's state there: its `latents`.
+    """
     import torch
 
-    def stop(pipeline: Any, step: int, timestep: Any, state: dict[str, Any]) -> dict[str, Any]:
-        if not decode and step >= last_step:
+    def ended(pipeline: Any, step: int, timestep: Any, state: dict[str, Any]) -> dict[str, Any]:
+        if after_step is not None:
+            after_step(step, state)
+        if stop_after is not None and step >= stop_after:
             pipeline._interrupt = True  # diffusers' own way to end a run early
         return state
 
@@ -174,16 +188,16 @@ def _run(
             width=settings.size,
             max_sequence_length=settings.max_sequence_length,
             generator=[torch.Generator("cpu").manual_seed(job.seed) for job in batch],
-            output_type="pil" if decode else "latent",
-            callback_on_step_end=stop,
-            callback_on_step_end_tensor_inputs=[],
+            output_type="pil" if stop_after is None else "latent",
+            callback_on_step_end=ended,
+            callback_on_step_end_tensor_inputs=["latents"] if after_step is not None else [],
             **arguments,
         )
-    return list(output.images) if decode else []
+    return list(output.images) if stop_after is None else []
 
 
 @contextmanager
-def _float32_steps(model: Model) -> Iterator[None]:
+def float32_steps(model: Model) -> Iterator[None]:
     """Under a processor's autocast, keep what the scheduler integrates in float32.
 
     The denoiser would answer in bfloat16, the scheduler casts the latents to that, and eight bits of mantissa are

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from autointerp.diffusion.families import Signal
@@ -87,3 +87,10 @@ def resolve_layer(
     alias = name if name in aliases else next((a for a, h in aliases.items() if h == hookpoint), None)
     width = family.width(description.configs, hookpoint)
     return Layer(alias, hookpoint, width, description.grid(size), family.stream, signal)  # type: ignore[arg-type]
+
+
+def neurons_of(model: ModelDescription | Model, layer: Layer) -> Layer:
+    """The hidden units of a layer's MLP, as a layer of the same name."""
+    description = _description(model)
+    hookpoint, width = description.family.neurons(description.configs, layer.hookpoint)
+    return replace(layer, alias=layer.name, hookpoint=hookpoint, d_in=width, signal="output")

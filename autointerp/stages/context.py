@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from autointerp.db import queries
 from autointerp.diffusion.describe import ModelDescription, describe_model
 from autointerp.diffusion.generation import GenerationSettings, check_capture_steps
-from autointerp.diffusion.layers import Layer, resolve_layer
+from autointerp.diffusion.layers import Layer, neurons_of, resolve_layer
 from autointerp.diffusion.prompts import PromptSource, load_prompts
-from autointerp.errors import AutointerpError
+from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
+    from autointerp.db import models
     from autointerp.diffusion.loading import Model
     from autointerp.labeling.windows import WindowEmbedder
     from autointerp.search.protocol import Embedder
@@ -121,6 +123,52 @@ class Context:
     def layer(self, name: str) -> Layer:
         """A layer of the model by alias or hookpoint."""
         return resolve_layer(self.description, name, signal=self.settings.signal, size=self.generation.size)
+
+    def layer_of(self, row: models.Dictionary) -> Layer:
+        """The layer that a stored dictionary reads, with the signal it reads."""
+        layer = resolve_layer(self.description, row.layer, size=self.generation.size)
+        if row.kind == "neurons":
+            layer = neurons_of(self.description, layer)
+        else:
+            layer = replace(layer, signal=row.signal)  # type: ignore[arg-type]
+        if layer.d_in != row.d_in:
+            raise UsageError(
+                f"{row.name} reads {row.d_in} dimensions, but {layer.name} has {layer.d_in}",
+                "use it with its own model",
+            )
+        return layer
+
+    def dictionary_named(self, name: str) -> models.Dictionary:
+        """The dictionary of that name, detached.
+
+        Raises:
+            UsageError: There is none.
+        """
+        with self.db.session() as session:
+            row = queries.dictionary_by_name(session, name)
+            if row is None:
+                known = [d.name for d in queries.all_dictionaries(session)]
+                raise UsageError(f"there is no dictionary {name!r}", nearest(name, known))
+            session.expunge(row)
+            return row
+
+    def dictionary_of(self, layer: str) -> models.Dictionary | None:
+        """What a layer means where no dictionary is named: the newest fitted there, else the only import; detached.
+
+        Raises:
+            UsageError: There are only imports, and several.
+        """
+        name = self.layer(layer).name
+        with self.db.session() as session:
+            found = queries.dictionaries_of_layer(session, name)
+            fitted = [row for row in found if row.images]
+            if len(found) > 1 and not fitted:
+                names = ", ".join(row.name for row in reversed(found))
+                raise UsageError(f"layer {layer} has several imported dictionaries", f"name one: --dictionary {names}")
+            row = next(iter(fitted or found), None)
+            if row is not None:
+                session.expunge(row)
+            return row
 
     def made_of(self, layer: Layer) -> dict[str, Any]:
         """What activations of a layer depend on, whatever they are used for."""

@@ -1,12 +1,12 @@
-"""`evaluate`: on the shapes world, labels and features against the ground truth, beside their controls.
+"""`evaluate`: how well dictionaries rebuild their layers and, on shapes, features and labels against the truth.
 
-Everything is measured on held-out images: other prompts and seeds than any crop has. The share of its maximum above
-which a feature counts as active is chosen on one part of them, and all figures come from the other part.
+Everything is measured on held-out images, of other prompts and seeds than any crop has, and beside its controls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,128 +14,78 @@ import numpy as np
 
 from autointerp.db import queries
 from autointerp.db.models import Dictionary
-from autointerp.errors import AutointerpError
-from autointerp.shapes.truth import (
-    ActiveCells,
-    Concept,
-    FeatureTruth,
-    concept_masks,
-    feature_precisions,
-    feature_truths,
-    names_truth,
-)
+from autointerp.diffusion.layers import Layer
+from autointerp.shapes.verdict import Collected, Firing, Truth, accuracy, choose_share, correlation, kinds, shuffled
+from autointerp.stages.activations import generate_rounds
 from autointerp.stages.context import Context, identity
-from autointerp.stages.fit import layer_activations
 from autointerp.stages.plan import Plan, Step
 from autointerp.stages.read import find_dictionary
 from autointerp.stages.runs import find_run, finish, running
+from autointerp.stages.splices import measure_splices
 
 if TYPE_CHECKING:
     from autointerp.diffusion.capture import Captured
 
-SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-"""Shares of a feature's maximum that are tried as the threshold of being active."""
-CHANCE = 0.1
-"""Specific features of random directions over those of the dictionary, at most, where the threshold is chosen."""
-_CHOOSING = 0.5
-"""Part of the held-out images on which the threshold is chosen."""
-VERSION = 1
+VERSION = 2
 """Raised when the definition of a figure changes, so that stored results are made anew."""
 
 
 @dataclass(frozen=True)
-class Firing:
-    """Where features of one dictionary fire: int32/float32 arrays [entries], each (feature, cell) at most once."""
+class _Evaluation:
+    """One dictionary to be evaluated: what the result depends on, and the result where it is known."""
 
-    num_features: int
-    feature: np.ndarray
-    cell: np.ndarray
-    """Image * rows * cols + row * cols + col."""
-    act: np.ndarray
-    maximum: np.ndarray
-    """float32 [num_features], over all images here."""
-
-    def active(self, share: float, keep: np.ndarray, grid: tuple[int, int]) -> ActiveCells:
-        """Cells above `share` of the feature's maximum, in the images of the mask `keep` [images]."""
-        tokens = grid[0] * grid[1]
-        image = self.cell // tokens
-        on = (self.act > share * self.maximum[self.feature]) & keep[image]
-        place = np.cumsum(keep) - 1
-        cell = self.cell[on] % tokens
-        return ActiveCells(self.num_features, self.feature[on], place[image[on]], cell // grid[1], cell % grid[1])
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A dictionary's features against the truth: one truth (or none) a feature, and their precisions."""
-
-    truths: list[FeatureTruth | None]
-    precisions: np.ndarray
-    """float64 [features, concepts], nan for a silent feature."""
-    concepts: list[Concept]
+    row: Dictionary
+    layer: Layer
+    named: dict[int, tuple[str, float | None]]
+    """Latent -> its label's name and score."""
+    states: list[str]
+    key: str
+    config: dict[str, Any]
+    known: dict[str, Any] | None
 
     @property
-    def grounded(self) -> float:
-        """Share of all features with any truth."""
-        return sum(t is not None for t in self.truths) / max(len(self.truths), 1)
-
-    @property
-    def specific(self) -> float:
-        """Share of all features whose truth is neither a background nor plain object."""
-        return sum(t is not None and t.concept.specific for t in self.truths) / max(len(self.truths), 1)
-
-
-class Truth:
-    """The held-out images with what is true in their cells, parted into choosing and measuring ones."""
-
-    def __init__(self, cells: dict[str, np.ndarray], grid: tuple[int, int]) -> None:
-        count = len(cells["part"])
-        self.grid = grid
-        self.choosing = np.arange(count) < round(count * _CHOOSING)
-        self.concepts, self._chosen_on = concept_masks({name: v[self.choosing] for name, v in cells.items()})
-        _, self._measured_on = concept_masks({name: v[~self.choosing] for name, v in cells.items()})
-
-    def tried(self, firing: Firing, share: float) -> float:
-        """Share of features with a specific truth on the choosing images, at this threshold."""
-        active = firing.active(share, self.choosing, self.grid)
-        truths = feature_truths(active, self.concepts, self._chosen_on)
-        return sum(t is not None and t.concept.specific for t in truths) / firing.num_features
-
-    def of(self, firing: Firing, share: float) -> Evaluated:
-        """Every feature's truth on the measuring images."""
-        active = firing.active(share, ~self.choosing, self.grid)
-        truths = feature_truths(active, self.concepts, self._measured_on)
-        return Evaluated(truths, feature_precisions(active, self._measured_on), self.concepts)
-
-
-def choose_share(truth: Truth, own: Firing, random: Firing) -> float:
-    """The threshold of being active, for the dictionary and its control alike.
-
-    Of the shares of the maximum at which random directions get at most a tenth of the specific features that the
-    dictionary gets, counted on the choosing images, the one at which it gets most. Near 1 even a random direction
-    fires on a few cells that are alike, so without that bound the figure would mostly count chance. Where no share
-    keeps the bound, the one at which chance gets the smallest part.
-    """
-    found = [(truth.tried(own, share), truth.tried(random, share)) for share in SHARES]
-    kept = [i for i, (mine, chance) in enumerate(found) if chance <= CHANCE * mine]
-    if kept:
-        return SHARES[max(kept, key=lambda i: found[i][0])]
-    return SHARES[int(np.argmin([chance / mine if mine else np.inf for mine, chance in found]))]
+    def step(self) -> Step:
+        """The plan's line."""
+        detail = "against the truth" if self.config["truth"] else "reconstruction alone: the truth is not known"
+        return Step("evaluate", self.row.name, self.known is None, detail, images=self.config["images"])
 
 
 def run_evaluate(
-    ctx: Context, layer_name: str, dictionary: str | None = None, dry_run: bool = False
-) -> tuple[Plan, dict[str, Any]]:
-    """All figures of a labeled layer, from the stored result where nothing changed.
+    ctx: Context, targets: Sequence[tuple[str, str | None]], dry_run: bool = False
+) -> tuple[Plan, list[dict[str, Any]]]:
+    """All figures of dictionaries, each given as (layer, its name or None), from one generation pass.
+
+    What is known already is not measured again. Labels and features are held against the truth where there is one,
+    on `shapes`; how well a dictionary rebuilds its layer is measured on any model.
 
     Raises:
-        AutointerpError: Not the shapes world, or nothing is fitted at the layer.
+        AutointerpError: Nothing is fitted at a layer.
     """
-    if ctx.settings.model != "shapes":
-        raise AutointerpError(
-            f"the truth of {ctx.settings.model} is not known", "evaluate works on the model shapes alone"
-        )
-    row, layer = find_dictionary(ctx, layer_name, dictionary), ctx.layer(layer_name)
+    planned = [_planned(ctx, find_dictionary(ctx, layer, name)) for layer, name in targets]
+    plan = Plan(tuple(one.step for one in planned))
+    todo = [one for one in planned if one.known is None]
+    if dry_run:
+        return plan, [one.known for one in planned if one.known is not None]
+    made: dict[str, dict[str, Any]] = {}
+    if todo:
+        with ctx.workspace.lock(), ExitStack() as stack:
+            runs = {}
+            for one in todo:
+                images = one.config["images"]
+                run = running(ctx.db, "evaluate", one.key, one.config, images, one.row.id)
+                runs[one.key] = stack.enter_context(run)[0]
+            made = _evaluate_all(ctx, todo)
+            with ctx.db.session() as session:
+                for one in todo:
+                    row = session.get(Dictionary, one.row.id)
+                    result = made[one.key]
+                    row.figures = {**row.figures, **{k: result[k] for k in _FIGURES if result[k] is not None}}
+                    finish(session, runs[one.key], one.row.id, result)
+    return plan, [one.known or made[one.key] for one in planned]
+
+
+def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
+    layer = ctx.layer_of(row)
     with ctx.db.session() as session:
         labels = queries.best_labels(session, row.id)
         scores = queries.scores_of_labels(session, [best.label.id for best in labels.values()])
@@ -146,7 +96,9 @@ def run_evaluate(
         }
     config = {
         **ctx.made_of(layer),
+        "capture_steps": row.steps,
         "version": VERSION,
+        "truth": ctx.settings.model == "shapes",
         "harvested": ctx.settings.images,
         "dictionary": row.identity,
         "weights": row.weights_sha256,
@@ -155,173 +107,165 @@ def run_evaluate(
         "seed": ctx.settings.seed,
     }
     key = identity({"evaluate": config})
-    known = find_run(ctx.db, "evaluate", key)
-    done = known is not None and known.status == "done"
-    images = ctx.settings.evaluate_images
-    plan = Plan((Step("evaluate", row.name, not done, "against the truth", images=images),))
-    if dry_run or (known is not None and done):
-        return plan, dict(known.result) if known is not None and done else {}
-    states = [state for _, state in features.values()]
-    with ctx.workspace.lock(), running(ctx.db, "evaluate", key, config, images, row.id) as (run_id, _, _):
-        result = _evaluate(ctx, layer_name, row, named, states)
-        with ctx.db.session() as session:
-            finish(session, run_id, row.id, result)
-    return plan, result
+    found = find_run(ctx.db, "evaluate", key)
+    known = dict(found.result) if found is not None and found.status == "done" else None
+    return _Evaluation(row, layer, named, [state for _, state in features.values()], key, config, known)
 
 
-def _evaluate(
-    ctx: Context,
-    layer_name: str,
-    row: Dictionary,
-    named: dict[int, tuple[str, float | None]],
-    states: Sequence[str],
+def _evaluate_all(ctx: Context, todo: Sequence[_Evaluation]) -> dict[str, dict[str, Any]]:
+    observed, cells = _observe(ctx, [(one.row, one.layer) for one in todo])
+    spliced = measure_splices(ctx, [(one.row, one.layer) for one in todo])
+    return {one.key: _result(ctx, one, observed[one.row.id], cells, spliced[one.row.id]) for one in todo}
+
+
+def _result(
+    ctx: Context, one: _Evaluation, seen: Observed, cells: dict[str, np.ndarray] | None, spliced: dict[str, Any]
 ) -> dict[str, Any]:
-    firing, random, cells = _observe(ctx, layer_name, row)
-    grid = (row.grid_rows, row.grid_cols)
-    truth = Truth(cells, grid)
-    share = choose_share(truth, firing, random)
-    own, chance = truth.of(firing, share), truth.of(random, share)
-    names = {index: name for index, (name, _) in named.items()}
-    shuffled = _shuffled(names, ctx.settings.seed)
-    fired = firing.maximum > 0
+    row, states, fired = one.row, one.states, seen.own.maximum > 0
     result = {
-        "layer": layer_name,
+        "layer": row.layer,
         "dictionary": row.name,
+        "kind": row.kind,
         "features": row.num_latents,
         "live": states.count("live") if states else int(fired.sum()),
         "dead": states.count("dead") if states else int((~fired).sum()),
         "images": ctx.settings.evaluate_images,
-        "labeled": len(named),
-        "grounded": own.grounded,
-        "specific": own.specific,
-        **_accuracy(own.truths, names),
-        "score_precision_r": _correlation(own, named),
-        "fvu": row.fvu,
-        "l0": row.l0,
-        "active_above": share,
-        "kinds": _kinds(own.truths),
-        "controls": {
-            "random": {"grounded": chance.grounded, "specific": chance.specific},
-            "shuffled": _accuracy(own.truths, shuffled),
-        },
+        "labeled": len(one.named),
+        **(_truth(ctx, one, seen, cells) if cells is not None else dict.fromkeys(_OF_TRUTH)),
+        **seen.figures,
+        **spliced,
+        "fit_seconds": row.figures.get("fit_seconds"),
     }
     return {key: _rounded(value) for key, value in result.items()}
 
 
-def _observe(ctx: Context, layer_name: str, row: Dictionary) -> tuple[Firing, Firing, dict[str, np.ndarray]]:
-    """Generate the held-out images once: the dictionary's firing, that of random directions, the oracle's reading."""
+def _truth(ctx: Context, one: _Evaluation, seen: Observed, cells: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Features and labels against what is true in the cells."""
+    truth = Truth(cells, (one.row.grid_rows, one.row.grid_cols))
+    share = choose_share(truth, seen.own, seen.random)
+    own, chance = truth.of(seen.own, share), truth.of(seen.random, share)
+    names = {index: name for index, (name, _) in one.named.items()}
+    return {
+        "grounded": own.grounded,
+        "specific": own.specific,
+        **accuracy(own.truths, names),
+        "score_precision_r": correlation(own, one.named),
+        "active_above": share,
+        "kinds": kinds(own.truths),
+        "controls": {
+            "random": {"grounded": chance.grounded, "specific": chance.specific},
+            "shuffled": accuracy(own.truths, shuffled(names, ctx.settings.seed)),
+        },
+    }
+
+
+_OF_TRUTH = (
+    "grounded",
+    "specific",
+    "label_accuracy",
+    "label_accuracy_specific",
+    "score_precision_r",
+    "active_above",
+    "kinds",
+    "controls",
+)
+"""What is None where the truth is not known."""
+_FIGURES = (
+    "fvu",
+    "fvu_normalized",
+    "explained_variance",
+    "r2_mean",
+    "l0",
+    "dead_share",
+    "dense_share",
+    "loss_recovered",
+)
+"""What is kept with the dictionary, for `status`."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A dictionary on the held-out images: where it fires and where random directions do, how well it rebuilds."""
+
+    own: Firing
+    random: Firing
+    figures: dict[str, float]
+
+
+def _observe(
+    ctx: Context, targets: Sequence[tuple[Dictionary, Layer]]
+) -> tuple[dict[int, Observed], dict[str, np.ndarray] | None]:
+    """Generate the held-out images once: what was observed by dictionary id, and the oracle's reading, if any."""
     import torch
 
-    from autointerp.dictionaries.baselines import RandomDirections
-    from autointerp.dictionaries.normalize import Normalization
-    from autointerp.dictionaries.storage import load_dictionary
     from autointerp.diffusion.generation import generate
-    from autointerp.shapes.oracle import Oracle
 
-    layer, oracle = ctx.layer(layer_name), Oracle.load()
-    weights = load_dictionary(ctx.workspace.dictionary_dir(row.name)).to(ctx.model.device)
-    seen = {"own": _Collected(row.num_latents), "random": _Collected(row.num_latents)}
-    tokens = layer.grid[0] * layer.grid[1]
+    oracle = None
+    if ctx.settings.model == "shapes":
+        from autointerp.shapes.oracle import Oracle
+
+        oracle = Oracle.load()
+    observers = [_Observer(ctx, row, layer) for row, layer in targets]
     held_out = ctx.prompts.held_out(ctx.settings.evaluate_images, ctx.settings.seed, ctx.settings.images)
-    # Random directions know nothing of the layer but its scale, measured on a few harvested images.
-    normal = Normalization.measure(layer_activations(ctx, layer, ctx.prompts.jobs(0, 16, ctx.settings.seed), row.steps))
-    drawn = RandomDirections.draw(normal, row.num_latents, weights.k, ctx.settings.seed)
-    both = {"own": weights, "random": drawn.to(ctx.model.device)}
+    what = observers[0].row.name if len(observers) == 1 else f"{len(observers)} dictionaries"
 
     def consume(captured: Captured) -> None:
-        acts = captured.acts.reshape(-1, row.d_in)
-        for name, dictionary in both.items():
-            seen[name].add(dictionary.encode(acts), captured.jobs[0].index * tokens)
+        for observer in observers:
+            if observer.layer == captured.layer and captured.step in observer.row.steps:
+                observer.consume(captured)
 
     reads: list[dict[str, np.ndarray]] = []
-    with ctx.progress.task(f"evaluate {row.name}", len(held_out), unit="image") as bar, torch.inference_mode():
+    with ctx.progress.task(f"evaluate {what}", len(held_out), unit="image") as bar, torch.inference_mode():
         for batch, pictures in generate(
             ctx.model,
             held_out,
             ctx.generation,
-            layers=[layer],
-            capture_steps=row.steps,
+            layers=list({observer.layer: None for observer in observers}),
+            capture_steps=sorted({step for observer in observers for step in observer.row.steps}),
             consumer=consume,
             batch_size=ctx.settings.batch_size,
+            decode=oracle is not None,
         ):
-            reads.append(oracle.read(pictures))
+            if oracle is not None:
+                reads.append(oracle.read(pictures))
             bar.advance(len(batch))
-    cells = {name: np.concatenate([read[name] for read in reads]) for name in reads[0]}
-    return seen["own"].firing(), seen["random"].firing(), cells
+    cells = {name: np.concatenate([read[name] for read in reads]) for name in reads[0]} if reads else None
+    return {observer.row.id: observer.observed() for observer in observers}, cells
 
 
-class _Collected:
-    """Firing of one dictionary, gathered batch by batch; of several steps a cell keeps its maximum."""
+class _Observer:
+    """One dictionary with its control on the held-out images."""
 
-    def __init__(self, num_features: int) -> None:
-        self.num_features = num_features
-        self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    def __init__(self, ctx: Context, row: Dictionary, layer: Layer) -> None:
+        from autointerp.dictionaries.baselines import RandomDirections
+        from autointerp.dictionaries.metrics import Reconstruction
+        from autointerp.dictionaries.normalize import Normalization
+        from autointerp.dictionaries.storage import load_dictionary
 
-    def add(self, code: Any, first_cell: int) -> None:
-        acts, indices = code.latent_acts.cpu().numpy(), code.latent_indices.cpu().numpy()
-        token, slot = np.nonzero(acts > 0)
-        cell = (token + first_cell).astype(np.int64)
-        self.parts.append((indices[token, slot].astype(np.int64), cell, acts[token, slot].astype(np.float32)))
+        self.row, self.layer = row, layer
+        self.dictionary = load_dictionary(ctx.workspace.dictionary_dir(row.name)).to(ctx.model.device)
+        self.own, self.random = Collected(row.num_latents), Collected(row.num_latents)
+        self.figures = Reconstruction(row.d_in, row.num_latents)
+        # Random directions know nothing of the layer but its scale, measured on a few harvested images.
+        few = ctx.prompts.jobs(0, 16, ctx.settings.seed)
+        normal = Normalization.measure(generate_rounds(ctx, [layer], few, row.steps)[layer].acts)
+        k = self.dictionary.k or max(1, round(row.l0 or 0))
+        self.chance = RandomDirections.draw(normal, row.num_latents, k, ctx.settings.seed).to(ctx.model.device)
 
-    def firing(self) -> Firing:
-        feature, cell, act = (np.concatenate([part[i] for part in self.parts]) for i in range(3))
-        order = np.lexsort((-act, cell, feature))
-        feature, cell, act = feature[order], cell[order], act[order]
-        first = np.r_[True, (feature[1:] != feature[:-1]) | (cell[1:] != cell[:-1])] if len(feature) else []
-        feature, cell, act = feature[first], cell[first], act[first]
-        maximum = np.zeros(self.num_features, np.float32)
-        np.maximum.at(maximum, feature, act)
-        return Firing(self.num_features, feature, cell, act, maximum)
+    def consume(self, captured: Captured) -> None:
+        acts, tokens = captured.acts.reshape(-1, self.row.d_in), self.layer.grid[0] * self.layer.grid[1]
+        first = captured.jobs[0].index * tokens
+        self.own.add(self.figures.update(self.dictionary, acts, captured.step), first)
+        self.random.add(self.chance.encode(acts), first)
 
-
-def _accuracy(truths: list[FeatureTruth | None], names: dict[int, str]) -> dict[str, float | None]:
-    """Share of grounded (and of specific) features whose label names the truth; no label is a wrong one."""
-    grounded = [(i, t.concept) for i, t in enumerate(truths) if t is not None]
-    right = {i: names_truth(names.get(i, ""), concept) for i, concept in grounded}
-    specific = [i for i, concept in grounded if concept.specific]
-    return {
-        "label_accuracy": sum(right.values()) / len(right) if right else None,
-        "label_accuracy_specific": sum(right[i] for i in specific) / len(specific) if specific else None,
-    }
-
-
-def _shuffled(names: dict[int, str], seed: int) -> dict[int, str]:
-    """The same labels on other features."""
-    indices = sorted(names)
-    order = np.random.default_rng((seed, 41)).permutation(len(indices))
-    return {index: names[indices[other]] for index, other in zip(indices, order, strict=True)}
-
-
-def _correlation(own: Evaluated, named: dict[int, tuple[str, float | None]]) -> float | None:
-    """Pearson's r of a label's score with the precision of what it says; a label that says no concept has 0."""
-    pairs = []
-    said: dict[str, list[int]] = {}
-    for index, (name, score) in named.items():
-        if score is None or np.isnan(own.precisions[index]).any():
-            continue
-        if name not in said:
-            said[name] = [c for c, concept in enumerate(own.concepts) if names_truth(name, concept)]
-        # The narrowest concept that the label says: the one that is most rarely true here.
-        claims = [own.precisions[index, c] for c in said[name]]
-        pairs.append((score, min(claims) if claims else 0.0))
-    if len(pairs) < 3:
-        return None
-    scores, precisions = np.array(pairs).T
-    if scores.std() == 0 or precisions.std() == 0:
-        return None
-    return float(np.corrcoef(scores, precisions)[0, 1])
-
-
-def _kinds(truths: list[FeatureTruth | None]) -> dict[str, int]:
-    """How many features have a truth of each kind."""
-    kinds: dict[str, int] = {}
-    for truth in truths:
-        if truth is not None:
-            kinds[truth.concept.kind] = kinds.get(truth.concept.kind, 0) + 1
-    return dict(sorted(kinds.items(), key=lambda item: -item[1]))
+    def observed(self) -> Observed:
+        return Observed(self.own.firing(), self.random.firing(), self.figures.figures())
 
 
 def _rounded(value: Any) -> Any:
+    """Four decimals, or four digits of what is small; inside dictionaries too."""
     if isinstance(value, dict):
         return {key: _rounded(v) for key, v in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return round(value, 4) if abs(value) >= 0.1 else float(f"{value:.4g}")

@@ -1,36 +1,43 @@
-"""Stage `fit`: train a dictionary on the activations of one layer while its model generates."""
+"""Stage `fit`: train dictionaries of layers on activations while their model generates."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from autointerp.db import models, queries
-from autointerp.diffusion.layers import Layer
+from autointerp.diffusion.layers import Layer, neurons_of
 from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.settings import DictionarySettings
+from autointerp.stages.activations import ActivationSource
 from autointerp.stages.context import Context, identity
 from autointerp.stages.plan import Step
 from autointerp.stages.runs import checkpoint, finish, running
 
 if TYPE_CHECKING:
-    import torch
-
-    from autointerp.dictionaries.fitting import TopKTrainer
+    from autointerp.dictionaries.fitting import FitConfig, Trainer
+    from autointerp.dictionaries.metrics import Reconstruction
     from autointerp.dictionaries.protocol import Dictionary
-    from autointerp.diffusion.capture import Captured
-    from autointerp.diffusion.generation import ImageJob
+    from autointerp.dictionaries.rounds import Round
     from autointerp.progress import Task
 
-KINDS = ("topk", "random")
+SAES = ("topk", "batchtopk", "jumprelu")
+KINDS = (*SAES, "itda", "neurons", "pca", "random")
 """Kinds that can be fitted here."""
-ROUND_TOKENS = 32_768
-"""Activations held in memory at a time; a checkpoint follows each such round."""
 MEASURED_SHARE = 0.05
 """Share of the images that are only measured on, never trained on."""
+_OPTIONS = {
+    **dict.fromkeys(SAES, ("normalize", "passes", "ema", "per_step")),
+    "itda": ("normalize", "threshold", "prune", "pursuit"),
+    "random": ("normalize",),
+}
+"""Settings that a kind depends on, beyond what all do."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,25 @@ class FitRequest:
     images: int | None = None
     seed: int | None = None
     name: str | None = None
+    normalize: str | None = None
+    per_step: bool | None = None
+    ema: float | None = None
+    threshold: float | None = None
 
     @property
     def overrides(self) -> dict[str, Any]:
         """What was asked for beyond the settings, as it is stored with the dictionary."""
-        values = {"kind": self.kind, "latents": self.latents, "k": self.k, "images": self.images, "seed": self.seed}
-        return {key: value for key, value in values.items() if value is not None}
+        asked = {key: value for key, value in vars(self).items() if value is not None}
+        asked.pop("name", None)
+        return asked
+
+
+@dataclass(frozen=True)
+class CacheRequest:
+    """Raw activations to be kept on disk: where, and how many GB at most (None: 90% of what is free)."""
+
+    folder: Path
+    budget_gb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,25 +89,42 @@ class FitPlan:
         return Step("fit", self.name, self.row is None, made, images=self.config["images"])
 
 
-def dictionary_config(ctx: Context, layer: Layer, request: FitRequest) -> dict[str, Any]:
-    """Everything a fitted dictionary depends on."""
-    settings = ctx.settings
-    kind = request.kind or settings.dictionary.kind
+def check_kind(kind: str) -> str:
+    """A kind that can be fitted.
+
+    Raises:
+        UsageError: It cannot.
+    """
     if kind not in KINDS:
         raise UsageError(f"there is no dictionary kind {kind!r} to fit", nearest(kind, KINDS))
-    defaults = ctx.description.defaults
+    return kind
+
+
+def dictionary_config(ctx: Context, layer: Layer, request: FitRequest) -> dict[str, Any]:
+    """Everything a fitted dictionary depends on. `layer` is what it reads: for `neurons` the hidden units."""
+    settings, defaults = ctx.settings, ctx.description.defaults
+    kind = check_kind(request.kind or settings.dictionary.kind)
     latents = request.latents or settings.dictionary.latents or defaults.expansion * layer.d_in
+    # Units are as many as they are, and a component has two sides.
+    latents = {"neurons": layer.d_in, "pca": min(latents, 2 * layer.d_in)}.get(kind, latents)
     k = request.k or settings.dictionary.k or defaults.k or max(1, min(round(layer.d_in / 12), 64))
     if k > latents:
         raise UsageError(f"k is {k} but there are only {latents} latents", "give a smaller -k or more --latents")
+    options = settings.dictionary.model_dump()
+    options["passes"] = options["passes"] or defaults.passes
+    known = get_args(DictionarySettings.model_fields["normalize"].annotation)
+    if request.normalize is not None and request.normalize not in known:
+        raise UsageError(f"there is no normalization {request.normalize!r}", nearest(request.normalize, known))
+    options |= {name: value for name, value in request.overrides.items() if name in options}
     return {
         **ctx.made_of(layer),
         "kind": kind,
         "latents": latents,
         "k": k,
         "images": request.images or settings.fit_images,
-        "passes": settings.dictionary.passes or defaults.passes,
+        "buffer": settings.dictionary.buffer,
         "fit_seed": settings.seed if request.seed is None else request.seed,
+        **{name: options[name] for name in _OPTIONS.get(kind, ())},
     }
 
 
@@ -101,6 +138,8 @@ def plan_fit(ctx: Context, layer_name: str, request: FitRequest | None = None) -
     if request.name is not None:
         ctx.workspace.dictionary_dir(request.name)  # A name that cannot be stored is refused before the work.
     layer = ctx.layer(layer_name)
+    if check_kind(request.kind or ctx.settings.dictionary.kind) == "neurons":
+        layer = neurons_of(ctx.description, layer)
     config = dictionary_config(ctx, layer, request)
     key = identity({"fit": config})
     with ctx.db.session() as session:
@@ -127,188 +166,220 @@ def model_word(model: str) -> str:
 def resolve_dictionary(ctx: Context, layer_name: str, dictionary: str | None) -> FitPlan:
     """The dictionary that a making command means.
 
-    A named one; else the newest of the layer while the settings still say what made it; else one to be fitted.
+    A named one; else the newest fitted at the layer while the settings still say what made it; else one to be
+    fitted. Where there are only imports, the only one.
+
+    Raises:
+        UsageError: There is no such dictionary, it is of another layer, or there are several imports to choose from.
     """
-    with ctx.db.session() as session:
-        if dictionary is not None:
-            row = queries.dictionary_by_name(session, dictionary)
-            if row is None:
-                known = [d.name for d in queries.all_dictionaries(session)]
-                raise UsageError(f"there is no dictionary {dictionary!r}", nearest(dictionary, known))
-            session.expunge(row)
-            layer = ctx.layer(layer_name)
-            if row.hookpoint != layer.hookpoint:
-                raise UsageError(f"{row.name} belongs to layer {row.layer}, not {layer_name}", "name that layer")
-            return _plan_of(row, layer)
-        layer = ctx.layer(layer_name)
-        row = queries.newest_dictionary(session, layer.hookpoint)
-        if row is not None:
-            session.expunge(row)
-    if row is not None:
-        overrides = row.config.get("overrides", {})
-        current = dictionary_config(ctx, layer, FitRequest(**overrides))
-        if identity({"fit": current}) == row.config.get("fit_identity"):
-            return _plan_of(row, layer)
-    return plan_fit(ctx, layer_name)
+    if dictionary is None:
+        row = ctx.dictionary_of(layer_name)
+    else:
+        row = ctx.dictionary_named(dictionary)
+        if row.layer != ctx.layer(layer_name).name:
+            raise UsageError(f"{row.name} belongs to layer {row.layer}, not {layer_name}", "name that layer")
+    if row is None:
+        return plan_fit(ctx, layer_name)
+    plan = _plan_of(row, ctx.layer_of(row))
+    if dictionary is None and row.images:
+        current = dictionary_config(ctx, plan.layer, FitRequest(**plan.overrides))
+        if identity({"fit": current}) != row.config.get("fit_identity"):
+            return plan_fit(ctx, layer_name)
+    return plan
 
 
 def _plan_of(row: models.Dictionary, layer: Layer) -> FitPlan:
     return FitPlan(layer, row.name, row.identity, row.config["fit"], row.config.get("overrides", {}), row)
 
 
-def run_fit(ctx: Context, plan: FitPlan) -> models.Dictionary:
-    """Fit what is planned, going on from its last checkpoint; returns the stored row, detached."""
-    if plan.row is not None:
-        return plan.row
-    with running(ctx.db, "fit", plan.identity, plan.config, plan.config["images"]) as (run_id, _, _):
-        dictionary, trained_on = _train(ctx, plan, run_id)
-        fvu, l0 = _measure(ctx, plan, dictionary, trained_on)
-        return _store(ctx, plan, run_id, dictionary, fvu, l0)
+def run_fits(ctx: Context, plans: Sequence[FitPlan], cache: CacheRequest | None = None) -> list[models.Dictionary]:
+    """Fit what is planned from one generation pass, each going on from its last checkpoint.
+
+    All plans have the same images, steps and buffer. Returns their stored rows, detached, in their order.
+    """
+    todo = [plan for plan in plans if plan.row is None]
+    made: dict[str, models.Dictionary] = {}
+    if todo:
+        with ExitStack() as stack:
+            fits = []
+            for plan in todo:
+                run = running(ctx.db, "fit", plan.identity, plan.config, plan.config["images"])
+                fits.append(_Fit(ctx, plan, stack.enter_context(run)[0]))
+            made = _fit_all(ctx, fits, cache)
+    return [plan.row or made[plan.identity] for plan in plans]
 
 
-def _split(plan: FitPlan) -> int:
-    """How many of the images are trained on; the rest is measured on."""
+def image_rounds(plan: FitPlan) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """The ranges of images that are trained on, each a round, and the range that is only measured on.
+
+    Raises:
+        UsageError: There are too few images.
+    """
     images = plan.config["images"]
     measured = max(1, round(images * MEASURED_SHARE))
-    if images - measured < 1:
+    last = images - measured
+    if last < 1:
         raise UsageError(f"{images} images are too few to fit on", "give at least 2")
-    return images - measured
+    size = max(1, plan.config["buffer"] // _tokens(plan))
+    return [(start, min(start + size, last)) for start in range(0, last, size)], (last, images)
 
 
-def _new_trainer(ctx: Context, plan: FitPlan, tokens: int) -> TopKTrainer:
-    from autointerp.dictionaries.fitting import TopKConfig, TopKTrainer
+def _tokens(plan: FitPlan) -> int:
+    """Activations of one image."""
+    return plan.layer.grid[0] * plan.layer.grid[1] * len(plan.config["capture_steps"])
+
+
+def _fit_all(ctx: Context, fits: Sequence[_Fit], cache: CacheRequest | None) -> dict[str, models.Dictionary]:
+    rounds, measured = image_rounds(fits[0].plan)
+    layers = [fit.plan.layer for fit in fits]
+    steps = fits[0].plan.config["capture_steps"]
+    source = ActivationSource(ctx, layers, steps, cache.folder if cache else None)
+    if cache is not None:
+        from autointerp.dictionaries.cache import check_budget
+
+        needed = source.missing([*rounds, measured])
+        check_budget(cache.folder, needed, cache.budget_gb)
+        ctx.progress.note(f"keeping {needed / 1e9:.2f} GB of activations in {cache.folder}")
+    what = fits[0].plan.name if len(fits) == 1 else f"{len(fits)} dictionaries"
+    first = min(fit.seen for fit in fits)
+    with ctx.progress.task(f"fit {what}", measured[0], first, unit="image") as bar:
+        for start, stop in rounds:
+            wanted = [fit for fit in fits if fit.seen == start]
+            if not wanted:
+                continue
+            given = source.read(start, stop, [fit.plan.layer for fit in wanted], bar)
+            for fit in wanted:
+                fit.train(given[fit.plan.layer], stop, bar)
+    with ctx.progress.task(f"measuring {what}", measured[1] - measured[0], unit="image") as bar:
+        given = source.read(*measured, layers, bar)
+    return {fit.plan.identity: fit.store(given[fit.plan.layer]) for fit in fits}
+
+
+class _Fit:
+    """One dictionary under way: its trainer, and where its checkpoint lies."""
+
+    def __init__(self, ctx: Context, plan: FitPlan, run_id: int) -> None:
+        from autointerp.dictionaries.fitting import make_trainer
+
+        self.ctx, self.plan, self.run_id = ctx, plan, run_id
+        self.rounds, self.measured = image_rounds(plan)
+        self.trainer: Trainer = make_trainer(_fit_config(plan, len(self.rounds)), plan.layer.d_in, ctx.model.device)
+        self.seconds = 0.0
+        """Time in training alone, without generation."""
+        self.seen = self._resume()
+        """Images that it has trained on."""
+
+    @property
+    def _path(self) -> Path:
+        """A file, not a row: the state of a wide layer's fit is larger than a database takes as one value."""
+        return self.ctx.workspace.dictionary_dir(self.plan.name) / "fit.checkpoint"
+
+    def train(self, given: Round, stop: int, bar: Task) -> None:
+        """Train on the round that ends with image `stop`, and keep the state."""
+        from autointerp.dictionaries.rounds import Round
+
+        begun = time.perf_counter()
+        note = self.trainer.train_round(Round(given.acts.to(self.ctx.model.device), given.places))
+        self.seconds += time.perf_counter() - begun
+        wanted = self.trainer.rounds_wanted
+        self.seen = self.measured[0] if wanted is not None and stop >= self.rounds[wanted - 1][1] else stop
+        bar.advance(0, note)
+        self._save()
+        with self.ctx.db.session() as session:
+            checkpoint(session, self.run_id, self.seen, None)
+
+    def _save(self) -> None:
+        import torch
+
+        path = self._path
+        partial = path.with_name(path.name + ".part")
+        state = {
+            "fit": self.plan.identity,
+            "seen": self.seen,
+            "seconds": self.seconds,
+            "trainer": self.trainer.state_dict(),
+        }
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                torch.save(state, file)
+            os.replace(partial, path)
+        except (OSError, RuntimeError) as error:
+            # torch hides the system's reason behind one of its own.
+            reason = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(reason, OSError):
+                raise
+            partial.unlink(missing_ok=True)
+            raise AutointerpError(
+                f"cannot write {path}: {reason.strerror}", "free some space or check its permissions, then run it again"
+            ) from error
+
+    def _resume(self) -> int:
+        """Take up the stopped fit of the same identity; returns how many images it had seen."""
+        import torch
+
+        try:
+            state = torch.load(self._path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return 0
+        except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
+            return 0  # A damaged checkpoint costs the time it saved, and nothing else.
+        if state.get("fit") != self.plan.identity or "seen" not in state:
+            return 0  # Of other settings, stopped under the name that is free again for these.
+        self.trainer.load_state_dict(state["trainer"])
+        self.seconds = state["seconds"]
+        return int(state["seen"])
+
+    def store(self, held_out: Round) -> models.Dictionary:
+        """Measure on activations that were not trained on, and store the dictionary."""
+        from autointerp.dictionaries.itda import ITDA
+
+        dictionary = self.trainer.dictionary().to("cpu")
+        if isinstance(dictionary, ITDA) and dictionary.sources is not None:
+            jobs = self.ctx.prompts.jobs(0, self.measured[0], self.ctx.settings.seed)
+            dictionary.sources = dictionary.sources.located({job.index: (job.prompt, job.seed) for job in jobs})
+        figures = measure(dictionary, held_out).figures()
+        return _store(self.ctx, self.plan, self.run_id, dictionary, {**figures, "fit_seconds": self.seconds})
+
+
+def _fit_config(plan: FitPlan, rounds: int) -> FitConfig:
+    from autointerp.dictionaries.fitting import FitConfig
+    from autointerp.dictionaries.growth import GrowthOptions
+    from autointerp.dictionaries.training import SAEOptions
 
     config = plan.config
-    topk = TopKConfig(
-        num_latents=config["latents"],
-        k=config["k"],
-        tokens=tokens,
-        passes=config["passes"],
+    sae, growth = SAEOptions(), GrowthOptions()
+    if config["kind"] in SAES:
+        sae = replace(sae, passes=config["passes"], ema=config["ema"], conditioned=config["per_step"])
+    elif config["kind"] == "itda":
+        growth = replace(growth, threshold=config["threshold"], prune=config["prune"], encoder=config["pursuit"])
+    trained_on = image_rounds(plan)[1][0]
+    return FitConfig(
+        config["kind"],
+        config["latents"],
+        config["k"],
+        tokens=trained_on * _tokens(plan),
+        rounds=rounds,
+        steps=tuple(config["capture_steps"]),
+        normalize=config.get("normalize", "standard"),
         seed=config["fit_seed"],
+        sae=sae,
+        growth=growth,
     )
-    return TopKTrainer(plan.layer.d_in, topk, ctx.model.device)
 
 
-def _checkpoint_path(ctx: Context, plan: FitPlan) -> Path:
-    """A file, not a row: the state of a wide layer's fit is larger than a database takes as one value."""
-    return ctx.workspace.dictionary_dir(plan.name) / "fit.checkpoint"
-
-
-def _save_checkpoint(path: Path, key: str, trainer: TopKTrainer, done: int) -> None:
-    """Keep the state of the fit with the identity `key`."""
-    import torch
-
-    partial = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            torch.save({"fit": key, "done": done, "trainer": trainer.state_dict()}, file)
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        # torch hides the system's reason behind one of its own.
-        reason = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(reason, OSError):
-            raise
-        partial.unlink(missing_ok=True)
-        raise AutointerpError(
-            f"cannot write {path}: {reason.strerror}", "free some space or check its permissions, then run it again"
-        ) from error
-
-
-def _load_checkpoint(path: Path, key: str, trainer: TopKTrainer) -> int:
-    """Take up the stopped fit with the identity `key`; returns how many images it had seen."""
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        return 0
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):
-        return 0  # A damaged checkpoint costs the time it saved, and nothing else.
-    if state.get("fit") != key:
-        return 0  # Of other settings, stopped under the name that is free again for these.
-    trainer.load_state_dict(state["trainer"])
-    return int(state["done"])
-
-
-def _train(ctx: Context, plan: FitPlan, run_id: int) -> tuple[Dictionary, int]:
-    """Train on all images but the measured ones; returns the dictionary and how many images that took."""
-    from autointerp.dictionaries.baselines import RandomDirections
-    from autointerp.dictionaries.normalize import Normalization
-
-    grid, config = plan.layer.grid, plan.config
-    per_image = grid[0] * grid[1] * len(config["capture_steps"])
-    last = _split(plan)
-    if config["kind"] == "random":
-        acts = _activations(ctx, plan, 0, min(last, max(1, ROUND_TOKENS // per_image)), "measuring")
-        normal = Normalization.measure(acts)
-        return RandomDirections.draw(normal, config["latents"], config["k"], config["fit_seed"]), last
-    trainer, path = _new_trainer(ctx, plan, last * per_image), _checkpoint_path(ctx, plan)
-    done = _load_checkpoint(path, plan.identity, trainer)
-    per_round = max(1, ROUND_TOKENS // per_image)
-    with ctx.progress.task(f"fit {plan.name}", last, done, unit="image") as bar:
-        while done < last:
-            stop = min(done + per_round, last)
-            loss = trainer.train_round(_activations(ctx, plan, done, stop, None, bar).to(ctx.model.device))
-            done = stop
-            bar.advance(0, f"error {loss:.3f}, {trainer.dead} dead")
-            _save_checkpoint(path, plan.identity, trainer, done)
-            with ctx.db.session() as session:
-                checkpoint(session, run_id, done, None)
-    return trainer.dictionary(), last
-
-
-def _activations(
-    ctx: Context, plan: FitPlan, start: int, stop: int, what: str | None, bar: Task | None = None
-) -> torch.Tensor:
-    """All activations of images `start` to `stop`, float32 [n, d_in], told to `bar` or to a bar of its own."""
-    jobs = ctx.prompts.jobs(start, stop, ctx.settings.seed)
-    if what is None:
-        return layer_activations(ctx, plan.layer, jobs, plan.config["capture_steps"], bar)
-    with ctx.progress.task(f"{what} {plan.name}", len(jobs), unit="image") as own:
-        return layer_activations(ctx, plan.layer, jobs, plan.config["capture_steps"], own)
-
-
-def layer_activations(
-    ctx: Context, layer: Layer, jobs: Sequence[ImageJob], steps: Sequence[int], bar: Task | None = None
-) -> torch.Tensor:
-    """All activations of a layer over some images, float32 [n, d_in], held in memory."""
-    import torch
-
-    from autointerp.diffusion.generation import generate
-
-    parts: list[torch.Tensor] = []
-
-    def keep(captured: Captured) -> None:
-        parts.append(captured.acts.reshape(-1, layer.d_in).to("cpu", copy=True))
-
-    for batch, _ in generate(
-        ctx.model,
-        jobs,
-        ctx.generation,
-        layers=[layer],
-        capture_steps=steps,
-        consumer=keep,
-        batch_size=ctx.settings.batch_size,
-        decode=False,
-    ):
-        if bar is not None:
-            bar.advance(len(batch))
-    return torch.cat(parts)
-
-
-def _measure(ctx: Context, plan: FitPlan, dictionary: Dictionary, start: int) -> tuple[float, float]:
-    """FVU and L0 on the images that were not trained on."""
+def measure(dictionary: Dictionary, held_out: Round, batch: int = 4096) -> Reconstruction:
+    """How well a dictionary rebuilds a round's activations."""
     from autointerp.dictionaries.metrics import Reconstruction
 
-    figures = Reconstruction(plan.layer.d_in)
-    dictionary = dictionary.to("cpu")
-    figures.update(dictionary, _activations(ctx, plan, start, plan.config["images"], "measuring"))
-    return figures.fvu, figures.l0
+    figures = Reconstruction(dictionary.d_in, dictionary.num_latents)
+    for acts, steps in zip(held_out.acts.split(batch), held_out.steps.split(batch), strict=True):
+        figures.update(dictionary, acts, steps)
+    return figures
 
 
 def _store(
-    ctx: Context, plan: FitPlan, run_id: int, dictionary: Dictionary, fvu: float, l0: float
+    ctx: Context, plan: FitPlan, run_id: int, dictionary: Dictionary, figures: dict[str, float]
 ) -> models.Dictionary:
     from autointerp.dictionaries.storage import save_dictionary
 
@@ -336,15 +407,16 @@ def _store(
             images=config["images"],
             config={"fit": config, "overrides": plan.overrides, "fit_identity": plan.identity},
             weights_sha256=digest,
-            fvu=fvu,
-            l0=l0,
+            fvu=figures["fvu"],
+            l0=figures["l0"],
+            figures=figures,
         )
         session.add(row)
         session.flush()
-        finish(session, run_id, row.id, {"fvu": fvu, "l0": l0})
+        finish(session, run_id, row.id, figures)
         session.refresh(row)
         session.expunge(row)
-    _checkpoint_path(ctx, plan).unlink(missing_ok=True)
+    (ctx.workspace.dictionary_dir(plan.name) / "fit.checkpoint").unlink(missing_ok=True)
     return row
 
 

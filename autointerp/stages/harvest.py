@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from autointerp.crops.collect import CropCollector, CropRow, dump_state, load_state
 from autointerp.crops.geometry import crop_box
@@ -88,8 +90,31 @@ def _other_harvest(session: Any, dictionary_id: int, key: str) -> int | None:
 
 def run_harvest(ctx: Context, plan: HarvestPlan) -> HarvestPlan:
     """Harvest what is planned, going on from its last checkpoint. Returns the plan as done."""
-    if plan.done:
-        return plan
+    return run_harvests(ctx, [plan])[0]
+
+
+def run_harvests(ctx: Context, plans: Sequence[HarvestPlan]) -> list[HarvestPlan]:
+    """Harvest several dictionaries, of any layers, from one generation pass. Returns the plans as done.
+
+    All plans have the same images and steps.
+    """
+    ready = [plan if plan.done else _with_place(ctx, plan) for plan in plans]
+    with ExitStack() as stack:
+        harvests = []
+        for plan in ready:
+            if plan.done:
+                continue
+            row = plan.fit.row
+            assert row is not None
+            run = running(ctx.db, "harvest", plan.identity, plan.config, plan.config["images"], row.id)
+            harvests.append(_Harvest(ctx, plan, row, *stack.enter_context(run)))
+        if harvests:
+            _harvest_all(ctx, harvests)
+    return [replace(plan, done=True) for plan in ready]
+
+
+def _with_place(ctx: Context, plan: HarvestPlan) -> HarvestPlan:
+    """The plan with the dictionary that the result will belong to."""
     if plan.fit.row is None:
         raise UsageError(f"{plan.fit.name} is not fitted yet", "run `autointerp fit` first")
     fit = plan.fit
@@ -97,29 +122,80 @@ def run_harvest(ctx: Context, plan: HarvestPlan) -> HarvestPlan:
         other = _other_harvest(session, plan.fit.row.id, plan.identity)
     if other is not None:
         fit = branch_dictionary(ctx, fit, plan.identity)
-    plan = replace(plan, fit=fit)
-    row = fit.row
-    assert row is not None
-    with running(ctx.db, "harvest", plan.identity, plan.config, plan.config["images"], row.id) as (run_id, done, state):
-        _Harvest(ctx, plan, row, run_id).run(done, state)
-    return replace(plan, done=True)
+    return replace(plan, fit=fit)
+
+
+def _harvest_all(ctx: Context, harvests: Sequence[_Harvest]) -> None:
+    """Generate what any of them lacks, and give it to those that lack it."""
+    from autointerp.diffusion.generation import generate
+
+    config, jobs = harvests[0].plan.config, harvests[0].jobs
+    done, since = min(harvest.done for harvest in harvests), 0
+    what = harvests[0].row.name if len(harvests) == 1 else f"{len(harvests)} dictionaries"
+
+    def consume(captured: Captured) -> None:
+        for harvest in harvests:
+            if harvest.done <= done and harvest.layer == captured.layer:
+                harvest.consume(captured)
+
+    with ctx.progress.task(f"harvest {what}", len(jobs), done, unit="image") as bar:
+        while done < len(jobs):
+            # A stretch ends where one that was stopped later joins in, so that batches begin there for all.
+            stop = min([harvest.done for harvest in harvests if harvest.done > done], default=len(jobs))
+            for batch, pictures in generate(
+                ctx.model,
+                jobs[done:stop],
+                ctx.generation,
+                layers=list({harvest.layer: None for harvest in harvests}),
+                capture_steps=config["capture_steps"],
+                consumer=consume,
+                batch_size=ctx.settings.batch_size,
+            ):
+                encoded = [(job, encode_picture(p)) for job, p in zip(batch, pictures, strict=True)]
+                taking = [harvest for harvest in harvests if harvest.done <= done]
+                done, since = done + len(batch), since + len(batch)
+                for harvest in taking:
+                    harvest.take(encoded, done)
+                bar.advance(len(batch))
+                if since >= CHECKPOINT_IMAGES and done < len(jobs):
+                    for harvest in taking:
+                        harvest.checkpoint()
+                    since = 0
+    for harvest in harvests:
+        harvest.finish()
 
 
 class _Harvest:
     """One harvest under way: the collector, and the pictures its crops may need."""
 
-    def __init__(self, ctx: Context, plan: HarvestPlan, row: models.Dictionary, run_id: int) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        plan: HarvestPlan,
+        row: models.Dictionary,
+        run_id: int,
+        done: int,
+        state: bytes | None,
+    ) -> None:
         from autointerp.dictionaries.storage import load_dictionary
 
         self.ctx, self.plan, self.row, self.run_id = ctx, plan, row, run_id
         self.dictionary = load_dictionary(ctx.workspace.dictionary_dir(row.name))
-        crops = plan.config["crops"]
-        # Settings count both splits together; an odd one rounds up on each side.
-        self.a_split = {role: (crops[role] + 1) // 2 for role in ("top", "quantile", "negatives")}
         self.layer = plan.fit.layer
         self.timesteps: dict[int, float] = {}
         self.new: dict[int, tuple[ImageJob, bytes, tuple[int, int]]] = {}
         self.parts: list[BatchMaxima] = []
+        resumed = None if state is None else self._resumed(state, done)
+        self.collector = resumed or self._collector()
+        self.done = done if resumed is not None else 0
+        """Images that it has seen."""
+        self.dictionary = self.dictionary.to(ctx.model.device)
+
+    def _collector(self) -> CropCollector:
+        crops = self.plan.config["crops"]
+        # Settings count both splits together; an odd one rounds up on each side.
+        top, quantile, negatives = ((crops[role] + 1) // 2 for role in ("top", "quantile", "negatives"))
+        return CropCollector(self.dictionary.num_latents, top, quantile, negatives, self.ctx.settings.seed)
 
     @cached_property
     def jobs(self) -> list[ImageJob]:
@@ -129,45 +205,13 @@ class _Harvest:
             jobs.setdefault((job.prompt, job.seed), job)
         return list(jobs.values())
 
-    def run(self, done: int, state: bytes | None) -> None:
-        """Generate the rest of the images and store what they give."""
-        from autointerp.diffusion.generation import generate
-
-        ctx, config = self.ctx, self.plan.config
-        collector = None if state is None else self._resumed(state, done)
-        if collector is None:
-            done = 0
-            a_split = self.a_split
-            collector = CropCollector(
-                self.dictionary.num_latents,
-                a_split["top"],
-                a_split["quantile"],
-                a_split["negatives"],
-                ctx.settings.seed,
-            )
-        self.dictionary = self.dictionary.to(ctx.model.device)
-        since, total = 0, len(self.jobs)
-        with ctx.progress.task(f"harvest {self.row.name}", total, done, unit="image") as bar:
-            for batch, pictures in generate(
-                ctx.model,
-                self.jobs[done:],
-                ctx.generation,
-                layers=[self.layer],
-                capture_steps=config["capture_steps"],
-                consumer=self._consume,
-                batch_size=ctx.settings.batch_size,
-            ):
-                collector.update(combine(self.parts), [split_of(job.prompt) for job in batch])
-                self.parts = []
-                for job, picture in zip(batch, pictures, strict=True):
-                    data = encode_picture(picture)
-                    self.new[job.index] = (job, data, picture_size(data))
-                done, since = done + len(batch), since + len(batch)
-                bar.advance(len(batch))
-                if since >= CHECKPOINT_IMAGES and done < total:
-                    self._checkpoint(collector, done)
-                    since = 0
-        self._finish(collector)
+    def take(self, encoded: Sequence[tuple[ImageJob, bytes]], done: int) -> None:
+        """Take in a batch whose activations were consumed: its pictures, and how many images that makes."""
+        self.collector.update(combine(self.parts), [split_of(job.prompt) for job, _ in encoded])
+        self.parts = []
+        for job, data in encoded:
+            self.new[job.index] = (job, data, picture_size(data))
+        self.done = done
 
     def _resumed(self, state: bytes, done: int) -> CropCollector | None:
         """The collector of a checkpoint; None where pictures that it needs were removed since."""
@@ -183,9 +227,10 @@ class _Harvest:
         self.ctx.progress.note("pictures of the stopped harvest were removed: it starts again")
         return None
 
-    def _consume(self, captured: Captured) -> None:
+    def consume(self, captured: Captured) -> None:
+        """Encode a batch's activations and keep each feature's maximum an image."""
         self.timesteps[captured.step] = captured.timestep
-        code = self.dictionary.encode(captured.acts.reshape(-1, self.row.d_in))
+        code = self.dictionary.encode(captured.acts.reshape(-1, self.row.d_in), captured.step)
         indices = [job.index for job in captured.jobs]
         self.parts.append(reduce_batch(code, indices, self.layer.grid, captured.step, self.dictionary.num_latents))
 
@@ -219,17 +264,18 @@ class _Harvest:
         queries.insert_many(session, models.Image, rows)
         self.new = {}
 
-    def _checkpoint(self, collector: CropCollector, done: int) -> None:
+    def checkpoint(self) -> None:
         """One transaction: the collector, and the pictures that its crops need so far."""
-        state = dict(collector.state())
+        state = dict(self.collector.state())
         state["steps"] = _array(list(self.timesteps))
         state["timesteps"] = _array(list(self.timesteps.values()))
         with self.ctx.db.session() as session:
-            self._store_pictures(session, collector.pictures_wanted())
-            checkpoint(session, self.run_id, done, dump_state(state))
+            self._store_pictures(session, self.collector.pictures_wanted())
+            checkpoint(session, self.run_id, self.done, dump_state(state))
 
-    def _finish(self, collector: CropCollector) -> None:
+    def finish(self) -> None:
         """One transaction: features, crops, their pictures, and the end of the run."""
+        collector = self.collector
         rows = list(collector.rows())
         used = {row.image for row in rows}
         hashes = {job.index: self._hash_of(job) for job in self.jobs}
@@ -258,23 +304,33 @@ class _Harvest:
 
     def _store_features(self, session: Any, collector: CropCollector) -> dict[int, int]:
         """Every latent as a feature, with its state; latent -> feature id."""
+        from autointerp.dictionaries.itda import ITDA
+
         stats = collector.stats()
-        session.execute(delete(models.Feature).where(models.Feature.dictionary_id == self.row.id))
-        queries.insert_many(
-            session,
-            models.Feature,
-            [
-                {
-                    "dictionary_id": self.row.id,
-                    "latent_index": i,
-                    "density": float(stats.density[i]),
-                    "max_activation": float(stats.maximum[i]),
-                    "mean_activation": float(stats.mean[i]),
-                    "state": "dead" if not stats.images[i] else "dense" if stats.density[i] > DENSE else "live",
-                }
-                for i in range(self.row.num_latents)
-            ],
-        )
+        sources = self.dictionary.sources.all() if isinstance(self.dictionary, ITDA) and self.dictionary.sources else []
+        rows = [
+            {
+                **_atom(sources[i % len(sources)] if sources else None),
+                "dictionary_id": self.row.id,
+                "latent_index": i,
+                "density": float(stats.density[i]),
+                "max_activation": float(stats.maximum[i]),
+                "mean_activation": float(stats.mean[i]),
+                "state": "dead" if not stats.images[i] else "dense" if stats.density[i] > DENSE else "live",
+            }
+            for i in range(self.row.num_latents)
+        ]
+        # Features that came with an import stay the same rows, so that their labels stay with them.
+        known = self._feature_ids(session)
+        mine = select(models.Feature.id).where(models.Feature.dictionary_id == self.row.id)
+        session.execute(delete(models.Crop).where(models.Crop.feature_id.in_(mine)))
+        if known:
+            session.execute(update(models.Feature), [{**r, "id": known[i]} for i, r in enumerate(rows) if i in known])
+        queries.insert_many(session, models.Feature, [r for i, r in enumerate(rows) if i not in known])
+        return self._feature_ids(session)
+
+    def _feature_ids(self, session: Any) -> dict[int, int]:
+        """Latent -> feature id, of those that are stored."""
         query = select(models.Feature.latent_index, models.Feature.id)
         found = session.execute(query.where(models.Feature.dictionary_id == self.row.id))
         return {latent: feature for latent, feature in found}
@@ -303,6 +359,12 @@ class _Harvest:
             "role": row.role,
             "split": row.split,
         }
+
+
+def _atom(source: tuple[str, int, int, int, int] | None) -> dict[str, Any]:
+    """The columns that say where an atom was seen."""
+    names = ("atom_prompt", "atom_seed", "atom_step", "atom_row", "atom_col")
+    return dict(zip(names, source or (None,) * len(names), strict=True))
 
 
 def _array(values: list[Any]) -> Any:

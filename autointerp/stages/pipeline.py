@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from autointerp.db import queries
 from autointerp.db.models import Dictionary
-from autointerp.errors import AutointerpError, PartialFailure
+from autointerp.errors import AutointerpError, PartialFailure, UsageError
 from autointerp.labeling.protocol import Labeler
 from autointerp.stages.context import Context
-from autointerp.stages.fit import FitPlan, FitRequest, plan_fit, resolve_dictionary, run_fit
-from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvest
+from autointerp.stages.fit import CacheRequest, FitPlan, FitRequest, plan_fit, resolve_dictionary, run_fits
+from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvests
 from autointerp.stages.index import index_crops, index_labels, plan_crops_index
 from autointerp.stages.label import LabelRequest, pending, run_label
 from autointerp.stages.labelers import labeler_columns, labeler_kind, make_labeler
@@ -45,24 +46,47 @@ class LabelJob:
     score: bool = True
 
 
-def fit_layer(ctx: Context, layer: str, request: FitRequest, dry_run: bool = False) -> Done:
-    """Bring a fitted dictionary up to date."""
-    fit = plan_fit(ctx, layer, request)
-    plan = Plan((fit.step,))
-    if dry_run or fit.row is not None:
-        return Done(plan, fit.row)
-    with ctx.workspace.lock():
-        return Done(plan, run_fit(ctx, plan_fit(ctx, layer, request)))
+def fit_layers(
+    ctx: Context,
+    layers: Sequence[str],
+    requests: Sequence[FitRequest],
+    cache: CacheRequest | None = None,
+    dry_run: bool = False,
+) -> tuple[Plan, list[Dictionary]]:
+    """Bring fitted dictionaries up to date: each request at each layer, all from one generation pass.
 
+    Raises:
+        UsageError: A name is given for several, or two of them are the same dictionary.
+    """
 
-def harvest_layer(ctx: Context, layer: str, dictionary: str | None, dry_run: bool = False) -> Done:
-    """Bring a dictionary's crops up to date."""
-    fit, harvest = _planned(ctx, layer, dictionary)
-    plan = Plan((fit.step, harvest.step))
+    def planned() -> list[FitPlan]:
+        found: dict[str, FitPlan] = {}
+        for layer in layers:
+            for request in requests:
+                plan = plan_fit(ctx, layer, request)
+                found.setdefault(plan.identity, plan)
+        return list(found.values())
+
+    fits = planned()
+    if len(fits) > 1 and any(request.name for request in requests):
+        raise UsageError("--name can name one dictionary only", "fit them one by one, or leave the names to autointerp")
+    plan = Plan(tuple(fit.step for fit in fits))
     if dry_run or plan.nothing_to_do:
-        return Done(plan, harvest.fit.row)
+        return plan, [fit.row for fit in fits if fit.row is not None]
     with ctx.workspace.lock():
-        return Done(plan, _harvested(ctx, *_planned(ctx, layer, dictionary)).fit.row)
+        return plan, run_fits(ctx, planned(), cache)
+
+
+def harvest_layers(
+    ctx: Context, targets: Sequence[tuple[str, str | None]], dry_run: bool = False
+) -> tuple[Plan, list[Dictionary]]:
+    """Bring the crops of dictionaries up to date, each given as (layer, its name or None), in one generation pass."""
+    planned = [_planned(ctx, *target) for target in targets]
+    plan = Plan(tuple(step for fit, harvest in planned for step in (fit.step, harvest.step)))
+    if not dry_run and not plan.nothing_to_do:
+        with ctx.workspace.lock():
+            planned = _all_harvested(ctx, [_planned(ctx, *target) for target in targets])
+    return plan, [harvest.fit.row for _, harvest in planned if harvest.fit.row is not None]
 
 
 def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
@@ -76,7 +100,7 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         # Nothing is fitted or generated for a labeler that cannot work.
         labeler = make_labeler(ctx, replace(job.request.labeler, ask_again=job.request.retry_failed))
         plan = _label_plan(ctx, job, fit, harvest, labeler)
-        harvest = _harvested(ctx, fit, harvest)
+        ((_, harvest),) = _all_harvested(ctx, [(fit, harvest)])
         row = harvest.fit.row
         assert row is not None
         features = pending(ctx, row, labeler, job.request)
@@ -131,11 +155,16 @@ def _planned(ctx: Context, layer: str, dictionary: str | None) -> tuple[FitPlan,
     return fit, harvest
 
 
-def _harvested(ctx: Context, fit: FitPlan, harvest: HarvestPlan) -> HarvestPlan:
-    if fit.row is None:
-        fit = replace(fit, row=run_fit(ctx, fit))
-        harvest = plan_harvest(ctx, fit)
-    return run_harvest(ctx, harvest)
+def _all_harvested(ctx: Context, planned: Sequence[tuple[FitPlan, HarvestPlan]]) -> list[tuple[FitPlan, HarvestPlan]]:
+    """Fit and harvest what is missing."""
+    fits = [fit for fit, _ in planned]
+    rows = run_fits(ctx, fits)
+    fits = [replace(fit, row=row) for fit, row in zip(fits, rows, strict=True)]
+    # A harvest that was there or begun may be that of another name: what was found is kept.
+    plans = [
+        plan_harvest(ctx, fit) if old.fit.row is None else old for fit, (_, old) in zip(fits, planned, strict=True)
+    ]
+    return list(zip(fits, run_harvests(ctx, plans), strict=True))
 
 
 def _label_plan(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp.crops.render import contact_sheet, render_crop
 from autointerp.db import queries
 from autointerp.db.models import Dictionary, Feature, Label, LabelStatus
-from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.errors import AutointerpError, UsageError
 from autointerp.export.rows import ExportRow, ExportScore
 from autointerp.stages.context import Context
 from autointerp.stages.evidence import EvidenceReader
@@ -45,6 +45,7 @@ def read_status(ctx: Context) -> dict[str, Any]:
                     "crops": counts.crops,
                     "fvu": row.fvu,
                     "l0": row.l0,
+                    "figures": row.figures,
                 }
             )
     return {"workspace": str(ctx.workspace.path), "model": ctx.settings.model, "dictionaries": rows}
@@ -57,22 +58,14 @@ def find_dictionary(ctx: Context, layer: str | None, dictionary: str | None) -> 
         UsageError: There is none of this name.
         AutointerpError: The layer has none yet.
     """
-    with ctx.db.session() as session:
-        name = dictionary or (ctx.settings.dictionary.names.get(layer) if layer else None)
-        if name is not None:
-            row = queries.dictionary_by_name(session, name)
-            if row is None:
-                known = [d.name for d in queries.all_dictionaries(session)]
-                raise UsageError(f"there is no dictionary {name!r}", nearest(name, known))
-        else:
-            assert layer is not None
-            row = queries.newest_dictionary(session, ctx.layer(layer).hookpoint)
-            if row is None:
-                raise AutointerpError(
-                    f"layer {layer} has no dictionary here", f"run `autointerp label --layer {layer}` first"
-                )
-        session.expunge(row)
-        return row
+    name = dictionary or (ctx.settings.dictionary.names.get(layer) if layer else None)
+    if name is not None:
+        return ctx.dictionary_named(name)
+    assert layer is not None
+    row = ctx.dictionary_of(layer)
+    if row is None:
+        raise AutointerpError(f"layer {layer} has no dictionary here", f"run `autointerp label --layer {layer}` first")
+    return row
 
 
 def find_feature(ctx: Context, name: str) -> tuple[Dictionary, Feature]:

@@ -76,16 +76,14 @@ def run_search(
 
 def _searched(ctx: Context, layer: str | None) -> list[Dictionary]:
     """The dictionaries a search covers: all, or the newest of a layer."""
-    with ctx.db.session() as session:
-        if layer is None:
+    if layer is None:
+        with ctx.db.session() as session:
             rows = queries.all_dictionaries(session)
-        else:
-            name = ctx.settings.dictionary.names.get(layer)
-            newest = queries.newest_dictionary(session, ctx.layer(layer).hookpoint)
-            row = queries.dictionary_by_name(session, name) if name else newest
-            rows = [] if row is None else [row]
-        for row in rows:
-            session.expunge(row)
+            session.expunge_all()
+    else:
+        name = ctx.settings.dictionary.names.get(layer)
+        row = ctx.dictionary_named(name) if name else ctx.dictionary_of(layer)
+        rows = [] if row is None else [row]
     if not rows:
         where = f" of layer {layer}" if layer else ""
         raise AutointerpError(

@@ -28,9 +28,10 @@ def test_dictionaries_by_name_layer_and_identity(db):
         session.flush()
         assert queries.dictionary_by_name(session, "shapes.mid.topk").id == 1
         assert queries.dictionary_by_name(session, "nothing") is None
-        assert queries.newest_dictionary(session, "mid").name == "shapes.mid.topk-2"
-        assert queries.newest_dictionary(session, "transformer.late").name == "shapes.late.topk"
-        assert queries.newest_dictionary(session, "early") is None
+        of_mid = [d.name for d in queries.dictionaries_of_layer(session, "mid")]
+        assert of_mid == ["shapes.mid.topk-2", "shapes.mid.topk"]
+        assert [d.name for d in queries.dictionaries_of_layer(session, "transformer.late")] == ["shapes.late.topk"]
+        assert queries.dictionaries_of_layer(session, "early") == []
         assert queries.free_name(session, "shapes.mid.topk") == "shapes.mid.topk-3"
         assert queries.free_name(session, "new") == "new"
         assert queries.dictionary_by_identity(session, "identity of shapes.late.topk").layer == "late"
@@ -106,6 +107,22 @@ def test_best_label_is_the_preferred_labelers_latest_ok_one(filled):
         assert queries.best_label(session, 999) is None
         assert list(queries.best_labels(session, 1)) == [1]
         assert queries.best_labels(session, 1)[1].labeler.kind == "vlm"
+
+
+def test_what_is_found_uninterpretable_has_no_name_any_more(filled):
+    with filled.session() as session:
+        clip = queries.ensure_labeler(session, kind="clip")
+        vlm = queries.ensure_labeler(session, kind="vlm")
+        label(session, 1, clip, "a guess")
+        label(session, 1, vlm, "", "uninterpretable")
+        label(session, 3, vlm, "", "uninterpretable")
+        label(session, 3, clip, "found later")
+        label(session, 3, vlm, "", "failed")
+        assert {i: best.label.name for i, best in queries.best_labels(session, 1).items()} == {3: "found later"}
+        shown = queries.best_labels(session, 1, statuses=("ok", "uninterpretable", "failed"))
+        assert {i: best.label.status for i, best in shown.items()} == {1: "uninterpretable", 3: "ok"}
+        # Whoever prefers a labeler gets what that one said.
+        assert queries.best_labels(session, 1, clip.id)[1].label.name == "a guess"
 
 
 def test_what_is_left_to_label_and_to_score(filled):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 
-from autointerp.dictionaries.fitting import TopKConfig, TopKTrainer, geometric_median
+from autointerp.dictionaries.fitting import FitConfig, Trainer, make_trainer
+from autointerp.dictionaries.growth import GrowthOptions, ITDAGrower
+from autointerp.dictionaries.itda import ITDA
 from autointerp.dictionaries.metrics import Reconstruction
 from autointerp.dictionaries.normalize import Normalization
-from autointerp.dictionaries.topk import decode_sparse, select_topk
-from autointerp.errors import AutointerpError
+from autointerp.dictionaries.protocol import Dictionary
+from autointerp.dictionaries.rounds import Round
+from autointerp.dictionaries.sae import TopK
+from autointerp.dictionaries.sparse import decode_sparse, select_topk
+from autointerp.dictionaries.training import SAEOptions, SAETrainer, geometric_median
+from autointerp.errors import AutointerpError, UsageError
 
 D_IN, CONCEPTS, ACTIVE = 32, 48, 3
 
@@ -30,48 +37,189 @@ def synthetic(n: int, seed: int, outliers: int = 0) -> tuple[torch.Tensor, torch
     return x, directions
 
 
-def config(**more: int) -> TopKConfig:
-    values = {"num_latents": 64, "k": ACTIVE, "tokens": 16_384, "passes": 8, "batch": 128, "dead_after": 5000}
-    return TopKConfig(**{**values, **more}, rate=3e-3)  # type: ignore[arg-type]
+def rounds(acts: torch.Tensor, count: int = 2, steps: int = 1) -> list[Round]:
+    """Activations as rounds of one image a cell, their denoising step counted up to `steps`."""
+    number = torch.arange(len(acts))
+    places = torch.stack([number, number % steps, number * 0, number * 0], 1)
+    return [Round(a, p) for a, p in zip(acts.chunk(count), places.chunk(count), strict=True)]
 
 
-def fit(acts: torch.Tensor, given: TopKConfig, rounds: int = 2, normalize: bool = True) -> TopKTrainer:
-    trainer = TopKTrainer(acts.shape[1], given)
-    if not normalize:
-        trainer.normalization = Normalization(torch.zeros(acts.shape[1]), torch.ones(acts.shape[1]))
-    for part in acts.chunk(rounds):
-        trainer.train_round(part)
+def config(kind: str = "topk", tokens: int = 16_384, **more: Any) -> FitConfig:
+    options = {"passes": 8, "batch": 128, "rate": 3e-3, "dead_after": 5000, "revive_after": 0}
+    given = {name: more.pop(name) for name in list(more) if name in SAEOptions.__dataclass_fields__}
+    return FitConfig(
+        kind,
+        **{"num_latents": 64, "k": ACTIVE, "tokens": tokens, "rounds": 2, "steps": (0,), **more},
+        sae=SAEOptions(**{**options, **given}),
+        growth=GrowthOptions(threshold=0.05, batch=256),
+    )
+
+
+def fit(acts: torch.Tensor, given: FitConfig, count: int = 2) -> Trainer:
+    trainer = make_trainer(given, acts.shape[1])
+    for one in rounds(acts, count, len(given.steps)):
+        trainer.train_round(one)
     return trainer
 
 
-@pytest.fixture(scope="module")
-def fitted() -> TopKTrainer:
-    return fit(synthetic(16_384, 0)[0], config())
-
-
-def test_known_directions_are_found(fitted: TopKTrainer) -> None:
-    held_out, directions = synthetic(2000, 1)
-    dictionary = fitted.dictionary()
+def share_found(dictionary: Dictionary, directions: torch.Tensor, cosine: float = 0.9) -> float:
+    """Share of the true directions that some latent points along."""
     cosines = directions @ F.normalize(dictionary.directions, dim=1).T
-    assert (cosines.max(1).values > 0.9).float().mean() > 0.95
-    figures = Reconstruction(D_IN)
-    figures.update(dictionary, held_out)
-    assert figures.fvu < 0.06
-    assert 2.5 < figures.l0 <= ACTIVE
+    return float((cosines.max(1).values > cosine).float().mean())
 
 
-def test_decoder_rows_stay_unit_in_normalised_space(fitted: TopKTrainer) -> None:
-    assert torch.allclose(fitted.W_dec.norm(dim=1), torch.ones(64), atol=1e-5)
+def figures(dictionary: Dictionary, acts: torch.Tensor) -> Reconstruction:
+    found = Reconstruction(dictionary.d_in, dictionary.num_latents)
+    found.update(dictionary, acts)
+    return found
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SAETrainer:
+    trainer = fit(synthetic(16_384, 0)[0], config())
+    assert isinstance(trainer, SAETrainer)
+    return trainer
+
+
+@pytest.mark.parametrize("kind", ["topk", "batchtopk", "jumprelu"])
+def test_known_directions_are_found(kind: str) -> None:
+    held_out, directions = synthetic(2000, 1)
+    dictionary = fit(synthetic(16_384, 0)[0], config(kind)).dictionary()
+    assert dictionary.kind == kind
+    assert share_found(dictionary, directions) > 0.95
+    found = figures(dictionary, held_out)
+    assert found.fvu < 0.08
+    assert 0.7 * ACTIVE < found.l0 <= 1.2 * ACTIVE
+
+
+def test_batchtopk_codes_a_row_whatever_is_beside_it() -> None:
+    dictionary = fit(synthetic(4096, 0)[0], config("batchtopk", tokens=4096)).dictionary()
+    acts = synthetic(64, 2)[0]
+    together, (first, *_) = dictionary.encode(acts), [dictionary.encode(a[None]) for a in acts]
+    width = first.latent_acts.shape[1]
+    assert torch.allclose(together.latent_acts[:1, :width], first.latent_acts, atol=1e-5)
+    counts = (together.latent_acts > 0).sum(1)
+    assert counts.min() < counts.max()
+
+
+def test_an_atom_is_an_activation_with_its_place() -> None:
+    acts, directions = synthetic(8192, 0)
+    trainer = fit(acts, config("itda", tokens=8192))
+    dictionary = trainer.dictionary()
+    assert isinstance(dictionary, ITDA) and dictionary.sources is not None
+    assert 32 < dictionary.num_latents <= 64
+    images = {i: (f"prompt {i % 7}", 1000 + i) for i in range(len(acts))}
+    sources = dictionary.sources.located(images)
+    assert len(sources.prompts) == 7
+    for atom in range(dictionary.num_latents):
+        prompt, seed, step, row, col = sources.of(atom)
+        number = seed - 1000
+        assert (prompt, step, row, col) == (f"prompt {number % 7}", 0, 0, 0)
+        same = F.cosine_similarity(
+            dictionary.normalization.apply(acts[number : number + 1])[0], dictionary.atoms[atom], 0
+        )
+        assert same > 0.9999
+    cosines = dictionary.atoms @ dictionary.atoms.T - torch.eye(dictionary.num_latents)
+    assert cosines.max() <= 0.98 + 1e-5
+    assert figures(dictionary, synthetic(2000, 1)[0]).fvu < 0.5
+
+
+def test_growth_stops_where_all_is_explained_and_prunes_what_is_idle() -> None:
+    draw = torch.Generator().manual_seed(0)
+    directions = F.normalize(torch.randn(5, D_IN, generator=draw), dim=1)
+    acts = directions[torch.randint(0, 5, (4096,), generator=draw)] * (1 + torch.rand(4096, 1, generator=draw))
+    grown = ITDAGrower(D_IN, 64, 2, 4096, 2, normalize="none", options=GrowthOptions(threshold=0.01, batch=256))
+    for one in rounds(acts):
+        grown.train_round(one)
+    # One atom a direction is all that a threshold asks for.
+    assert len(grown.atoms) == 5
+    assert figures(grown.dictionary(), acts).fvu < 1e-6
+    odd = F.normalize(torch.randn(1, D_IN, generator=draw), dim=1) * 1.5
+    pruning = GrowthOptions(threshold=0.01, batch=256, prune=0.01)
+    grown = ITDAGrower(D_IN, 64, 2, 8192, 3, normalize="none", options=pruning)
+    first, second = torch.cat([odd, acts]), acts
+    grown.train_round(rounds(first, 1)[0])
+    assert len(grown.atoms) == 5
+    unpruned = ITDAGrower(D_IN, 64, 2, 8192, 3, normalize="none", options=GrowthOptions(0.01, batch=256, prune=0))
+    unpruned.train_round(rounds(first, 1)[0])
+    unpruned.train_round(rounds(second, 1)[0])
+    assert len(unpruned.atoms) == 6
+
+
+def test_an_sae_that_knows_the_step_beats_one_that_does_not() -> None:
+    acts, _ = synthetic(16_384, 0)
+    step = torch.arange(len(acts)) % 2
+    # At the second step other directions mean the same: dimensions change their sign.
+    signs = torch.where(torch.arange(D_IN) % 2 == 0, 1.0, -1.0)
+    mixed = torch.where(step[:, None] == 1, acts * signs, acts)
+    blind = fit(mixed, config(steps=(0, 1), num_latents=48)).dictionary()
+    told = fit(mixed, config(steps=(0, 1), num_latents=48, conditioned=True)).dictionary()
+    assert isinstance(told, TopK) and told.modulation is not None and told.modulation.steps == (0, 1)
+    with pytest.raises(UsageError, match="depends on the denoising step"):
+        told.encode(mixed[:4])
+    with pytest.raises(UsageError, match="nothing of step 5"):
+        told.encode(mixed[:4], 5)
+    one_by_one = [told.encode(mixed[i : i + 1], int(step[i])).latent_acts for i in range(6)]
+    assert torch.allclose(told.encode(mixed[:6], step[:6]).latent_acts, torch.cat(one_by_one), atol=1e-5)
+    assert blind.encode(mixed[:4], 1).latent_acts.shape == (4, ACTIVE)
+    scales = told.modulation.scale
+    assert (scales[0] - scales[1]).abs().max() > 0.2
+
+
+def test_dead_latents_are_revived() -> None:
+    acts = synthetic(8192, 0)[0]
+    alive = {}
+    for revive_after in (0, 1000):
+        given = config(tokens=8192, passes=6, dead_after=10**9, revive_after=revive_after, num_latents=256)
+        trainer = make_trainer(given, D_IN)
+        assert isinstance(trainer, SAETrainer)
+        with torch.no_grad():
+            trainer.learned["b_enc"][:200] = -50  # They never fire, whatever comes.
+        for one in rounds(acts, 4):
+            trainer.train_round(one)
+        alive[revive_after] = 1 - figures(trainer.dictionary(), synthetic(4000, 1)[0]).dead_share
+    assert alive[0] < 0.25, alive
+    assert alive[1000] > 0.6, alive
+
+
+def test_a_running_mean_of_the_weights_is_what_is_stored() -> None:
+    acts = synthetic(2048, 0)[0]
+    plain, mean = (fit(acts, config(tokens=2048, passes=2, ema=ema)) for ema in (0.0, 0.9))
+    assert isinstance(mean, SAETrainer) and isinstance(plain, SAETrainer) and mean.averaged is not None
+    assert torch.equal(plain.learned["W_enc"], mean.learned["W_enc"])
+    stored = mean.dictionary()
+    assert not torch.allclose(stored.W_enc, plain.dictionary().W_enc)
+    assert mean.normalization is not None
+    expected = mean.averaged["W_enc"] * mean.normalization.into[:, None]
+    assert torch.allclose(stored.W_enc, expected)
+
+
+@pytest.mark.parametrize("kind", ["neurons", "pca", "random"])
+def test_baselines_are_measured_on_one_round(kind: str) -> None:
+    acts, _ = synthetic(4096, 0)
+    trainer = make_trainer(config(kind), D_IN)
+    with pytest.raises(ValueError, match="nothing was fitted"):
+        trainer.dictionary()
+    assert trainer.rounds_wanted == 1
+    trainer.train_round(rounds(acts, 1)[0])
+    dictionary = trainer.dictionary()
+    assert dictionary.kind == kind and dictionary.num_latents == {"neurons": D_IN, "pca": 64, "random": 64}[kind]
+    found = figures(dictionary, acts)
+    assert found.l0 <= ACTIVE and found.fvu < {"neurons": 1.0, "pca": 1.0, "random": 3.0}[kind]
+
+
+def test_decoder_rows_stay_unit_in_normalised_space(fitted: SAETrainer) -> None:
+    assert torch.allclose(fitted.learned["W_dec"].norm(dim=1), torch.ones(64), atol=1e-5)
     assert fitted.normalization is not None
-    raw = fitted.dictionary().directions / fitted.normalization.std
+    raw = fitted.dictionary().directions / fitted.normalization.back
     assert torch.allclose(raw.norm(dim=1), torch.ones(64), atol=1e-5)
 
 
-def test_the_folded_dictionary_is_the_trainer(fitted: TopKTrainer) -> None:
+def test_the_folded_dictionary_is_the_trainer(fitted: SAETrainer) -> None:
     acts = synthetic(300, 5)[0] * 7 + 3
     assert fitted.normalization is not None
-    mean, std = fitted.normalization.mean.double(), fitted.normalization.std.double()
-    W_enc, b_enc, W_dec, b_dec = (p.detach().double() for p in fitted.parameters)
+    mean, std = fitted.normalization.mean.double(), fitted.normalization.back.double()
+    W_enc, b_enc, W_dec, b_dec = (fitted.learned[n].detach().double() for n in ("W_enc", "b_enc", "W_dec", "b_dec"))
     centered = (acts.double() - mean) / std - b_dec
     code = select_topk(centered @ W_enc + b_enc, ACTIVE)
     expected = (decode_sparse(code, W_dec) + b_dec) * std + mean
@@ -87,24 +235,26 @@ def test_the_folded_dictionary_is_the_trainer(fitted: TopKTrainer) -> None:
 @given(st.integers(0, 2**31), st.floats(1e-3, 1e3), st.floats(-100, 100))
 def test_folding_is_exact_in_double(seed: int, scale: float, shift: float) -> None:
     draw = torch.Generator().manual_seed(seed)
-    normal = Normalization(
+    normal = Normalization.scaled(
         torch.randn(5, generator=draw).double() + shift, torch.rand(5, generator=draw).double() * scale + 1e-3
     )
     W_enc, W_dec = torch.randn(5, 8, generator=draw).double(), torch.randn(8, 5, generator=draw).double()
     b_enc, b_dec = torch.randn(8, generator=draw).double(), torch.randn(5, generator=draw).double()
-    x = torch.randn(6, 5, generator=draw).double() * normal.std * 3 + normal.mean
-    inner = ((x - normal.mean) / normal.std - b_dec) @ W_enc + b_enc
+    x = torch.randn(6, 5, generator=draw).double() * normal.back * 3 + normal.mean
+    inner = ((x - normal.mean) / normal.back - b_dec) @ W_enc + b_enc
     W_raw, b_raw, D_raw, b_out = normal.fold(W_enc, b_enc, W_dec, b_dec)
     assert torch.allclose((x - b_out) @ W_raw + b_raw, inner, rtol=1e-6, atol=1e-6)
     code = inner.clamp_min(0)
-    assert torch.allclose(code @ D_raw + b_out, (code @ W_dec + b_dec) * normal.std + normal.mean, rtol=1e-9, atol=1e-9)
+    assert torch.allclose(
+        code @ D_raw + b_out, (code @ W_dec + b_dec) * normal.back + normal.mean, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_a_dimension_that_never_moves_is_left_alone() -> None:
     acts = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
     acts[:, 1] = 4.0
     normal = Normalization.measure(acts)
-    assert normal.std[1] == 1 and torch.equal(normal.apply(acts)[:, 1], torch.zeros(100))
+    assert normal.back[1] == 1 and torch.equal(normal.apply(acts)[:, 1], torch.zeros(100))
     assert torch.isfinite(normal.apply(acts)).all()
 
 
@@ -112,52 +262,56 @@ def test_outlier_dimensions_kill_latents_only_without_normalisation() -> None:
     acts = synthetic(16_384, 0, outliers=2)[0]
     held_out = synthetic(4000, 1, outliers=2)[0]
 
-    def alive(trainer: TopKTrainer) -> float:
-        code = trainer.dictionary().encode(held_out)
-        return len(set(code.latent_indices[code.latent_acts > 0].tolist())) / 64
+    def alive(**more: Any) -> float:
+        return 1 - figures(fit(acts, config(passes=3, **more)).dictionary(), held_out).dead_share
 
-    with_norm, without = alive(fit(acts, config(passes=3))), alive(fit(acts, config(passes=3), normalize=False))
-    assert with_norm > 0.9, with_norm
-    assert without < 0.6, without
+    assert config().normalize == "standard"
+    default, whitened, without = alive(), alive(normalize="whiten"), alive(normalize="none")
+    assert default > 0.9 and whitened > 0.9, (default, whitened)
+    assert without < 0.5, without
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3])
-def test_a_stop_between_rounds_changes_no_bit(stop: int) -> None:
-    parts = synthetic(4096, 3)[0].chunk(4)
-    given = config(tokens=4096, passes=2, dead_after=500)
-    whole = TopKTrainer(D_IN, given)
+@pytest.mark.parametrize("kind", ["topk", "batchtopk", "jumprelu", "itda"])
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_stop_between_rounds_changes_no_bit(kind: str, stop: int) -> None:
+    parts = rounds(synthetic(4096, 3)[0], 4, steps=2)
+    more = (
+        {} if kind == "itda" else {"passes": 2, "dead_after": 500, "revive_after": 900, "ema": 0.9, "conditioned": True}
+    )
+    given = config(kind, tokens=4096, rounds=4, steps=(0, 1), **more)
+    whole, first, second = (make_trainer(given, D_IN) for _ in range(3))
     for part in parts:
         whole.train_round(part)
-    first = TopKTrainer(D_IN, given)
     for part in parts[:stop]:
         first.train_round(part)
     buffer = io.BytesIO()
     torch.save(first.state_dict(), buffer)
-    second = TopKTrainer(D_IN, given)
     second.load_state_dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
     for part in parts[stop:]:
         second.train_round(part)
-    assert whole.dead == second.dead
-    for one, two in zip(whole.dictionary().state()[1].values(), second.dictionary().state()[1].values(), strict=True):
-        assert torch.equal(one, two)
+    one, two = whole.dictionary().state(), second.dictionary().state()
+    assert one[0] == two[0] and one[1].keys() == two[1].keys()
+    assert all(torch.equal(one[1][name], two[1][name]) for name in one[1])
 
 
 def test_the_seed_decides_everything() -> None:
     acts = synthetic(1024, 3)[0]
     one, same, other = (fit(acts, config(tokens=1024, passes=1, seed=s)).dictionary() for s in (1, 1, 2))
-    assert torch.equal(one.W_enc, same.W_enc) and not torch.equal(one.W_enc, other.W_enc)
+    assert torch.equal(one.directions, same.directions) and not torch.equal(one.directions, other.directions)
 
 
-def test_nothing_fitted_is_no_dictionary() -> None:
+@pytest.mark.parametrize("kind", ["topk", "itda"])
+def test_nothing_fitted_is_no_dictionary(kind: str) -> None:
     with pytest.raises(ValueError, match="nothing was fitted"):
-        TopKTrainer(4, config()).dictionary()
+        make_trainer(config(kind), 4).dictionary()
 
 
-def test_a_loss_that_is_not_finite_stops_the_fit() -> None:
+@pytest.mark.parametrize("kind", ["topk", "batchtopk", "jumprelu", "itda"])
+def test_what_is_not_finite_stops_the_fit(kind: str) -> None:
     acts = synthetic(512, 0)[0]
     acts[5, 5] = float("nan")
     with pytest.raises(AutointerpError, match="not finite"):
-        TopKTrainer(D_IN, config()).train_round(acts)
+        make_trainer(config(kind), D_IN).train_round(rounds(acts, 1)[0])
 
 
 def test_geometric_median_shrugs_off_outliers() -> None:

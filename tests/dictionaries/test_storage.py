@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from autointerp.dictionaries.sae import TopK
 from autointerp.dictionaries.storage import load_dictionary, read_config, save_dictionary
-from autointerp.dictionaries.topk import TopK
 from autointerp.errors import AutointerpError
 
 

@@ -17,10 +17,10 @@ import os, signal, sys
 # A suite that runs in the background has inherited that Ctrl-C is ignored; a person's terminal has not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from autointerp.diffusion import generation
-from autointerp.stages import fit, harvest
+from autointerp.stages import harvest
 
-workspace, what, batches, number, round_images, checkpoint_images, *command = sys.argv[1:]
-fit.ROUND_TOKENS, harvest.CHECKPOINT_IMAGES = int(round_images) * 144, int(checkpoint_images)
+workspace, what, batches, number, checkpoint_images, *command = sys.argv[1:]
+harvest.CHECKPOINT_IMAGES = int(checkpoint_images)
 real, seen = generation.generate, 0
 
 
@@ -42,7 +42,7 @@ main(["-w", workspace, *command])
 
 def stopped(workspace: Path, what: str, batches: int, number: int, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command that a signal reaches after so many batches of `fit` or `harvest`."""
-    given = [str(workspace), what, str(batches), str(number), "4", "16", *command]
+    given = [str(workspace), what, str(batches), str(number), "16", *command]
     return subprocess.run([sys.executable, "-c", SCRIPT, *given], capture_output=True, text=True, timeout=300)
 
 
@@ -74,7 +74,11 @@ def content(query: Callable[..., list[Any]], path: Path) -> dict[str, list[Any]]
             "SELECT latent_index, method, value, ci_low, ci_high, note FROM scores s JOIN labels l ON l.id = s.label_id"
             f" {feature.format('l')} ORDER BY 1",
         ),
-        "runs": query(path, "SELECT kind, identity, status, done, total, state, result, error FROM runs ORDER BY id"),
+        "runs": query(
+            path,
+            "SELECT kind, identity, status, done, total, state, json_remove(result, '$.fit_seconds'), error"
+            " FROM runs ORDER BY id",
+        ),
     }
 
 

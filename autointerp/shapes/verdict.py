@@ -1,0 +1,182 @@
+"""A dictionary's features and labels against what is true in the cells of held-out images.
+
+The share of its maximum above which a feature counts as active is chosen on one part of the images, and all figures
+come from the other part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autointerp.shapes.truth import (
+    ActiveCells,
+    Concept,
+    FeatureTruth,
+    concept_masks,
+    feature_precisions,
+    feature_truths,
+    names_truth,
+)
+
+SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+"""Shares of a feature's maximum that are tried as the threshold of being active."""
+CHANCE = 0.1
+"""Specific features of random directions over those of the dictionary, at most, where the threshold is chosen."""
+_CHOOSING = 0.5
+"""Part of the held-out images on which the threshold is chosen."""
+
+
+@dataclass(frozen=True)
+class Firing:
+    """Where features of one dictionary fire: int32/float32 arrays [entries], each (feature, cell) at most once."""
+
+    num_features: int
+    feature: np.ndarray
+    cell: np.ndarray
+    """Image * rows * cols + row * cols + col."""
+    act: np.ndarray
+    maximum: np.ndarray
+    """float32 [num_features], over all images here."""
+
+    def active(self, share: float, keep: np.ndarray, grid: tuple[int, int]) -> ActiveCells:
+        """Cells above `share` of the feature's maximum, in the images of the mask `keep` [images]."""
+        tokens = grid[0] * grid[1]
+        image = self.cell // tokens
+        on = (self.act > share * self.maximum[self.feature]) & keep[image]
+        place = np.cumsum(keep) - 1
+        cell = self.cell[on] % tokens
+        return ActiveCells(self.num_features, self.feature[on], place[image[on]], cell // grid[1], cell % grid[1])
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A dictionary's features against the truth: one truth (or none) a feature, and their precisions."""
+
+    truths: list[FeatureTruth | None]
+    precisions: np.ndarray
+    """float64 [features, concepts], nan for a silent feature."""
+    concepts: list[Concept]
+
+    @property
+    def grounded(self) -> float:
+        """Share of all features with any truth."""
+        return sum(t is not None for t in self.truths) / max(len(self.truths), 1)
+
+    @property
+    def specific(self) -> float:
+        """Share of all features whose truth is neither a background nor plain object."""
+        return sum(t is not None and t.concept.specific for t in self.truths) / max(len(self.truths), 1)
+
+
+class Truth:
+    """The held-out images with what is true in their cells, parted into choosing and measuring ones."""
+
+    def __init__(self, cells: dict[str, np.ndarray], grid: tuple[int, int]) -> None:
+        count = len(cells["part"])
+        self.grid = grid
+        self.choosing = np.arange(count) < round(count * _CHOOSING)
+        self.concepts, self._chosen_on = concept_masks({name: v[self.choosing] for name, v in cells.items()})
+        _, self._measured_on = concept_masks({name: v[~self.choosing] for name, v in cells.items()})
+
+    def tried(self, firing: Firing, share: float) -> float:
+        """Share of features with a specific truth on the choosing images, at this threshold."""
+        active = firing.active(share, self.choosing, self.grid)
+        truths = feature_truths(active, self.concepts, self._chosen_on)
+        return sum(t is not None and t.concept.specific for t in truths) / firing.num_features
+
+    def of(self, firing: Firing, share: float) -> Evaluated:
+        """Every feature's truth on the measuring images."""
+        active = firing.active(share, ~self.choosing, self.grid)
+        truths = feature_truths(active, self.concepts, self._measured_on)
+        return Evaluated(truths, feature_precisions(active, self._measured_on), self.concepts)
+
+
+def choose_share(truth: Truth, own: Firing, random: Firing) -> float:
+    """The threshold of being active, for the dictionary and its control alike.
+
+    Of the shares of the maximum at which random directions get at most a tenth of the specific features that the
+    dictionary gets, counted on the choosing images, the one at which it gets most. Near 1 even a random direction
+    fires on a few cells that are alike, so without that bound the figure would mostly count chance. Where no share
+    keeps the bound, the one at which chance gets the smallest part.
+    """
+    found = [(truth.tried(own, share), truth.tried(random, share)) for share in SHARES]
+    kept = [i for i, (mine, chance) in enumerate(found) if chance <= CHANCE * mine]
+    if kept:
+        return SHARES[max(kept, key=lambda i: found[i][0])]
+    return SHARES[int(np.argmin([chance / mine if mine else np.inf for mine, chance in found]))]
+
+
+class Collected:
+    """Firing of one dictionary, gathered batch by batch; of several steps a cell keeps its maximum."""
+
+    def __init__(self, num_features: int) -> None:
+        self.num_features = num_features
+        self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(self, code: Any, first_cell: int) -> None:
+        """Take in the `SparseCode` of consecutive cells, the first of them numbered `first_cell`."""
+        acts, indices = code.latent_acts.cpu().numpy(), code.latent_indices.cpu().numpy()
+        token, slot = np.nonzero(acts > 0)
+        cell = (token + first_cell).astype(np.int64)
+        self.parts.append((indices[token, slot].astype(np.int64), cell, acts[token, slot].astype(np.float32)))
+
+    def firing(self) -> Firing:
+        """All that was taken in."""
+        feature, cell, act = (np.concatenate([part[i] for part in self.parts]) for i in range(3))
+        order = np.lexsort((-act, cell, feature))
+        feature, cell, act = feature[order], cell[order], act[order]
+        first = np.r_[True, (feature[1:] != feature[:-1]) | (cell[1:] != cell[:-1])] if len(feature) else []
+        feature, cell, act = feature[first], cell[first], act[first]
+        maximum = np.zeros(self.num_features, np.float32)
+        np.maximum.at(maximum, feature, act)
+        return Firing(self.num_features, feature, cell, act, maximum)
+
+
+def accuracy(truths: list[FeatureTruth | None], names: dict[int, str]) -> dict[str, float | None]:
+    """Share of grounded (and of specific) features whose label names the truth; no label is a wrong one."""
+    grounded = [(i, t.concept) for i, t in enumerate(truths) if t is not None]
+    right = {i: names_truth(names.get(i, ""), concept) for i, concept in grounded}
+    specific = [i for i, concept in grounded if concept.specific]
+    return {
+        "label_accuracy": sum(right.values()) / len(right) if right else None,
+        "label_accuracy_specific": sum(right[i] for i in specific) / len(specific) if specific else None,
+    }
+
+
+def shuffled(names: dict[int, str], seed: int) -> dict[int, str]:
+    """The same labels on other features."""
+    indices = sorted(names)
+    order = np.random.default_rng((seed, 41)).permutation(len(indices))
+    return {index: names[indices[other]] for index, other in zip(indices, order, strict=True)}
+
+
+def correlation(own: Evaluated, named: dict[int, tuple[str, float | None]]) -> float | None:
+    """Pearson's r of a label's score with the precision of what it says; a label that says no concept has 0."""
+    pairs = []
+    said: dict[str, list[int]] = {}
+    for index, (name, score) in named.items():
+        if score is None or np.isnan(own.precisions[index]).any():
+            continue
+        if name not in said:
+            said[name] = [c for c, concept in enumerate(own.concepts) if names_truth(name, concept)]
+        # The narrowest concept that the label says: the one that is most rarely true here.
+        claims = [own.precisions[index, c] for c in said[name]]
+        pairs.append((score, min(claims) if claims else 0.0))
+    if len(pairs) < 3:
+        return None
+    scores, precisions = np.array(pairs).T
+    if scores.std() == 0 or precisions.std() == 0:
+        return None
+    return float(np.corrcoef(scores, precisions)[0, 1])
+
+
+def kinds(truths: list[FeatureTruth | None]) -> dict[str, int]:
+    """How many features have a truth of each kind."""
+    kinds: dict[str, int] = {}
+    for truth in truths:
+        if truth is not None:
+            kinds[truth.concept.kind] = kinds.get(truth.concept.kind, 0) + 1
+    return dict(sorted(kinds.items(), key=lambda item: -item[1]))

@@ -1,0 +1,76 @@
+"""All kinds of dictionary at all layers of `shapes`, against the truth: the table of docs/evaluation.md.
+
+    python -m benchmarks.kinds -w DIR
+
+One generation pass fits them all, one harvests, one evaluates; each is labeled. It goes on where it was stopped, and
+prints the table at once from a workspace where all is done.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+LAYERS = ("early", "mid", "late")
+KINDS = ("topk", "batchtopk", "jumprelu", "itda", "neurons", "pca", "random")
+COLUMNS = (
+    ("L0", "l0", "{:.1f}"),
+    ("FVU", "fvu", "{:.3f}"),
+    ("loss recovered", "loss_recovered", "{:.1%}"),
+    ("dead", "dead_share", "{:.1%}"),
+    ("grounded", "grounded", "{:.1%}"),
+    ("specific", "specific", "{:.1%}"),
+    ("label accuracy, specific", "label_accuracy_specific", "{:.1%}"),
+    ("all", "label_accuracy", "{:.1%}"),
+    ("fit, s", "fit_seconds", "{:.0f}"),
+)
+
+
+def measured(workspace: Path, layers: tuple[str, ...], kinds: tuple[str, ...], values: dict[str, Any]) -> list[Any]:
+    """The figures of every kind at every layer, as `evaluate --json` gives them."""
+    from autointerp.progress import default_progress
+    from autointerp.settings import Settings
+    from autointerp.stages.context import Context
+    from autointerp.stages.evaluate import run_evaluate
+    from autointerp.stages.fit import FitRequest
+    from autointerp.stages.pipeline import LabelJob, fit_layers, harvest_layers, label_layer
+    from autointerp.workspace import Workspace, has_settings
+
+    if not has_settings(workspace):
+        Workspace.create(workspace, Settings.from_values(values))
+    ctx = Context(Workspace.open(workspace), default_progress())
+    _, rows = fit_layers(ctx, layers, [FitRequest(kind) for kind in kinds])
+    targets: list[tuple[str, str | None]] = [(row.layer, row.name) for row in rows]
+    harvest_layers(ctx, targets)
+    for layer, name in targets:
+        label_layer(ctx, LabelJob(layer, name, score=False))
+    return run_evaluate(ctx, targets)[1]
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The figures as Markdown, a layer after the other."""
+    lines = ["| layer | kind | features | " + " | ".join(name for name, _, _ in COLUMNS) + " |"]
+    lines.append("|" + "---|" * (3 + len(COLUMNS)))
+    for one in results:
+        cells = ["-" if one[key] is None else form.format(one[key]) for _, key, form in COLUMNS]
+        lines.append(f"| {one['layer']} | {one['kind']} | {one['features']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True, help="Where all of it is kept.")
+@click.option("--layer", "layers", multiple=True, type=click.Choice(LAYERS), help="Only this one; repeatable.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this one; repeatable.")
+@click.option("--settings", default="{}", help="Settings of a new workspace as JSON.  [default: those of autointerp]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(workspace: Path, layers: tuple[str, ...], kinds: tuple[str, ...], settings: str, as_json: bool) -> None:
+    """Fit, harvest, label and evaluate every kind at every layer."""
+    found = measured(workspace, layers or LAYERS, kinds or KINDS, json.loads(settings))
+    click.echo(json.dumps(found, indent=2) if as_json else table(found))
+
+
+if __name__ == "__main__":
+    main()

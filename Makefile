@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench docs install clean
+.PHONY: demo test lint bench interop docs install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -29,8 +29,11 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
+interop: $(STAMP)
+	$(BIN)/python interop/run.py
+
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) interop/.venvs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from autointerp.errors import AutointerpError, UsageError
+from autointerp.errors import AutointerpError
 from autointerp.export.card import render_card
+from autointerp.export.folder import whole_folder
 from autointerp.export.rows import ExportRow, read_lines, write_lines
 from autointerp.progress import NullProgress, Progress
 
@@ -78,75 +77,41 @@ def write_bundle(
     """
     out_dir = out_dir.absolute()
     pictures = pictures or {}
-    _check_target(out_dir)
     for name in ("cfg.json", "weights.safetensors"):
         if not (dictionary_dir / name).is_file():
             raise AutointerpError(f"the dictionary {dictionary_dir} lacks {name}", "fit or import it again")
     for name in pictures:
         if PurePosixPath(name).name != name or name in ("", ".", ".."):
             raise ValueError(f"not a file name: {name!r}")
-    partial: Path | None = None
-    try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.part-", dir=out_dir.parent))
-        partial.chmod(0o755)
-        with (progress or NullProgress()).task("export", 5 + len(pictures), unit="files") as task:
-            for name in ("weights.safetensors", "cfg.json"):
-                shutil.copyfile(dictionary_dir / name, partial / name)
-                task.advance()
-            config = _load_json(partial / "cfg.json")
-            ordered = sorted(rows, key=lambda row: row.index)
-            write_lines(ordered, partial / "labels.jsonl")
+    with (
+        whole_folder(out_dir, lambda folder: _format_of(folder) == FORMAT, "a bundle") as partial,
+        (progress or NullProgress()).task("export", 5 + len(pictures), unit="files") as task,
+    ):
+        for name in ("weights.safetensors", "cfg.json"):
+            shutil.copyfile(dictionary_dir / name, partial / name)
             task.advance()
-            _write_json(partial / "provenance.json", dict(provenance))
+        config = _load_json(partial / "cfg.json")
+        ordered = sorted(rows, key=lambda row: row.index)
+        write_lines(ordered, partial / "labels.jsonl")
+        task.advance()
+        _write_json(partial / "provenance.json", dict(provenance))
+        task.advance()
+        for name, data in pictures.items():
+            (partial / "crops").mkdir(exist_ok=True)
+            (partial / "crops" / name).write_bytes(data)
             task.advance()
-            for name, data in pictures.items():
-                (partial / "crops").mkdir(exist_ok=True)
-                (partial / "crops" / name).write_bytes(data)
-                task.advance()
-            card = render_card(config, provenance, ordered, len(pictures))
-            (partial / "README.md").write_text(card, encoding="utf-8")
-            files = {p.relative_to(partial).as_posix(): sha256_of(p) for p in sorted(partial.rglob("*")) if p.is_file()}
-            _write_json(partial / MANIFEST, {"format": FORMAT, "version": VERSION, "files": files})
-            task.advance()
-        _swap(partial, out_dir)
-    except OSError as error:
-        raise AutointerpError(
-            f"cannot write the bundle {out_dir}: {error.strerror or error}", "free space or check the rights"
-        ) from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
+        card = render_card(config, provenance, ordered, len(pictures))
+        (partial / "README.md").write_text(card, encoding="utf-8")
+        files = {p.relative_to(partial).as_posix(): sha256_of(p) for p in sorted(partial.rglob("*")) if p.is_file()}
+        _write_json(partial / MANIFEST, {"format": FORMAT, "version": VERSION, "files": files})
+        task.advance()
     return out_dir
-
-
-def _check_target(out_dir: Path) -> None:
-    if not out_dir.exists():
-        return
-    if not out_dir.is_dir():
-        raise UsageError(f"{out_dir} is a file", "name a folder that does not exist yet")
-    if any(out_dir.iterdir()) and _format_of(out_dir) != FORMAT:
-        raise UsageError(f"{out_dir} holds something that is not a bundle", "name an empty or a new folder")
 
 
 def _format_of(folder: Path) -> str:
     with suppress(AutointerpError):
         return str(_load_json(folder / MANIFEST).get("format", ""))
     return ""
-
-
-def _swap(partial: Path, out_dir: Path) -> None:
-    """Put the finished folder in place; an older bundle goes only when the new one stands."""
-    old = out_dir.with_name(f".{out_dir.name}.old-{os.getpid()}")
-    if out_dir.exists():
-        os.replace(out_dir, old)
-    try:
-        os.replace(partial, out_dir)
-    except OSError:
-        if old.exists():
-            os.replace(old, out_dir)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -1,0 +1,1 @@
+"""Other tools' dictionaries: a module a tool, and one table of them in `detect`."""

@@ -1,0 +1,368 @@
+"""Stage `import`: a dictionary that another tool made, or another workspace, stored like one that was fitted here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from sqlalchemy import select
+
+from autointerp.db import models, queries
+from autointerp.diffusion.families import Signal
+from autointerp.diffusion.layers import Layer, neurons_of
+from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.export.bundle import MANIFEST, read_bundle
+from autointerp.export.rows import ExportRow, read_lines
+from autointerp.stages.context import Context, identity
+from autointerp.stages.fetch import fetched
+from autointerp.stages.fit import model_word
+from autointerp.stages.plan import Step
+
+if TYPE_CHECKING:
+    from autointerp.dictionaries.formats.imported import Imported
+
+BUNDLE = "bundle"
+LABELS = "labels.jsonl"
+_KEPT = ("ok", "uninterpretable")
+"""Labels that come along; a failure is no result elsewhere."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A dictionary that was read from files, before anything is stored."""
+
+    path: str
+    format: str
+    imported: Imported
+    files: dict[str, str]
+    """Name -> SHA-256 of each file that was read."""
+    rows: tuple[ExportRow, ...] = ()
+
+
+def read_import(path: str, form: str = "auto", k: int | None = None) -> Found:
+    """Read a dictionary from a folder, a file or the hub, and check it; writes nothing.
+
+    Args:
+        path: A folder or file, or `hf:OWNER/REPO[/SUB]`.
+        form: A format, or `auto` for what the contents say.
+        k: Latents that fire in a token, for files that do not say.
+
+    Raises:
+        UsageError: There is no such format, or the folder holds several dictionaries.
+        AutointerpError: It cannot be fetched, opened or expressed exactly.
+    """
+    from autointerp.dictionaries.formats.detect import MODULES, read_format
+    from autointerp.dictionaries.formats.source import Source
+
+    known = ("auto", BUNDLE, *MODULES)
+    if form not in known:
+        raise UsageError(f"there is no format {form!r}", nearest(form, known))
+    place = fetched(path)
+    if form == BUNDLE or (form == "auto" and _is_bundle(place)):
+        return _read_bundle(path, place)
+    source = Source(place)
+    name, imported = read_format(source, form, k)
+    labels = source.folder / LABELS
+    rows = tuple(read_lines(labels)) if labels.is_file() else ()
+    _check_rows(rows, labels, imported)
+    return Found(path, name, imported, source.hashes(), rows)
+
+
+def _is_bundle(place: Path) -> bool:
+    return (place / MANIFEST).is_file()
+
+
+def _read_bundle(path: str, place: Path) -> Found:
+    from autointerp.dictionaries.formats.imported import Imported
+    from autointerp.dictionaries.storage import load_dictionary
+
+    bundle = read_bundle(place)
+    own = bundle.provenance
+    imported = Imported(
+        load_dictionary(place),
+        hookpoint=own.get("hookpoint"),
+        signal=own.get("signal"),
+        model=own.get("model"),
+        provenance=own,
+    )
+    _check_rows(bundle.rows, place / LABELS, imported)
+    files = {name: digest for name, digest in bundle.files.items() if name in ("cfg.json", "weights.safetensors")}
+    return Found(path, BUNDLE, imported, files, bundle.rows)
+
+
+def _check_rows(rows: tuple[ExportRow, ...], path: Path, imported: Imported) -> None:
+    n = imported.dictionary.num_latents
+    beyond = next((row.index for row in rows if row.index >= n), None)
+    if beyond is not None:
+        raise AutointerpError(f"{path} names feature {beyond} of {n}", "it belongs to another dictionary: remove it")
+    if len({row.index for row in rows}) != len(rows):
+        raise AutointerpError(f"{path} labels a feature twice", "remove one of the lines")
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """A dictionary that was imported before (`row`) or would be."""
+
+    found: Found
+    layer: Layer
+    name: str
+    identity: str
+    config: dict[str, Any]
+    """What it counts as made of, with the keys of a fit."""
+    notes: tuple[str, ...]
+    """What was assumed."""
+    row: models.Dictionary | None
+
+    new: bool = True
+    """Whether it was not here before."""
+
+    @property
+    def labels(self) -> int:
+        """How many labels come along."""
+        return sum(row.status in _KEPT for row in self.found.rows)
+
+    @property
+    def step(self) -> Step:
+        """The plan's line."""
+        made = f"{self.config['kind']}, {self.config['latents']} latents, k {self.config['k']}, of {self.found.format}"
+        return Step("import", self.name, self.new, f"{made}, {self.labels} labels")
+
+
+def plan_import(
+    ctx: Context, found: Found, layer: str | None = None, signal: str | None = None, name: str | None = None
+) -> ImportPlan:
+    """Decide what an import is called and where it belongs; `layer` and `signal` win over the files, with a note.
+
+    Raises:
+        UsageError: The name is taken, the layer or signal does not exist, or nobody says which layer it is.
+        AutointerpError: The dictionary is not as wide as its layer.
+    """
+    if name is not None:
+        ctx.workspace.dictionary_dir(name)  # A name that cannot be stored is refused before the work.
+    notes = list(found.imported.notes)
+    place = _with_signal(_layer(ctx, found, layer, notes), found, signal, notes)
+    _check_model(ctx, found, notes)
+    dictionary = found.imported.dictionary
+    if dictionary.d_in != place.d_in:
+        raise AutointerpError(
+            f"{found.path} reads activations {dictionary.d_in} wide; layer {place.name} of "
+            f"{ctx.description.name} is {place.d_in} wide",
+            "give the layer it was made for by --layer, in a workspace of its model",
+        )
+    config = {
+        **ctx.made_of(place),
+        "kind": dictionary.kind,
+        "latents": dictionary.num_latents,
+        "k": dictionary.k,
+        "images": 0,
+        "capture_steps": _steps(ctx, found, notes),
+    }
+    key = identity({"import": found.format, "files": found.files, "made_of": config})
+    with ctx.db.session() as session:
+        row = queries.dictionary_by_identity(session, key)
+        free = queries.free_name(session, name or f"{model_word(config['model'])}.{place.name}.{dictionary.kind}")
+        if row is not None:
+            session.expunge(row)
+    if name not in (None, free):
+        raise UsageError(f"there is a dictionary {name!r} already", "give another --name, or `rm` it first")
+    if row is not None and name is not None:
+        raise UsageError(f"this dictionary is there already, as {row.name}", "use it, or `rm` it first")
+    there = free if row is None else row.name
+    return ImportPlan(found, place, there, key, config, tuple(notes), row, row is None)
+
+
+def run_import(
+    ctx: Context,
+    found: Found,
+    layer: str | None = None,
+    signal: str | None = None,
+    name: str | None = None,
+    dry_run: bool = False,
+) -> ImportPlan:
+    """Store what was read, with the labels that came along; the plan that comes back has its row, detached.
+
+    Raises:
+        UsageError: As `plan_import`.
+        AutointerpError: As `plan_import`.
+    """
+    plan = plan_import(ctx, found, layer, signal, name)
+    for note in plan.notes:
+        ctx.progress.note(f"{plan.name}: {note}")
+    if dry_run or plan.row is not None:
+        return plan
+    with ctx.workspace.lock():
+        # Planned again inside the lock: what another process stored meanwhile is there.
+        plan = plan_import(ctx, found, layer, signal, name)
+        return plan if plan.row is not None else replace(plan, row=_store(ctx, plan))
+
+
+def _layer(ctx: Context, found: Found, layer: str | None, notes: list[str]) -> Layer:
+    """The layer asked for, else the one the files name."""
+    neurons = found.imported.dictionary.kind == "neurons"
+    # Neurons hang on a module inside their layer, which is what people name.
+    said = found.imported.provenance.get("layer") if neurons else found.imported.hookpoint
+    place = _named_layer(ctx, found, layer or said)
+    if layer is None:
+        notes.append(f"layer {place.name}: as the files say")
+    elif said not in (None, place.hookpoint, place.name):
+        notes.append(f"layer {place.name} ({place.hookpoint}) is yours; the files say {said}")
+    return neurons_of(ctx.description, place) if neurons else place
+
+
+def _named_layer(ctx: Context, found: Found, name: str | None) -> Layer:
+    known = f"give --layer; known: {', '.join(ctx.description.aliases)}"
+    if name is None:
+        raise UsageError(f"the files of {found.path} do not say which layer it is", known)
+    if name == found.imported.hookpoint:
+        try:
+            return ctx.layer(name)
+        except UsageError:
+            here = ctx.description.name
+            raise UsageError(f"the files of {found.path} say layer {name}, which {here} does not have", known) from None
+    return ctx.layer(name)
+
+
+def _with_signal(place: Layer, found: Found, signal: str | None, notes: list[str]) -> Layer:
+    """The layer with the signal asked for, else that of the files, else the model's own."""
+    said = found.imported.signal
+    if signal is None and said is None:
+        notes.append(f"signal {place.signal}: the files do not say, it is what the workspace reads")
+    elif signal is not None and said not in (None, signal):
+        notes.append(f"signal {signal} is yours; the files say {said}")
+    wanted = signal or said or place.signal
+    if wanted not in get_args(Signal):
+        raise UsageError(f"there is no signal {wanted!r}", nearest(wanted, get_args(Signal)))
+    return replace(place, signal=wanted)  # type: ignore[arg-type]
+
+
+def _check_model(ctx: Context, found: Found, notes: list[str]) -> None:
+    said, here = found.imported.model, ctx.description.name
+    if said is None:
+        notes.append(f"model {here}: the files do not say, it is the workspace's")
+    elif said != here:
+        notes.append(f"model {here} is the workspace's; the files say {said}")
+
+
+def _steps(ctx: Context, found: Found, notes: list[str]) -> list[int]:
+    """The denoising steps it reads: those our own record names, if there are such steps here."""
+    said, here = found.imported.provenance.get("steps"), list(ctx.capture_steps)
+    if not isinstance(said, list) or said == here:
+        return here
+    if said and all(isinstance(step, int) and 0 <= step < ctx.generation.steps for step in said):
+        notes.append(f"steps {said}: as the files say; other dictionaries here read {here}")
+        return said
+    notes.append(f"steps {here} are the workspace's; the files say {said}")
+    return here
+
+
+def _store(ctx: Context, plan: ImportPlan) -> models.Dictionary:
+    """The weights, the row, and the labels that came along; returns the row, detached."""
+    from autointerp.dictionaries.storage import save_dictionary
+
+    found, layer, config = plan.found, plan.layer, plan.config
+    dictionary, own = found.imported.dictionary, found.imported.provenance
+    came = {"path": found.path, "format": found.format, "assumed": list(plan.notes), "files": found.files}
+    provenance = {"layer": layer.name, "grid": list(layer.grid), **config, "import": came}
+    digest = save_dictionary(dictionary, ctx.workspace.dictionary_dir(plan.name), provenance)
+    with ctx.db.session() as session:
+        row = models.Dictionary(
+            name=plan.name,
+            identity=plan.identity,
+            kind=dictionary.kind,
+            model=config["model"],
+            revision=config["revision"],
+            layer=layer.name,
+            hookpoint=layer.hookpoint,
+            signal=layer.signal,
+            stream=layer.stream,
+            steps=config["capture_steps"],
+            grid_rows=layer.grid[0],
+            grid_cols=layer.grid[1],
+            d_in=dictionary.d_in,
+            num_latents=dictionary.num_latents,
+            k=dictionary.k,
+            config={
+                "import": {**came, "provenance": own},
+                "fit": config,
+                "overrides": {},
+                "fit_identity": plan.identity,
+            },
+            weights_sha256=digest,
+            fvu=_figure(own.get("fvu")),
+            l0=_figure(own.get("l0")),
+            figures=own["figures"] if isinstance(own.get("figures"), dict) else {},
+        )
+        session.add(row)
+        session.flush()
+        _store_labels(session, row.id, found)
+        session.refresh(row)
+        session.expunge(row)
+    return row
+
+
+def _figure(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _store_labels(session: Any, dictionary_id: int, found: Found) -> None:
+    """The labels that came along, each under a labeler of the import's own, with the features they name."""
+    if not found.rows:
+        return
+    queries.insert_many(session, models.Feature, [_feature(dictionary_id, row) for row in found.rows])
+    of_latent = _ids(session, models.Feature.latent_index, models.Feature.id, dictionary_id)
+    origin = {"import": found.path, "format": found.format, "files": found.files}
+    labelers: dict[str, int] = {}
+    labels = []
+    for row in found.rows:
+        if row.status not in _KEPT:
+            continue
+        kind = (row.labeler or "import")[:32]
+        if kind not in labelers:
+            # Never the labeler of that kind here: what it would say of these features is another result.
+            labelers[kind] = queries.ensure_labeler(session, origin, kind=kind, config_hash=identity(origin)).id
+        labels.append(
+            {
+                "feature_id": of_latent[row.index],
+                "labeler_id": labelers[kind],
+                "status": row.status,
+                "name": row.name,
+                "explanation": row.explanation,
+                "confidence": row.confidence or 0.0,
+            }
+        )
+    queries.insert_many(session, models.Label, labels)
+    of_feature = _ids(session, models.Label.feature_id, models.Label.id, dictionary_id)
+    scores = [
+        {
+            "label_id": of_feature[of_latent[row.index]],
+            "method": score.method[:32],
+            "value": score.value,
+            "ci_low": score.ci_low,
+            "ci_high": score.ci_high,
+            "note": "imported",
+        }
+        for row in found.rows
+        if row.status in _KEPT
+        for score in row.scores
+    ]
+    queries.insert_many(session, models.Score, scores)
+
+
+def _feature(dictionary_id: int, row: ExportRow) -> dict[str, Any]:
+    return {
+        "dictionary_id": dictionary_id,
+        "latent_index": row.index,
+        "density": row.density,
+        "max_activation": row.max_activation,
+        "mean_activation": row.mean_activation or 0.0,
+        "state": row.state if row.state in get_args(models.State) else "live",
+    }
+
+
+def _ids(session: Any, by: Any, wanted: Any, dictionary_id: int) -> dict[int, int]:
+    """One column of a dictionary's features, or of their labels, to another."""
+    query = select(by, wanted).where(models.Feature.dictionary_id == dictionary_id)
+    if wanted.class_ is models.Label:
+        query = query.join(models.Feature, models.Feature.id == models.Label.feature_id)
+    return {key: value for key, value in session.execute(query)}

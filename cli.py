@@ -401,7 +401,7 @@ def show(feature: str, crops: Path | None, as_json: bool) -> None:
     if as_json:
         _print_json(found)
         return
-    named = found["label"]
+    named, atom = found["label"], found["atom"]
     click.echo(f"{found['feature']}  {found['state']}, fires in {found['density']:.2%} of cells")
     if named is None:
         click.echo(f"no label yet: run `autointerp label --layer ... --feature {feature.rpartition(':')[2]}`")
@@ -415,6 +415,9 @@ def show(feature: str, crops: Path | None, as_json: bool) -> None:
         value = "no value" if given["value"] is None else f"{given['value']:.3f}"
         span = "" if given["ci_low"] is None else f"  [{given['ci_low']:.3f}, {given['ci_high']:.3f}]"
         click.echo(f"{given['method']} score {value}{span}  {given['note']}".rstrip())
+    if atom is not None:
+        place = f"step {atom['step']}, cell {atom['cell'][0]},{atom['cell'][1]}, seed {atom['seed']}"
+        click.echo(f"atom of {place}: {atom['prompt']}")
     firing = [c for c in found["crops"] if c["role"] != "negative"]
     rows = [
         (c["role"], c["split"], _cell(c["activation"]), f"{c['cell'][0]},{c['cell'][1]}", str(c["image"]), c["prompt"])

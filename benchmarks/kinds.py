@@ -29,8 +29,10 @@ COLUMNS = (
 )
 
 
-def measured(workspace: Path, layers: tuple[str, ...], kinds: tuple[str, ...], values: dict[str, Any]) -> list[Any]:
-    """The figures of every kind at every layer, as `evaluate --json` gives them."""
+def measured(
+    workspace: Path, layers: tuple[str, ...], kinds: tuple[str, ...], labeled: tuple[str, ...], values: dict[str, Any]
+) -> list[Any]:
+    """The figures of every kind at every layer, as `evaluate --json` gives them; `labeled` layers have labels."""
     from autointerp.progress import default_progress
     from autointerp.settings import Settings
     from autointerp.stages.context import Context
@@ -45,7 +47,7 @@ def measured(workspace: Path, layers: tuple[str, ...], kinds: tuple[str, ...], v
     _, rows = fit_layers(ctx, layers, [FitRequest(kind) for kind in kinds])
     targets: list[tuple[str, str | None]] = [(row.layer, row.name) for row in rows]
     harvest_layers(ctx, targets)
-    for layer, name in targets:
+    for layer, name in (target for target in targets if target[0] in labeled):
         label_layer(ctx, LabelJob(layer, name, score=False))
     return run_evaluate(ctx, targets)[1]
 
@@ -55,6 +57,8 @@ def table(results: list[dict[str, Any]]) -> str:
     lines = ["| layer | kind | features | " + " | ".join(name for name, _, _ in COLUMNS) + " |"]
     lines.append("|" + "---|" * (3 + len(COLUMNS)))
     for one in results:
+        unnamed = {} if one["labeled"] else {"label_accuracy": None, "label_accuracy_specific": None}
+        one = {**one, **unnamed}
         cells = ["-" if one[key] is None else form.format(one[key]) for _, key, form in COLUMNS]
         lines.append(f"| {one['layer']} | {one['kind']} | {one['features']} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -64,11 +68,20 @@ def table(results: list[dict[str, Any]]) -> str:
 @click.option("-w", "--workspace", type=click.Path(path_type=Path), required=True, help="Where all of it is kept.")
 @click.option("--layer", "layers", multiple=True, type=click.Choice(LAYERS), help="Only this one; repeatable.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this one; repeatable.")
+@click.option("--label", "labeled", multiple=True, type=click.Choice(LAYERS), help="Label these alone; repeatable.")
 @click.option("--settings", default="{}", help="Settings of a new workspace as JSON.  [default: those of autointerp]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(workspace: Path, layers: tuple[str, ...], kinds: tuple[str, ...], settings: str, as_json: bool) -> None:
+def main(
+    workspace: Path,
+    layers: tuple[str, ...],
+    kinds: tuple[str, ...],
+    labeled: tuple[str, ...],
+    settings: str,
+    as_json: bool,
+) -> None:
     """Fit, harvest, label and evaluate every kind at every layer."""
-    found = measured(workspace, layers or LAYERS, kinds or KINDS, json.loads(settings))
+    layers = layers or LAYERS
+    found = measured(workspace, layers, kinds or KINDS, labeled or layers, json.loads(settings))
     click.echo(json.dumps(found, indent=2) if as_json else table(found))
 
 

@@ -190,6 +190,11 @@ def pictures(session: Session, image_ids: Iterable[int]) -> dict[int, bytes]:
     return found
 
 
+def picture(session: Session, generation_hash: str) -> bytes | None:
+    """The stored picture of an image, if there is one."""
+    return session.scalar(select(Image.picture).where(Image.generation_hash == generation_hash))
+
+
 def image_ids(session: Session, generation_hashes: Iterable[str]) -> dict[str, int]:
     """Generation hash -> image id, for those that are stored."""
     found: dict[str, int] = {}

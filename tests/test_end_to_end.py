@@ -57,10 +57,10 @@ def test_search_routes(labeled: Path, cli: Cli, a_name: tuple[str, int], route: 
     found = json.loads(cli("-w", labeled, "search", name, "--route", route, "--json", "-n", "5").out)
     assert 0 < len(found) <= 5
     if route == "words":
-        assert all(
-            set(name.replace(",", "").split()) & set(f"{h['name']} {h['explanation']}".replace(",", "").split())
-            for h in found
-        )
+        # Words are compared by their stems: "edges" finds "edge".
+        said = {word[:4] for word in name.replace(",", "").split()}
+        for hit in found:
+            assert said & {word[:4] for word in f"{hit['name']} {hit['explanation']}".replace(",", "").split()}, hit
     else:
         similar = [hit["similarity"] for hit in found]
         assert all(-1 <= s <= 1 for s in similar) and similar == sorted(similar, reverse=True)

@@ -179,9 +179,9 @@ def flux_image_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, 
         text, after = output
         fits = text is None or text.shape[1] == text_tokens
     elif hasattr(output, "shape"):
-        # One tensor: of the image alone, or of both with the text first.
+        # One tensor: of both with the text first, or, inside a double block, of the image alone.
         both = output.shape[1] == text_tokens + image_tokens
-        fits = both or output.shape[1] == image_tokens
+        fits = both or (output.shape[1] == image_tokens and inputs.get("encoder_hidden_states") is None)
         after = output[:, text_tokens:] if both else output
         before = before[:, text_tokens:] if both and before is not None else before
     if before is not None and after is not None and before.shape[-1] != after.shape[-1]:

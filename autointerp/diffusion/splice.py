@@ -114,14 +114,26 @@ def splice_images(
     """
     wanted = check_capture_steps(steps, settings.steps)
     for batch in batched(jobs, batch_size):
-        clean, noise, pictures = _unchanged(model, batch, settings)
-        errors = {UNCHANGED: _error(model, batch, settings, wanted, clean, noise, None)}
-        generated: dict[str, Sequence[Image.Image]] = {UNCHANGED: pictures}
+        plain = _unchanged(model, batch, settings, wanted[0])
+        errors = {UNCHANGED: _error(model, batch, settings, wanted, plain, None)}
+        generated: dict[str, Sequence[Image.Image]] = {UNCHANGED: plain.pictures}
         for name, where in spliced.items():
-            errors[name] = _error(model, batch, settings, wanted, clean, noise, where)
-            with _running(model, batch, settings, where, wanted) as arguments:
-                generated[name] = run_pipeline(model, batch, settings, arguments)
+            errors[name] = _error(model, batch, settings, wanted, plain, where)
+            generated[name] = _pictures(model, batch, settings, wanted, plain, where)
         yield batch, Spliced(errors, generated)
+
+
+@dataclass(frozen=True)
+class _Unchanged:
+    """A batch as it is generated: final latents, the noise it began with, pictures, and the denoiser's first answers.
+
+    The answers are those before the first step that is spliced: they are the same under every splice.
+    """
+
+    clean: torch.Tensor
+    noise: torch.Tensor
+    pictures: Sequence[Image.Image]
+    answers: Sequence[Any]
 
 
 @contextmanager
@@ -141,27 +153,68 @@ def _running(
         yield arguments
 
 
-def _unchanged(
-    model: Model, batch: Sequence[ImageJob], settings: GenerationSettings
-) -> tuple[torch.Tensor, torch.Tensor, Sequence[Image.Image]]:
-    """The batch as it is generated: its final latents, the noise that it began with, and its pictures."""
+@contextmanager
+def _answering(model: Model, answer: Callable[[dict[str, Any]], Any]) -> Iterator[None]:
+    """The denoiser gives what `answer` does of its arguments, and runs only where that is None. Its hooks stay."""
+    denoiser = model.denoiser
+    own, run = vars(denoiser).get("forward"), denoiser.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        given = answer(kwargs)
+        return run(*args, **kwargs) if given is None else given
+
+    denoiser.forward = forward
+    try:
+        yield
+    finally:
+        if own is None:
+            del denoiser.forward
+        else:
+            denoiser.forward = own
+
+
+def _unchanged(model: Model, batch: Sequence[ImageJob], settings: GenerationSettings, first_step: int) -> _Unchanged:
     noise: list[torch.Tensor] = []
     latents: list[torch.Tensor] = []
+    answers: list[Any] = []
+    _, branches = model.family.call(model.configs, settings.guidance, len(batch))
 
     def first(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not noise:
             noise.append(kwargs["hidden_states"].float().clone())
 
+    def keep(module: torch.nn.Module, args: Any, output: Any) -> None:
+        if len(answers) < first_step * branches:
+            answers.append(output)
+
     def last(step: int, state: dict[str, Any]) -> None:
         latents[:] = [state["latents"].float().clone()]
 
-    handle = model.denoiser.register_forward_pre_hook(first, with_kwargs=True)
+    handles = [
+        model.denoiser.register_forward_pre_hook(first, with_kwargs=True),
+        model.denoiser.register_forward_hook(keep),
+    ]
     try:
         with _running(model, batch, settings, None, ()) as arguments:
             pictures = run_pipeline(model, batch, settings, arguments, after_step=last)
     finally:
-        handle.remove()
-    return latents[0], noise[0], pictures
+        for handle in handles:
+            handle.remove()
+    return _Unchanged(latents[0], noise[0], pictures, answers)
+
+
+def _pictures(
+    model: Model,
+    batch: Sequence[ImageJob],
+    settings: GenerationSettings,
+    steps: Sequence[int],
+    plain: _Unchanged,
+    where: tuple[Layer, Replacement],
+) -> Sequence[Image.Image]:
+    """The batch as it is generated under a splice; what comes before the splice is not computed again."""
+    answers = iter(plain.answers)
+    with _answering(model, lambda kwargs: next(answers, None)), _running(model, batch, settings, where, steps) as given:
+        return run_pipeline(model, batch, settings, given)
 
 
 def _error(
@@ -169,8 +222,7 @@ def _error(
     batch: Sequence[ImageJob],
     settings: GenerationSettings,
     steps: Sequence[int],
-    clean: torch.Tensor,
-    noise: torch.Tensor,
+    plain: _Unchanged,
     where: tuple[Layer, Replacement] | None,
 ) -> torch.Tensor:
     """Denoising error of each image, float64 [batch], at its noised latents."""
@@ -178,17 +230,24 @@ def _error(
     calls = Calls(model, settings.steps, branches)
     found = torch.zeros(len(batch), dtype=torch.float64)
 
+    def counts() -> bool:
+        return calls.conditional and calls.step in steps
+
     def put(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         calls.before(module, args, kwargs)
-        if calls.step not in steps:
+        if not counts():
             return None
         sigma = _sigma(model, calls.step)
-        noised = (1 - sigma) * clean + sigma * noise
+        noised = (1 - sigma) * plain.clean + sigma * plain.noise
         return args, {**kwargs, "hidden_states": noised.to(kwargs["hidden_states"].dtype)}
 
+    def answer(kwargs: dict[str, Any]) -> Any:
+        # Where nothing is measured, anything will do: the inputs of what is measured are put there.
+        return None if counts() else (torch.zeros_like(kwargs["hidden_states"]),)
+
     def compare(module: torch.nn.Module, args: Any, output: Any) -> None:
-        if calls.conditional and calls.step in steps:
-            missed = (output[0].float() - (noise - clean)).square().flatten(1).mean(1)
+        if counts():
+            missed = (output[0].float() - (plain.noise - plain.clean)).square().flatten(1).mean(1)
             found.add_(missed.double().cpu() / len(steps))
 
     handles = [
@@ -196,7 +255,7 @@ def _error(
         model.denoiser.register_forward_hook(compare),
     ]
     try:
-        with _running(model, batch, settings, where, steps) as arguments:
+        with _answering(model, answer), _running(model, batch, settings, where, steps) as arguments:
             run_pipeline(model, batch, settings, arguments, stop_after=max(steps))
     finally:
         for handle in handles:

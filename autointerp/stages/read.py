@@ -6,7 +6,10 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.crops.render import contact_sheet, render_crop
+import numpy as np
+
+from autointerp.crops.geometry import crop_box
+from autointerp.crops.render import contact_sheet, decode_picture, render_crop
 from autointerp.db import queries
 from autointerp.db.models import Dictionary, Feature, Label, LabelStatus
 from autointerp.errors import AutointerpError, UsageError
@@ -117,6 +120,7 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
             "density": feature.density,
             "max_activation": feature.max_activation,
             "mean_activation": feature.mean_activation,
+            "atom": _atom(feature),
             "label": None if label is None else _label(label.label, label.labeler.kind),
             "scores": [
                 {"method": s.method, "value": s.value, "ci_low": s.ci_low, "ci_high": s.ci_high, "note": s.note}
@@ -124,6 +128,18 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
             ],
             "crops": crops,
         }
+
+
+def _atom(feature: Feature) -> dict[str, Any] | None:
+    """Where the atom of an ITDA dictionary was seen."""
+    if feature.atom_prompt is None:
+        return None
+    return {
+        "prompt": feature.atom_prompt,
+        "seed": feature.atom_seed,
+        "step": feature.atom_step,
+        "cell": [feature.atom_row, feature.atom_col],
+    }
 
 
 def _label(label: Label, labeler: str) -> dict[str, Any]:
@@ -138,16 +154,40 @@ def _label(label: Label, labeler: str) -> dict[str, Any]:
 
 
 def write_crops(ctx: Context, name: str, folder: Path) -> int:
-    """Write a feature's marked crops as PNG files; returns how many."""
+    """Write a feature's marked crops, and an atom's own place, as PNG files; returns how many."""
     row, feature = find_feature(ctx, name)
     crops = EvidenceReader(ctx.db, row).crops([feature.id])[feature.id]
+    pictures = {f"{number:03}-{crop.role}": render(crop) for number, crop in enumerate(crops)}
+    if feature.atom_prompt is not None:
+        pictures["atom"] = render_atom(ctx, row, feature)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for number, crop in enumerate(crops):
-            render(crop).save(folder / f"{feature.latent_index}-{number:03}-{crop.role}.png")
+        for what, picture in pictures.items():
+            picture.save(folder / f"{feature.latent_index}-{what}.png")
     except OSError as error:
         raise AutointerpError(f"cannot write to {folder}: {error.strerror or error}", "name another folder") from None
-    return len(crops)
+    return len(pictures)
+
+
+def render_atom(ctx: Context, row: Dictionary, feature: Feature, side: int = 224) -> Image.Image:
+    """The cell that an atom was taken from, marked in its image; generated again where it is not stored."""
+    from autointerp.diffusion.generation import ImageJob, generate, generation_hash
+
+    prompt, seed, cell = feature.atom_prompt, feature.atom_seed, (feature.atom_row, feature.atom_col)
+    if prompt is None or seed is None or cell[0] is None or cell[1] is None:
+        raise ValueError(f"feature {feature.latent_index} has no atom")
+    wanted = generation_hash(ctx.description.name, ctx.description.revision, prompt, seed, ctx.generation)
+    with ctx.db.session() as session:
+        stored = queries.picture(session, wanted)
+    if stored is not None:
+        picture = decode_picture(stored)
+    else:
+        _, (picture,) = next(generate(ctx.model, [ImageJob(0, prompt, seed)], ctx.generation))
+    grid = (row.grid_rows, row.grid_cols)
+    place = np.zeros(grid, np.float32)
+    place[cell] = 1
+    box = crop_box((cell[0], cell[1]), grid, picture.size)
+    return render_crop(picture, box, place, (cell[0], cell[1]), side=side, grid=grid)
 
 
 def render(crop: CropEvidence, side: int = 224) -> Image.Image:

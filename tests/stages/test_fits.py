@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from autointerp.dictionaries.storage import load_dictionary
 
@@ -104,6 +105,14 @@ def test_atoms_are_activations_of_their_source(fitted: tuple[Path, Path], cli: C
         "SELECT atom_prompt, atom_seed, atom_step, atom_row, atom_col FROM features ORDER BY latent_index",
     )
     assert found == [tuple(source) for source in dictionary.sources.all()]
+
+    shown = cli("-w", fitted[0], "show", "shapes.mid.itda:7", "--crops", fitted[0] / "crops")
+    assert shown.code == 0 and f"seed {seed}: {prompt}" in shown.out
+    said = json.loads(cli("-w", fitted[0], "show", "shapes.mid.itda:7", "--json").out)["atom"]
+    assert said == {"prompt": prompt, "seed": seed, "step": step, "cell": [row, col]}
+    with Image.open(fitted[0] / "crops" / "7-atom.png") as picture:
+        assert picture.size == (224, 224)
+        assert len(picture.convert("RGB").getcolors(60_000) or []) > 10
 
 
 def test_compare_knows_shared_atoms_and_directions(fitted: tuple[Path, Path], cli: Cli) -> None:

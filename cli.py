@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autointerp.errors import AutointerpError, UsageError
+from autointerp.printing import cell, print_comparison, print_evaluation, print_feature, print_status, table
 from autointerp.version import VERSION
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def layers(model: str | None, every: bool, as_json: bool) -> None:
         _print_json([layer.as_dict() for layer in found])
         return
     rows = [(x.alias or "-", x.hookpoint, str(x.d_in), f"{x.grid[0]}x{x.grid[1]}", x.stream, x.signal) for x in found]
-    _table(("alias", "hookpoint", "width", "grid", "stream", "signal"), rows)
+    table(("alias", "hookpoint", "width", "grid", "stream", "signal"), rows)
 
 
 @cli.command()
@@ -213,17 +214,7 @@ def status(as_json: bool) -> None:
     if as_json:
         _print_json(found)
         return
-    click.echo(f"workspace {found['workspace']}, model {found['model']}")
-    if not found["dictionaries"]:
-        click.echo("no dictionaries yet: run `autointerp label --layer mid`")
-        return
-    names = ("dictionary", "features", "live", "dead", "dense", "labels", "uninterpretable", "failed", "scores")
-    figures = ("fvu", "explained_variance", "r2_mean", "l0", "loss_recovered")
-    rows = [
-        (*(_cell(row[name]) for name in names), *(_cell(row["figures"].get(name)) for name in figures))
-        for row in found["dictionaries"]
-    ]
-    _table((*names, *(name.replace("_", " ") for name in figures)), rows)
+    print_status(found)
 
 
 @cli.command()
@@ -270,7 +261,7 @@ def fit(
     plan, rows = fit_layers(ctx, layers, [FitRequest(kind, **request) for kind in kinds or (None,)], cache, dry_run)
     _report(plan, dry_run)
     for row in [] if dry_run else rows:
-        click.echo(f"{row.name}: {row.num_latents} latents, FVU {_cell(row.fvu)}, L0 {_cell(row.l0)}")
+        click.echo(f"{row.name}: {row.num_latents} latents, FVU {cell(row.fvu)}, L0 {cell(row.l0)}")
 
 
 @cli.command()
@@ -380,8 +371,8 @@ def search(text: str, layer: str | None, route: str | None, count: int, min_scor
     if not hits:
         _note(f"no feature fits {text!r}")
         return
-    rows = [(h.feature, h.name or "-", _cell(h.score), _cell(h.similarity), h.explanation) for h in hits]
-    _table(("feature", "name", "score", "similarity", "explanation"), rows)
+    rows = [(h.feature, h.name or "-", cell(h.score), cell(h.similarity), h.explanation) for h in hits]
+    table(("feature", "name", "score", "similarity", "explanation"), rows)
 
 
 @cli.command()
@@ -401,30 +392,7 @@ def show(feature: str, crops: Path | None, as_json: bool) -> None:
     if as_json:
         _print_json(found)
         return
-    named, atom = found["label"], found["atom"]
-    click.echo(f"{found['feature']}  {found['state']}, fires in {found['density']:.2%} of cells")
-    if named is None:
-        click.echo(f"no label yet: run `autointerp label --layer ... --feature {feature.rpartition(':')[2]}`")
-    elif named["status"] == "ok":
-        click.echo(f"{named['name']}  ({named['labeler']}, confidence {named['confidence']:.2f})")
-    else:
-        click.echo(f"{named['status']}  ({named['labeler']})  {named['error']}".rstrip())
-    if named is not None and named["explanation"]:
-        click.echo(named["explanation"])
-    for given in found["scores"]:
-        value = "no value" if given["value"] is None else f"{given['value']:.3f}"
-        span = "" if given["ci_low"] is None else f"  [{given['ci_low']:.3f}, {given['ci_high']:.3f}]"
-        click.echo(f"{given['method']} score {value}{span}  {given['note']}".rstrip())
-    if atom is not None:
-        place = f"step {atom['step']}, cell {atom['cell'][0]},{atom['cell'][1]}, seed {atom['seed']}"
-        click.echo(f"atom of {place}: {atom['prompt']}")
-    firing = [c for c in found["crops"] if c["role"] != "negative"]
-    rows = [
-        (c["role"], c["split"], _cell(c["activation"]), f"{c['cell'][0]},{c['cell'][1]}", str(c["image"]), c["prompt"])
-        for c in firing[:12]
-    ]
-    if rows:
-        _table(("role", "split", "activation", "cell", "image", "prompt"), rows)
+    print_feature(found)
 
 
 @cli.command("import")
@@ -522,46 +490,6 @@ def evaluate(
             print_evaluation(one)
 
 
-def print_evaluation(found: dict[str, Any]) -> None:
-    """The figures of `evaluate`, each beside its control."""
-    click.echo(
-        f"{found['dictionary']}: {found['features']} features ({found['dead']} dead), {found['images']} held-out images"
-    )
-    rows = []
-    if found["controls"] is not None:
-        random, shuffled = found["controls"]["random"], found["controls"]["shuffled"]
-        rows = [
-            ("grounded (any truth)", _share(found["grounded"]), f"{_share(random['grounded'])} of random directions"),
-            ("specific truth", _share(found["specific"]), f"{_share(random['specific'])} of random directions"),
-            (
-                "label accuracy, specific",
-                _share(found["label_accuracy_specific"]),
-                f"{_share(shuffled['label_accuracy_specific'])} of shuffled labels",
-            ),
-            (
-                "label accuracy, all grounded",
-                _share(found["label_accuracy"]),
-                f"{_share(shuffled['label_accuracy'])} of shuffled labels",
-            ),
-            ("score against precision, r", _cell(found["score_precision_r"]), ""),
-        ]
-    change, error = found["image_change"], found["denoising_error"]
-    rows += [
-        ("FVU", _cell(found["fvu"]), f"{_cell(found['fvu_normalized'])} with every dimension scaled to 1"),
-        ("explained variance", _cell(found["explained_variance"]), "mean over dimensions"),
-        ("r2, mean", _cell(found["r2_mean"]), "mean squared correlation over dimensions"),
-        ("L0", _cell(found["l0"]), ""),
-        ("dead, dense", f"{_share(found['dead_share'])}, {_share(found['dense_share'])}", "of the latents, on these"),
-        (
-            "loss recovered",
-            _share(found["loss_recovered"]),
-            f"denoising error {error['spliced']:.4g}, unchanged {error['unchanged']:.4g}, zeroed {error['zeroed']:.4g}",
-        ),
-        ("change of the image", _cell(change["spliced"]), f"{_cell(change['zeroed'])} by zeroing the layer"),
-    ]
-    _table(("figure", "value", "beside it"), rows)
-
-
 @cli.command()
 @click.argument("one", metavar="DICTIONARY")
 @click.argument("other", metavar="DICTIONARY")
@@ -575,18 +503,7 @@ def compare(one: str, other: str, as_json: bool) -> None:
     if as_json:
         _print_json(found)
         return
-    shared = found["jaccard"]
-    rows = [
-        ("features", *map(str, found["features"])),
-        ("mean largest cosine", *map(_cell, found["mean_cosine"])),
-        ("with a match above 0.9", *map(_share, found["above_0.9"])),
-        ("each other's nearest", str(found["mutual"]), ""),
-        ("shared sources of atoms (Jaccard)", "no atoms" if shared is None else _cell(shared), ""),
-    ]
-    _table(("", one, other), rows)
-    click.echo()
-    pairs = [(*p["features"], _cell(p["cosine"]), *(name or "-" for name in p["names"])) for p in found["pairs"]]
-    _table(("feature", "nearest", "cosine", "name", "name of the nearest"), pairs)
+    print_comparison(found)
 
 
 @cli.command()
@@ -677,27 +594,6 @@ def _counts_line(ctx: Context, name: str) -> str:
     if row["labels"] or row["uninterpretable"]:
         parts.append(f"{row['labels']} labeled, {row['uninterpretable']} uninterpretable, {row['failed']} failed")
     return f"{name}: " + ", ".join(parts)
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns on stdout; on a terminal the last one is cut to its width."""
-    import shutil
-
-    widths = [max(len(row[i]) for row in [names, *rows]) for i in range(len(names))]
-    limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for row in [names, *rows]:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.echo(line if limit is None or len(line) <= limit else line[: max(limit - 1, 1)] + "…")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from autointerp.cli import print_evaluation
 from autointerp.errors import AutointerpError
+from autointerp.printing import print_evaluation
 from autointerp.progress import default_progress
 from autointerp.settings import Settings
 from autointerp.stages.context import Context

@@ -1,0 +1,131 @@
+"""What commands print for people: results as tables and lines on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """What a workspace holds, a dictionary a line."""
+    click.echo(f"workspace {found['workspace']}, model {found['model']}")
+    if not found["dictionaries"]:
+        click.echo("no dictionaries yet: run `autointerp label --layer mid`")
+        return
+    names = ("dictionary", "features", "live", "dead", "dense", "labels", "uninterpretable", "failed", "scores")
+    figures = ("fvu", "explained_variance", "r2_mean", "l0", "loss_recovered")
+    rows = [
+        (*(cell(row[name]) for name in names), *(cell(row["figures"].get(name)) for name in figures))
+        for row in found["dictionaries"]
+    ]
+    table((*names, *(name.replace("_", " ") for name in figures)), rows)
+
+
+def print_feature(found: dict[str, Any]) -> None:
+    """A feature with its label, scores and strongest crops."""
+    named, atom = found["label"], found["atom"]
+    click.echo(f"{found['feature']}  {found['state']}, fires in {found['density']:.2%} of cells")
+    if named is None:
+        click.echo(f"no label yet: run `autointerp label --layer ... --feature {found['feature'].rpartition(':')[2]}`")
+    elif named["status"] == "ok":
+        click.echo(f"{named['name']}  ({named['labeler']}, confidence {named['confidence']:.2f})")
+    else:
+        click.echo(f"{named['status']}  ({named['labeler']})  {named['error']}".rstrip())
+    if named is not None and named["explanation"]:
+        click.echo(named["explanation"])
+    for given in found["scores"]:
+        value = "no value" if given["value"] is None else f"{given['value']:.3f}"
+        span = "" if given["ci_low"] is None else f"  [{given['ci_low']:.3f}, {given['ci_high']:.3f}]"
+        click.echo(f"{given['method']} score {value}{span}  {given['note']}".rstrip())
+    if atom is not None:
+        place = f"step {atom['step']}, cell {atom['cell'][0]},{atom['cell'][1]}, seed {atom['seed']}"
+        click.echo(f"atom of {place}: {atom['prompt']}")
+    firing = [c for c in found["crops"] if c["role"] != "negative"]
+    rows = [
+        (c["role"], c["split"], cell(c["activation"]), f"{c['cell'][0]},{c['cell'][1]}", str(c["image"]), c["prompt"])
+        for c in firing[:12]
+    ]
+    if rows:
+        table(("role", "split", "activation", "cell", "image", "prompt"), rows)
+
+
+def print_evaluation(found: dict[str, Any]) -> None:
+    """The figures of `evaluate`, each beside its control."""
+    click.echo(
+        f"{found['dictionary']}: {found['features']} features ({found['dead']} dead), {found['images']} held-out images"
+    )
+    rows = []
+    if found["controls"] is not None:
+        random, shuffled = found["controls"]["random"], found["controls"]["shuffled"]
+        rows = [
+            ("grounded (any truth)", share(found["grounded"]), f"{share(random['grounded'])} of random directions"),
+            ("specific truth", share(found["specific"]), f"{share(random['specific'])} of random directions"),
+            (
+                "label accuracy, specific",
+                share(found["label_accuracy_specific"]),
+                f"{share(shuffled['label_accuracy_specific'])} of shuffled labels",
+            ),
+            (
+                "label accuracy, all grounded",
+                share(found["label_accuracy"]),
+                f"{share(shuffled['label_accuracy'])} of shuffled labels",
+            ),
+            ("score against precision, r", cell(found["score_precision_r"]), ""),
+        ]
+    change, error = found["image_change"], found["denoising_error"]
+    rows += [
+        ("FVU", cell(found["fvu"]), f"{cell(found['fvu_normalized'])} with every dimension scaled to 1"),
+        ("explained variance", cell(found["explained_variance"]), "mean over dimensions"),
+        ("r2, mean", cell(found["r2_mean"]), "mean squared correlation over dimensions"),
+        ("L0", cell(found["l0"]), ""),
+        ("dead, dense", f"{share(found['dead_share'])}, {share(found['dense_share'])}", "of the latents, on these"),
+        (
+            "loss recovered",
+            share(found["loss_recovered"]),
+            f"denoising error {error['spliced']:.4g}, unchanged {error['unchanged']:.4g}, zeroed {error['zeroed']:.4g}",
+        ),
+        ("change of the image", cell(change["spliced"]), f"{cell(change['zeroed'])} by zeroing the layer"),
+    ]
+    table(("figure", "value", "beside it"), rows)
+
+
+def print_comparison(found: dict[str, Any]) -> None:
+    """Two dictionaries beside each other."""
+    shared = found["jaccard"]
+    rows = [
+        ("features", *map(str, found["features"])),
+        ("mean largest cosine", *map(cell, found["mean_cosine"])),
+        ("with a match above 0.9", *map(share, found["above_0.9"])),
+        ("each other's nearest", str(found["mutual"]), ""),
+        ("shared sources of atoms (Jaccard)", "no atoms" if shared is None else cell(shared), ""),
+    ]
+    table(("", *found["dictionaries"]), rows)
+    click.echo()
+    pairs = [(*p["features"], cell(p["cosine"]), *(name or "-" for name in p["names"])) for p in found["pairs"]]
+    table(("feature", "nearest", "cosine", "name", "name of the nearest"), pairs)
+
+
+def share(value: float | None) -> str:
+    """A part of 1 in percent."""
+    return "-" if value is None else f"{value:.1%}"
+
+
+def cell(value: Any) -> str:
+    """A value in a table."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns on stdout; on a terminal the last one is cut to its width."""
+    import shutil
+
+    widths = [max(len(row[i]) for row in [names, *rows]) for i in range(len(names))]
+    limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for row in [names, *rows]:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        click.echo(line if limit is None or len(line) <= limit else line[: max(limit - 1, 1)] + "…")

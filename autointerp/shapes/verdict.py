@@ -146,11 +146,22 @@ def accuracy(truths: list[FeatureTruth | None], names: dict[int, str]) -> dict[s
     }
 
 
-def shuffled(names: dict[int, str], seed: int) -> dict[int, str]:
-    """The same labels on other features."""
+SHUFFLES = 20
+"""Permutations of the labels that the control is a mean over: one alone says little of a few hundred labels."""
+
+
+def shuffled_accuracy(truths: list[FeatureTruth | None], names: dict[int, str], seed: int) -> dict[str, float | None]:
+    """`accuracy` of the same labels on other features, the mean of several permutations."""
     indices = sorted(names)
-    order = np.random.default_rng((seed, 41)).permutation(len(indices))
-    return {index: names[indices[other]] for index, other in zip(indices, order, strict=True)}
+    draw = np.random.default_rng((seed, 41))
+    found = []
+    for _ in range(SHUFFLES):
+        order = draw.permutation(len(indices))
+        mixed = {index: names[indices[other]] for index, other in zip(indices, order, strict=True)}
+        found.append(accuracy(truths, mixed))
+    return {
+        key: None if value is None else float(np.mean([one[key] for one in found])) for key, value in found[0].items()
+    }
 
 
 def correlation(own: Evaluated, named: dict[int, tuple[str, float | None]]) -> float | None:

@@ -15,7 +15,16 @@ import numpy as np
 from autointerp.db import queries
 from autointerp.db.models import Dictionary
 from autointerp.diffusion.layers import Layer
-from autointerp.shapes.verdict import Collected, Firing, Truth, accuracy, choose_share, correlation, kinds, shuffled
+from autointerp.shapes.verdict import (
+    Collected,
+    Firing,
+    Truth,
+    accuracy,
+    choose_share,
+    correlation,
+    kinds,
+    shuffled_accuracy,
+)
 from autointerp.stages.activations import generate_rounds
 from autointerp.stages.context import Context, identity
 from autointerp.stages.plan import Plan, Step
@@ -26,7 +35,7 @@ from autointerp.stages.splices import measure_splices
 if TYPE_CHECKING:
     from autointerp.diffusion.capture import Captured
 
-VERSION = 2
+VERSION = 3
 """Raised when the definition of a figure changes, so that stored results are made anew."""
 
 
@@ -154,7 +163,7 @@ def _truth(ctx: Context, one: _Evaluation, seen: Observed, cells: dict[str, np.n
         "kinds": kinds(own.truths),
         "controls": {
             "random": {"grounded": chance.grounded, "specific": chance.specific},
-            "shuffled": accuracy(own.truths, shuffled(names, ctx.settings.seed)),
+            "shuffled": shuffled_accuracy(own.truths, names, ctx.settings.seed),
         },
     }
 

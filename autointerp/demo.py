@@ -1,6 +1,6 @@
 """`make demo`: the three commands on the embedded model, small enough for a coffee break, and what they found.
 
-It uses fewer images than docs/evaluation.md, so its figures are a little lower than those.
+It uses fewer images than docs/evaluation.md, so its figures are lower than those.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ WORKSPACE = Path("demo-workspace")
 LAYER = "mid"
 QUERY = "red striped circle"
 SETTINGS = {
-    "images": 1000,
-    "fit_images": 700,
-    "evaluate_images": 400,
+    "images": 500,
+    "fit_images": 350,
+    "evaluate_images": 200,
     "crops": {"top": 16, "quantile": 30, "negatives": 10},
 }
 

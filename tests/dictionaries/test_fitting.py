@@ -146,24 +146,33 @@ def test_growth_stops_where_all_is_explained_and_prunes_what_is_idle() -> None:
     assert len(unpruned.atoms) == 6
 
 
-def test_an_sae_that_knows_the_step_beats_one_that_does_not() -> None:
-    acts, _ = synthetic(16_384, 0)
-    step = torch.arange(len(acts)) % 2
-    # At the second step other directions mean the same: dimensions change their sign.
-    signs = torch.where(torch.arange(D_IN) % 2 == 0, 1.0, -1.0)
-    mixed = torch.where(step[:, None] == 1, acts * signs, acts)
-    blind = fit(mixed, config(steps=(0, 1), num_latents=48)).dictionary()
-    told = fit(mixed, config(steps=(0, 1), num_latents=48, conditioned=True)).dictionary()
-    assert isinstance(told, TopK) and told.modulation is not None and told.modulation.steps == (0, 1)
+def test_an_sae_that_knows_the_step_looks_where_the_step_is_clear() -> None:
+    """At each of two steps, half of the dimensions drown in noise: which half is worth knowing before encoding."""
+    clean, directions = synthetic(16_384, 0)
+    step = torch.arange(len(clean)) % 2
+    noisy = torch.arange(D_IN)[None] % 2 == step[:, None]
+    acts = clean + 0.5 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(5)) * noisy
+    left, found = {}, {}
+    for conditioned in (False, True):
+        dictionary = fit(acts, config(steps=(0, 1), conditioned=conditioned)).dictionary()
+        code = dictionary.encode(acts, step)
+        left[conditioned] = float(
+            (dictionary.decode(code) - clean).square().sum() / (clean - clean.mean(0)).square().sum()
+        )
+        found[conditioned] = share_found(dictionary, directions, 0.8)
+    assert left[True] < 0.96 * left[False], (left, found)
+    assert isinstance(dictionary, TopK) and dictionary.modulation is not None
+    assert dictionary.modulation.steps == (0, 1)
+    # Dimensions that are noise at a step count less there.
+    scale = dictionary.modulation.scale
+    assert float(scale[0, 1::2].mean()) > float(scale[0, ::2].mean()) + 0.02
+    assert float(scale[1, ::2].mean()) > float(scale[1, 1::2].mean()) + 0.02
     with pytest.raises(UsageError, match="depends on the denoising step"):
-        told.encode(mixed[:4])
+        dictionary.encode(acts[:4])
     with pytest.raises(UsageError, match="nothing of step 5"):
-        told.encode(mixed[:4], 5)
-    one_by_one = [told.encode(mixed[i : i + 1], int(step[i])).latent_acts for i in range(6)]
-    assert torch.allclose(told.encode(mixed[:6], step[:6]).latent_acts, torch.cat(one_by_one), atol=1e-5)
-    assert blind.encode(mixed[:4], 1).latent_acts.shape == (4, ACTIVE)
-    scales = told.modulation.scale
-    assert (scales[0] - scales[1]).abs().max() > 0.2
+        dictionary.encode(acts[:4], 5)
+    one_by_one = [dictionary.encode(acts[i : i + 1], int(step[i])).latent_acts for i in range(6)]
+    assert torch.allclose(dictionary.encode(acts[:6], step[:6]).latent_acts, torch.cat(one_by_one), atol=1e-5)
 
 
 def test_dead_latents_are_revived() -> None:

@@ -254,3 +254,23 @@ def test_a_file_that_cannot_grow_is_one_line(workspace: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_several_fits_that_were_killed_go_on_together(
+    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]]
+) -> None:
+    fit = ("fit", "--layer", "mid", "--layer", "late", "--kind", "itda", "--kind", "jumprelu")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for path in (whole, killed):
+        path.mkdir()
+        shutil.copy(labeled / "autointerp.toml", path)
+    assert cli("-w", whole, *fit).code == 0
+    ended = stopped(killed, "fit", 2, signal.SIGKILL, *fit)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert query(killed, "SELECT kind, status, done FROM runs") == [("fit", "running", 8)] * 4
+    # One of them is further than the others, as it is where a kill hits between two checkpoints.
+    shutil.rmtree(killed / "dictionaries" / "shapes.late.itda")
+    again = cli("-w", killed, *fit)
+    assert again.code == 0, again.err
+    digests = "SELECT name, weights_sha256 FROM dictionaries ORDER BY name"
+    assert query(killed, digests) == query(whole, digests) and len(query(whole, digests)) == 4

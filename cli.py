@@ -131,7 +131,7 @@ def _report(plan: Plan, dry_run: bool) -> None:
 @click.version_option(VERSION, "--version", prog_name="autointerp", message="%(prog)s %(version)s")
 @_shared
 def cli() -> None:
-    r"""Label, score and search the features of dictionaries of diffusion models.
+    """Label, score and search the features of dictionaries of diffusion models.
 
     \b
     autointerp label --layer mid
@@ -139,7 +139,7 @@ def cli() -> None:
     autointerp export --layer mid -o out/
 
     Each command first brings about what it needs; what is up to date is not done again.
-    """
+    """  # noqa: D301 (click wants the control character itself)
 
 
 @cli.command()

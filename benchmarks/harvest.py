@@ -84,7 +84,8 @@ def run(quick: bool, pairs: int | None = None, images: int | None = None) -> lis
     """Time both, pair by pair."""
     from autointerp.settings import Settings
     from autointerp.stages.context import Context
-    from autointerp.stages.fit import FitRequest, plan_fit, run_fits
+    from autointerp.stages.fit import FitRequest, plan_fit
+    from autointerp.stages.train import run_fits
     from autointerp.workspace import Workspace
 
     size = images or (QUICK_IMAGES if quick else IMAGES)

@@ -328,6 +328,7 @@ def test_every_command_has_help(cli: Cli, path: tuple[str, ...]) -> None:
         done = cli(*path, option)
         assert done.code == 0 and done.err == ""
         assert done.out.startswith(f"Usage: {' '.join(('autointerp', *path))} ")
+    assert "\\b" not in done.out
     for line in done.out.splitlines():
         # An option without a word of help ends after its name.
         assert not line.strip().startswith("--") or "  " in line.strip(), line

@@ -11,13 +11,14 @@ from autointerp.db.models import Dictionary
 from autointerp.errors import AutointerpError, PartialFailure, UsageError
 from autointerp.labeling.protocol import Labeler
 from autointerp.stages.context import Context
-from autointerp.stages.fit import CacheRequest, FitPlan, FitRequest, plan_fit, resolve_dictionary, run_fits
+from autointerp.stages.fit import CacheRequest, FitPlan, FitRequest, plan_fit, resolve_dictionary
 from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvests
 from autointerp.stages.index import index_crops, index_labels, plan_crops_index
 from autointerp.stages.label import LabelRequest, pending, run_label
 from autointerp.stages.labelers import labeler_columns, labeler_kind, make_labeler
 from autointerp.stages.plan import Plan, Step
 from autointerp.stages.score import count_unjudged, make_judge, run_detection, run_embedding, unscored_labels
+from autointerp.stages.train import run_fits
 
 if TYPE_CHECKING:
     from autointerp.labeling.vlm import VlmLabeler

@@ -59,7 +59,7 @@ def test_together_they_are_what_they_are_alone(
 def test_figures_are_those_of_the_stored_dictionary(fitted: tuple[Path, Path], query: Query) -> None:
     from autointerp.stages.activations import generate_rounds
     from autointerp.stages.context import Context
-    from autointerp.stages.fit import measure
+    from autointerp.stages.train import measure
     from autointerp.workspace import Workspace
 
     ctx = Context(Workspace(fitted[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,11 @@ class Round:
     def steps(self) -> torch.Tensor:
         """Denoising step of each, int64 [n]."""
         return self.places[:, 1]
+
+    def of_steps(self, steps: Collection[int]) -> Round:
+        """Those of some denoising steps alone."""
+        wanted = torch.isin(self.steps, torch.tensor(list(steps)))
+        return Round(self.acts[wanted.to(self.acts.device)], self.places[wanted])
 
     def __len__(self) -> int:
         return len(self.acts)

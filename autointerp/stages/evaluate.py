@@ -33,6 +33,8 @@ from autointerp.stages.runs import find_run, finish, running
 from autointerp.stages.splices import measure_splices
 
 if TYPE_CHECKING:
+    import torch
+
     from autointerp.diffusion.capture import Captured
 
 VERSION = 3
@@ -214,7 +216,11 @@ def _observe(
         from autointerp.shapes.oracle import Oracle
 
         oracle = Oracle.load()
-    observers = [_Observer(ctx, row, layer) for row, layer in targets]
+    # Random directions know nothing of a layer but its scale, measured on a few harvested images.
+    layers = list(dict.fromkeys(layer for _, layer in targets))
+    steps = sorted({step for row, _ in targets for step in row.steps})
+    few = generate_rounds(ctx, layers, ctx.prompts.jobs(0, 16, ctx.settings.seed), steps)
+    observers = [_Observer(ctx, row, layer, few[layer].of_steps(row.steps).acts) for row, layer in targets]
     held_out = ctx.prompts.held_out(ctx.settings.evaluate_images, ctx.settings.seed, ctx.settings.images)
     what = observers[0].row.name if len(observers) == 1 else f"{len(observers)} dictionaries"
 
@@ -229,8 +235,8 @@ def _observe(
             ctx.model,
             held_out,
             ctx.generation,
-            layers=list({observer.layer: None for observer in observers}),
-            capture_steps=sorted({step for observer in observers for step in observer.row.steps}),
+            layers=layers,
+            capture_steps=steps,
             consumer=consume,
             batch_size=ctx.settings.batch_size,
             decode=oracle is not None,
@@ -245,7 +251,7 @@ def _observe(
 class _Observer:
     """One dictionary with its control on the held-out images."""
 
-    def __init__(self, ctx: Context, row: Dictionary, layer: Layer) -> None:
+    def __init__(self, ctx: Context, row: Dictionary, layer: Layer, few: torch.Tensor) -> None:
         from autointerp.dictionaries.baselines import RandomDirections
         from autointerp.dictionaries.metrics import Reconstruction
         from autointerp.dictionaries.normalize import Normalization
@@ -255,11 +261,10 @@ class _Observer:
         self.dictionary = load_dictionary(ctx.workspace.dictionary_dir(row.name)).to(ctx.model.device)
         self.own, self.random = Collected(row.num_latents), Collected(row.num_latents)
         self.figures = Reconstruction(row.d_in, row.num_latents)
-        # Random directions know nothing of the layer but its scale, measured on a few harvested images.
-        few = ctx.prompts.jobs(0, 16, ctx.settings.seed)
-        normal = Normalization.measure(generate_rounds(ctx, [layer], few, row.steps)[layer].acts)
         k = self.dictionary.k or max(1, round(row.l0 or 0))
-        self.chance = RandomDirections.draw(normal, row.num_latents, k, ctx.settings.seed).to(ctx.model.device)
+        self.chance = RandomDirections.draw(Normalization.measure(few), row.num_latents, k, ctx.settings.seed).to(
+            ctx.model.device
+        )
 
     def consume(self, captured: Captured) -> None:
         acts, tokens = captured.acts.reshape(-1, self.row.d_in), self.layer.grid[0] * self.layer.grid[1]

@@ -23,6 +23,7 @@ COLUMNS = (
     ("dead", "dead_share", "{:.1%}"),
     ("grounded", "grounded", "{:.1%}"),
     ("specific", "specific", "{:.1%}"),
+    ("of random directions there", "chance", "{:.1%}"),
     ("label accuracy, specific", "label_accuracy_specific", "{:.1%}"),
     ("all", "label_accuracy", "{:.1%}"),
     ("fit, s", "fit_seconds", "{:.0f}"),
@@ -58,7 +59,7 @@ def table(results: list[dict[str, Any]]) -> str:
     lines.append("|" + "---|" * (3 + len(COLUMNS)))
     for one in results:
         unnamed = {} if one["labeled"] else {"label_accuracy": None, "label_accuracy_specific": None}
-        one = {**one, **unnamed}
+        one = {**one, **unnamed, "chance": one["controls"]["random"]["specific"]}
         cells = ["-" if one[key] is None else form.format(one[key]) for _, key, form in COLUMNS]
         lines.append(f"| {one['layer']} | {one['kind']} | {one['features']} | {' | '.join(cells)} |")
     return "\n".join(lines)

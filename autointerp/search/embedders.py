@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -40,9 +41,13 @@ class TransformersClip:
         """
         from transformers import CLIPModel, CLIPProcessor
 
+        from autointerp.diffusion.describe import hub_answers
+
+        # Without a network the hub's client would try again for half a minute.
+        where = {} if Path(name).is_dir() else {"local_files_only": not hub_answers()}
         try:
-            model = CLIPModel.from_pretrained(name)
-            processor = CLIPProcessor.from_pretrained(name)
+            model = CLIPModel.from_pretrained(name, **where)
+            processor = CLIPProcessor.from_pretrained(name, **where)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise AutointerpError(

@@ -107,18 +107,30 @@ def load_model(name: str = SHAPES, revision: str | None = None, device: str = "a
     device = pick_device(device)
     compute = pick_dtype(dtype, device, description.family.dtype)
     weights = torch.float32 if device == "cpu" else compute
-    from diffusers import DiffusionPipeline
+    import diffusers
 
+    family, where = description.family, dict(description.family.load_arguments)
+    if not hasattr(diffusers, family.pipeline_class):
+        raise AutointerpError(
+            f"diffusers {diffusers.__version__} has no pipeline class {family.pipeline_class!r}",
+            "install a newer diffusers; a pipeline that brings its own code is not run",
+        )
+    if not Path(description.source).is_dir():
+        where |= {"revision": description.revision, "local_files_only": not hub_answers()}
     with out_of_memory(description.name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            where: dict[str, Any] = dict(description.family.load_arguments)
-            if not Path(description.source).is_dir():
-                where |= {"revision": description.revision, "local_files_only": not hub_answers()}
-            pipeline = DiffusionPipeline.from_pretrained(description.source, torch_dtype=weights, **where)
+            pipeline = diffusers.DiffusionPipeline.from_pretrained(description.source, torch_dtype=weights, **where)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise
+            if where.get("local_files_only"):
+                raise AutointerpError(
+                    f"the model {description.name!r} is not wholly on this machine, and the hub does not answer: "
+                    f"{_first_line(error)}",
+                    "fetch it where there is a network, and copy the cache",
+                    retryable=True,
+                ) from error
             raise AutointerpError(
                 f"the model {description.name!r} cannot be loaded: {_first_line(error)}",
                 "check that its files are complete, or fetch it again",

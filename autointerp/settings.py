@@ -38,7 +38,7 @@ class DictionarySettings(_Table):
         description="what is fitted: topk, batchtopk, jumprelu or itda; neurons, pca or random (baselines)",
     )
     latents: PositiveInt | None = Field(
-        default=None, description="number of latents; 8 x the layer's width (shapes: 2 x) if not set"
+        default=None, description="number of latents; 8 x the layer's width (SDXL: 4 x, shapes: 2 x) if not set"
     )
     k: PositiveInt | None = Field(
         default=None, description="active latents a token; chosen by the layer's width if not set"

@@ -8,13 +8,14 @@ what does not fit raises.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from autointerp.diffusion.generation import steps_of_calls
 from autointerp.diffusion.layers import Layer
 from autointerp.errors import AutointerpError
 
@@ -44,14 +45,31 @@ class Captured:
 Consumer = Callable[[Captured], None]
 
 
-class Calls:
-    """Follows the denoiser: which step and branch its present call is, and how many tokens that call has."""
+def named(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's arguments by name, however they were passed."""
+    # Of the class: an instance's `forward` may be wrapped while we watch.
+    parameters = list(inspect.signature(type(module).forward).parameters)[1:]
+    return {**dict(zip(parameters, args, strict=False)), **kwargs}
 
-    def __init__(self, model: Model, steps: int, branches: int) -> None:
-        self.model, self.steps, self.branches = model, steps, branches
-        self.count = 0
-        self.step, self.conditional, self.timestep = -1, False, 0.0
-        self.text_tokens, self.image_tokens = 0, 0
+
+def denoised(inputs: Mapping[str, Any]) -> torch.Tensor:
+    """What a denoiser's call is about, of its arguments: the noised latents, packed or not."""
+    found: torch.Tensor = inputs["hidden_states"] if "hidden_states" in inputs else inputs["sample"]
+    return found
+
+
+class Calls:
+    """Follows the denoiser: which step and branch its present call is, and how many tokens that call has.
+
+    `step` is -1 in a call that only corrects the step before, see `steps_of_calls`. `batch` is the number of rows of
+    the call: guidance may have doubled the `count` images, then the conditional ones are the last.
+    """
+
+    def __init__(self, model: Model, steps: int, branches: int, count: int) -> None:
+        self.model, self.steps, self.branches, self.count = model, steps, branches, count
+        self.calls, self.plan = 0, [-1]
+        self.step, self.run, self.conditional, self.timestep = -1, -1, False, 0.0
+        self.text_tokens, self.image_tokens, self.batch = 0, 0, 0
 
     def before(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The denoiser's pre-hook.
@@ -59,42 +77,58 @@ class Calls:
         Raises:
             AutointerpError: It is called in another way than is known of its family.
         """
-        step, branch = divmod(self.count, self.branches)
-        self.count += 1
-        timesteps = self.model.pipeline.scheduler.timesteps
-        if step >= self.steps or len(timesteps) != self.steps:
+        inputs, family = named(module, args, kwargs), self.model.family
+        timesteps = [float(t) for t in self.model.pipeline.scheduler.timesteps]
+        if not self.calls:
+            self.plan = steps_of_calls(timesteps, self.steps)
+        self.run, branch = divmod(self.calls, self.branches)
+        self.calls += 1
+        if self.run >= len(self.plan) or len(timesteps) != len(self.plan):
             raise AutointerpError("the pipeline ran its denoiser more often than its steps say", UNSUPPORTED)
-        self.step, self.conditional, self.timestep = step, branch == 0, float(timesteps[step])
-        told = float(kwargs["timestep"].flatten()[0]) * self.model.family.timestep_scale
+        self.step, self.timestep = self.plan[self.run], timesteps[self.run]
+        self.conditional = branch == 0 and self.step >= 0
+        raw = inputs["timestep"]
+        told = float(raw.flatten()[0] if isinstance(raw, torch.Tensor) else raw)
         # In half precision the denoiser is told a rounded timestep.
-        if abs(told - self.timestep) > 0.01 * abs(self.timestep) + 1e-3:
-            raise AutointerpError(f"step {step} ran at timestep {told:g}, not {self.timestep:g}", UNSUPPORTED)
-        self.text_tokens = kwargs["encoder_hidden_states"].shape[1]
-        self.image_tokens = kwargs["hidden_states"].shape[1]
+        near = 0.01 * abs(self.timestep) + 1e-3
+        if all(abs(told * scale - self.timestep) > near for scale in family.timestep_scales):
+            raise AutointerpError(
+                f"call {self.run} of the denoiser ran at timestep {told * family.timestep_scales[0]:g}, "
+                f"not {self.timestep:g}",
+                "a guidance of 1 may do" if family.open else UNSUPPORTED,
+            )
+        hidden, text = denoised(inputs), inputs.get("encoder_hidden_states")
+        self.batch = hidden.shape[0]
+        if self.batch != self.count and not (family.doubles and self.batch == 2 * self.count):
+            raise AutointerpError(
+                f"the denoiser ran a batch of {self.batch} for {self.count} images", "a guidance of 1 may do"
+            )
+        self.text_tokens = text.shape[1] if isinstance(text, torch.Tensor) and text.ndim == 3 else 0
+        self.image_tokens = hidden.shape[1] if hidden.ndim == 3 else 0
 
 
 def layer_acts(
-    model: Model, layer: Layer, calls: Calls, inputs: dict[str, Any], output: Any, count: int
+    model: Model, layer: Layer, calls: Calls, inputs: dict[str, Any], output: Any
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """What went into a layer's module (None where its width differs), and the layer's signal of what came out.
+    """What went into a layer's module (None where its shape differs), and what came out of it.
 
-    Both [count, tokens, d_in], image tokens alone.
+    Both [rows of the call, tokens, d_in], image tokens alone, of both branches where the call has both.
 
     Raises:
         AutointerpError: The tensors are not of the layer's shape, or it has no such signal.
     """
-    before, after = model.family.image_tokens(inputs, output, calls.text_tokens, calls.image_tokens)
+    rows, cols = layer.grid
+    wanted = calls.image_tokens or rows * cols
+    before, after = model.family.image_tokens(inputs, output, calls.text_tokens, wanted)
     if layer.signal == "update" and before is None:
         raise AutointerpError(f"{layer.hookpoint} has no update", "read its output: --signal output")
-    acts = after - before if layer.signal == "update" else after
-    rows, cols = layer.grid
-    expected = (count, rows * cols, layer.d_in)
-    if tuple(acts.shape) != expected:
+    expected = (calls.batch, rows * cols, layer.d_in)
+    if tuple(after.shape) != expected:
         raise AutointerpError(
-            f"{layer.hookpoint} gave activations of shape {tuple(acts.shape)}, not {expected}",
+            f"{layer.hookpoint} gave activations of shape {tuple(after.shape)}, not {expected}",
             "resolve the layer for the size that is generated",
         )
-    return before, acts
+    return before, after
 
 
 @contextmanager
@@ -123,16 +157,18 @@ def capture(
     Raises:
         AutointerpError: The pipeline did not do what is known of its family, or a wanted tensor never came.
     """
-    calls = Calls(model, steps, branches)
+    calls = Calls(model, steps, branches, len(jobs))
     seen: set[tuple[str, str, int]] = set()
     wanted = set(capture_steps)
 
-    def hook_of(layer: Layer, parameters: list[str]) -> Callable[..., None]:
+    def hook_of(layer: Layer) -> Callable[..., None]:
         def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             if not calls.conditional or calls.step not in wanted:
                 return
-            inputs = {**dict(zip(parameters, args, strict=False)), **kwargs}
-            _, acts = layer_acts(model, layer, calls, inputs, output, len(jobs))
+            before, after = layer_acts(model, layer, calls, named(module, args, kwargs), output)
+            acts = after[-len(jobs) :]  # Where guidance doubles the batch, the conditional half is the last.
+            if layer.signal == "update" and before is not None:
+                acts = acts - before[-len(jobs) :]
             key = (layer.hookpoint, layer.signal, calls.step)
             if key in seen:
                 raise AutointerpError(f"{layer.hookpoint} ran twice in step {calls.step}", UNSUPPORTED)
@@ -152,8 +188,7 @@ def capture(
         handles.append(model.denoiser.register_forward_pre_hook(calls.before, with_kwargs=True))
         for layer in layers:
             module = model.module(layer.hookpoint)
-            parameters = list(inspect.signature(module.forward).parameters)
-            handles.append(module.register_forward_hook(hook_of(layer, parameters), with_kwargs=True))
+            handles.append(module.register_forward_hook(hook_of(layer), with_kwargs=True))
         yield
         missing = len(layers) * len(wanted) - len(seen)
         if missing:

@@ -37,17 +37,20 @@ class ModelDescription:
     defaults: ModelDefaults
     aliases: Mapping[str, str]
 
-    def grid(self, size: int | None = None) -> tuple[int, int]:
+    def grid(self, size: int | None = None, hookpoint: str | None = None) -> tuple[int, int]:
         """Token grid (rows, cols) of pictures of `size` pixels a side; the model's default size if None.
+
+        It depends on the hookpoint in a U-Net. Without one it is that of the denoiser's inputs.
 
         Raises:
             UsageError: The size is no multiple of a token's side.
         """
         size = self.defaults.size if size is None else size
-        cell = self.family.cell_pixels(self.configs)
+        cell = self.family.cell_pixels(self.configs, hookpoint)
         if size < cell or size % cell:
             down = max(size // cell, 1) * cell
-            raise UsageError(f"a picture size of {size} does not fit {self.name}", f"a multiple of {cell} does: {down}")
+            what = f"{hookpoint} of {self.name}" if hookpoint else self.name
+            raise UsageError(f"a picture size of {size} does not fit {what}", f"a multiple of {cell} does: {down}")
         return size // cell, size // cell
 
 
@@ -69,11 +72,12 @@ def describe_model(name: str = SHAPES, revision: str | None = None) -> ModelDesc
     index = _read_json(folder / "model_index.json")
     if index is None:
         raise AutointerpError(f"{folder} is no pipeline: it has no model_index.json", "name the folder that has one")
-    family = family_of(str(index.get("_class_name")))
+    family = family_of(str(index.get("_class_name")), index)
     configs = {}
     for part in family.components:
-        if (config := _read_json(folder / part / "config.json")) is None:
-            raise AutointerpError(f"{folder} is not complete: {part}/config.json is missing", "fetch the model again")
+        file = _config_file(part)
+        if (config := _read_json(folder / file)) is None:
+            raise AutointerpError(f"{folder} is not complete: {file} is missing", "fetch the model again")
         configs[part] = config
     own = _read_json(folder / "autointerp.json") or {}
     kept_name = SHAPES if name == SHAPES else str(folder)
@@ -143,6 +147,10 @@ def _local_folder(name: str) -> Path | None:
     return None
 
 
+def _config_file(component: str) -> str:
+    return f"{component}/{'scheduler_' if component == 'scheduler' else ''}config.json"
+
+
 def _read_json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
@@ -174,8 +182,8 @@ def _describe_hub(name: str, revision: str | None) -> ModelDescription:
     try:
         index_path = fetch("model_index.json")
         index = _read_json(index_path) or {}
-        family = family_of(str(index.get("_class_name")))
-        configs = {part: _read_json(fetch(f"{part}/config.json")) or {} for part in family.components}
+        family = family_of(str(index.get("_class_name")), index)
+        configs = {part: _read_json(fetch(_config_file(part))) or {} for part in family.components}
     except GatedRepoError:
         raise AutointerpError(
             f"the model {name!r} is gated", f"accept its terms at https://huggingface.co/{name} and set HF_TOKEN"
@@ -202,6 +210,11 @@ def _describe_hub(name: str, revision: str | None) -> ModelDescription:
     return _described(name, name, index_path.parent.name, family, configs, {})
 
 
+def _may_be(family: Family, hookpoint: Any) -> bool:
+    """Whether a hookpoint that is not listed can be taken at the user's word."""
+    return family.open and isinstance(hookpoint, str) and hookpoint.startswith(f"{family.denoiser}.")
+
+
 def _described(
     name: str, source: str, revision: str, family: Family, configs: Configs, own: dict[str, Any]
 ) -> ModelDescription:
@@ -209,11 +222,18 @@ def _described(
     where = f"{source}/autointerp.json"
     own = dict(own)
     changed = own.pop("aliases", {})
-    known = family.hookpoints(configs)
+    try:
+        known = family.hookpoints(configs)
+        said = family.read_defaults(configs)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise AutointerpError(
+            f"the configuration of {name!r} is not that of a {family.pipeline_class}: {type(error).__name__} {error}",
+            "fetch the model again",
+        ) from None
     if not isinstance(changed, dict):
         raise AutointerpError(f"{where}: aliases is no object", "write {'mid': 'a.hookpoint'}")
     for alias, hookpoint in changed.items():
-        if hookpoint not in known:
+        if hookpoint not in known and not _may_be(family, hookpoint):
             raise AutointerpError(f"{where}: {alias} is no hookpoint: {hookpoint!r}", nearest(str(hookpoint), known))
-    defaults = family.defaults.updated(own, where)
+    defaults = family.defaults.updated(said, where).updated(own, where)
     return ModelDescription(name, source, revision, family, configs, defaults, {**family.aliases(configs), **changed})

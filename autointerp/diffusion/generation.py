@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from autointerp.diffusion.layers import Layer
 from autointerp.errors import AutointerpError, UsageError, nearest
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
     from autointerp.diffusion.capture import Consumer
@@ -115,11 +117,39 @@ def generate(
     if layers and consumer is None:
         raise ValueError("layers without a consumer")
     wanted = check_capture_steps(capture_steps, settings.steps)
-    grid = model.description.grid(settings.size)
+    model.description.grid(settings.size)
     for layer in layers:
-        if layer.grid != grid:
+        if layer.grid != (grid := _grid_of(model, layer, settings.size)):
             raise ValueError(f"{layer.name} was resolved for a grid of {layer.grid}, not {grid}")
     return _batches(model, iter(jobs), settings, layers, wanted, consumer, batch_size, decode)
+
+
+def _grid_of(model: Model, layer: Layer, size: int) -> tuple[int, int]:
+    """The grid of a layer's tokens; that of an MLP's hidden units is the one of the block around it."""
+    known = set(model.family.hookpoints(model.configs))
+    hookpoint = layer.hookpoint
+    while hookpoint not in known and "." in hookpoint and not model.family.open:
+        hookpoint = hookpoint.rpartition(".")[0]
+    return model.description.grid(size, hookpoint)
+
+
+def steps_of_calls(timesteps: Sequence[float], steps: int) -> list[int]:
+    """Which 0-based step each run of the denoiser belongs to, of a scheduler's list of timesteps.
+
+    Schedulers of higher order run the denoiser several times for a step: PNDM four times in three steps, Heun twice
+    a step but the last. Runs that follow each other at one timestep are one step. The last of them starts from the
+    sample that the step arrived at, so it is the one that counts; the others get -1.
+
+    Raises:
+        AutointerpError: There are not as many different timesteps as steps.
+    """
+    last = [n for n, t in enumerate(timesteps) if n + 1 == len(timesteps) or timesteps[n + 1] != t]
+    if len(last) != steps:
+        raise AutointerpError(
+            f"the scheduler runs at {len(last)} timesteps in {steps} steps",
+            "use another number of steps, or a model with another scheduler",
+        )
+    return [last.index(n) if n in last else -1 for n in range(len(timesteps))]
 
 
 def _batches(
@@ -167,33 +197,91 @@ def run_pipeline(
 ) -> list[Image.Image]:
     """One call of the pipeline, with a generator an image.
 
-    With `stop_after` the run ends after that 0-based step and makes no pictures. `after_step` is told each step and
-    the pipeline's state there: its `latents`.
+    With `stop_after` the run ends after that 0-based step and makes no pictures. `after_step` is told each run of the
+    scheduler and the pipeline's state after it: its `latents`.
+
+    Raises:
+        AutointerpError: The pipeline tells nobody its latents, and `after_step` asks for them.
     """
     import torch
 
-    def ended(pipeline: Any, step: int, timestep: Any, state: dict[str, Any]) -> dict[str, Any]:
+    accepted = inspect.signature(type(model.pipeline).__call__).parameters
+
+    def past(run: int) -> bool:
+        if stop_after is None:
+            return False
+        timesteps = [float(t) for t in model.pipeline.scheduler.timesteps]
+        return stop_after in steps_of_calls(timesteps, settings.steps)[: run + 1]
+
+    def ended(pipeline: Any, run: int, timestep: Any, state: dict[str, Any]) -> dict[str, Any]:
         if after_step is not None:
-            after_step(step, state)
-        if stop_after is not None and step >= stop_after:
+            after_step(run, state)
+        if past(run):
             pipeline._interrupt = True  # diffusers' own way to end a run early
         return state
 
-    with torch.inference_mode(), model.autocast(), warnings.catch_warnings():
+    def told(step: int, timestep: Any, latents: Any) -> None:
+        if after_step is not None:
+            after_step(step, {"latents": latents})
+
+    wanted: dict[str, Any] = {
+        "height": settings.size,
+        "width": settings.size,
+        "max_sequence_length": settings.max_sequence_length,
+    }
+    # What the family says is passed as it is: a pipeline that does not know it is not of the family.
+    wanted |= arguments if model.family.open else {}
+    given = {key: value for key, value in wanted.items() if key in accepted}
+    given |= {} if model.family.open else arguments
+    ending: AbstractContextManager[Any] = nullcontext()
+    if "callback_on_step_end" in accepted:
+        given["callback_on_step_end"] = ended
+        given["callback_on_step_end_tensor_inputs"] = ["latents"] if after_step is not None else []
+    else:
+        ending = _ending(model, past)
+        if after_step is not None and "callback" not in accepted:
+            raise AutointerpError(
+                f"{type(model.pipeline).__name__} tells nobody its latents",
+                "leave out what needs them: the loss recovered",
+            )
+        given |= {"callback": told} if after_step is not None else {}
+
+    with torch.inference_mode(), model.autocast(), warnings.catch_warnings(), ending:
         warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # autocast's own doing
         output = model.pipeline(
             prompt=[job.prompt for job in batch],
             num_inference_steps=settings.steps,
-            height=settings.size,
-            width=settings.size,
-            max_sequence_length=settings.max_sequence_length,
             generator=[torch.Generator("cpu").manual_seed(job.seed) for job in batch],
             output_type="pil" if stop_after is None else "latent",
-            callback_on_step_end=ended,
-            callback_on_step_end_tensor_inputs=["latents"] if after_step is not None else [],
-            **arguments,
+            **given,
         )
-    return list(output.images) if stop_after is None else []
+        return list(output.images) if stop_after is None else []
+    return []  # It was ended early.
+
+
+class _Ended(BaseException):
+    """Ends a run of a pipeline that knows no other way; no `except Exception` of a library keeps it."""
+
+
+@contextmanager
+def _ending(model: Model, past: Callable[[int], bool]) -> Iterator[None]:
+    """End the run inside after the denoiser's run number `run` (0-based, both branches counted once) that is `past`."""
+    runs = 0
+
+    def count(module: torch.nn.Module, args: Any, output: Any) -> None:
+        nonlocal runs
+        runs += 1
+        if past(runs - 1):
+            raise _Ended
+
+    # Last of the hooks: whoever reads this run has read it by then.
+    handle = model.denoiser.register_forward_hook(count)
+    try:
+        yield
+    except _Ended:
+        model.pipeline.maybe_free_model_hooks()
+    finally:
+        handle.remove()
 
 
 @contextmanager

@@ -78,7 +78,14 @@ def resolve_layer(
     family, aliases = description.family, dict(description.aliases)
     hookpoints = family.hookpoints(description.configs)
     hookpoint = aliases.get(name, name)
-    if hookpoint not in hookpoints:
+    # Of a pipeline class without an entry, any module may be named; loading finds out whether it exists.
+    if hookpoint not in hookpoints and not (family.open and hookpoint.startswith(f"{family.denoiser}.")):
+        if not aliases and "." not in name:
+            example = hookpoints[len(hookpoints) // 2] if hookpoints else f"{family.denoiser}.PATH"
+            raise UsageError(
+                f"{description.name} has no layer {name!r}: {family.pipeline_class} has no aliases",
+                f"give a hookpoint, such as --layer {example}; `autointerp layers --all` lists some",
+            )
         known = hookpoints if "." in name else list(aliases)
         raise UsageError(f"{description.name} has no layer {name!r}", nearest(name, known))
     signal = signal or description.defaults.signal
@@ -86,7 +93,7 @@ def resolve_layer(
         raise UsageError(f"there is no signal {signal!r}", nearest(signal, ["output", "update"]))
     alias = name if name in aliases else next((a for a, h in aliases.items() if h == hookpoint), None)
     width = family.width(description.configs, hookpoint)
-    return Layer(alias, hookpoint, width, description.grid(size), family.stream, signal)  # type: ignore[arg-type]
+    return Layer(alias, hookpoint, width, description.grid(size, hookpoint), family.stream, signal)  # type: ignore[arg-type]
 
 
 def neurons_of(model: ModelDescription | Model, layer: Layer) -> Layer:

@@ -65,9 +65,17 @@ class Model:
         return getattr(self.pipeline, self.family.denoiser)
 
     def module(self, hookpoint: str) -> torch.nn.Module:
-        """The module at a dotted path of the pipeline."""
+        """The module at a dotted path of the pipeline.
+
+        Raises:
+            UsageError: There is none; the hint holds the nearest names.
+        """
         component, _, path = hookpoint.partition(".")
-        return getattr(self.pipeline, component).get_submodule(path)
+        try:
+            return getattr(self.pipeline, component).get_submodule(path)
+        except AttributeError:
+            known = [f"{self.family.denoiser}.{name}" for name, _ in self.denoiser.named_modules() if name]
+            raise UsageError(f"{self.name} has no hookpoint {hookpoint!r}", nearest(hookpoint, known)) from None
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context that generation runs in."""
@@ -97,20 +105,32 @@ def load_model(name: str = SHAPES, revision: str | None = None, device: str = "a
     import torch
 
     device = pick_device(device)
-    compute = pick_dtype(dtype, device)
+    compute = pick_dtype(dtype, device, description.family.dtype)
     weights = torch.float32 if device == "cpu" else compute
-    from diffusers import DiffusionPipeline
+    import diffusers
 
+    family, where = description.family, dict(description.family.load_arguments)
+    if not hasattr(diffusers, family.pipeline_class):
+        raise AutointerpError(
+            f"diffusers {diffusers.__version__} has no pipeline class {family.pipeline_class!r}",
+            "install a newer diffusers; a pipeline that brings its own code is not run",
+        )
+    if not Path(description.source).is_dir():
+        where |= {"revision": description.revision, "local_files_only": not hub_answers()}
     with out_of_memory(description.name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            where: dict[str, Any] = {}
-            if not Path(description.source).is_dir():
-                where = {"revision": description.revision, "local_files_only": not hub_answers()}
-            pipeline = DiffusionPipeline.from_pretrained(description.source, torch_dtype=weights, **where)
+            pipeline = diffusers.DiffusionPipeline.from_pretrained(description.source, torch_dtype=weights, **where)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise
+            if where.get("local_files_only"):
+                raise AutointerpError(
+                    f"the model {description.name!r} is not wholly on this machine, and the hub does not answer: "
+                    f"{_first_line(error)}",
+                    "fetch it where there is a network, and copy the cache",
+                    retryable=True,
+                ) from error
             raise AutointerpError(
                 f"the model {description.name!r} cannot be loaded: {_first_line(error)}",
                 "check that its files are complete, or fetch it again",
@@ -150,8 +170,8 @@ def pick_device(device: str) -> str:
     return named
 
 
-def pick_dtype(dtype: str, device: str) -> torch.dtype:
-    """What to compute in on a device.
+def pick_dtype(dtype: str, device: str, half: str = "bfloat16") -> torch.dtype:
+    """What to compute in on a device; `half` is the half precision that the model's weights are made for.
 
     Raises:
         UsageError: The name is unknown, or the device cannot compute in it at any useful speed.
@@ -166,7 +186,7 @@ def pick_dtype(dtype: str, device: str) -> torch.dtype:
             return torch.bfloat16 if fast else torch.float32
         if device == "mps":
             return torch.float16
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if half == "bfloat16" and torch.cuda.is_bf16_supported() else torch.float16
     if dtype not in DTYPES:
         raise UsageError(f"there is no dtype {dtype!r}", nearest(dtype, ["auto", *sorted(set(DTYPES.values()))]))
     if device == "cpu" and DTYPES[dtype] == "float16":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autointerp.diffusion.capture import UNSUPPORTED, Calls, layer_acts
+from autointerp.diffusion.capture import Calls, denoised, layer_acts, named
 from autointerp.diffusion.generation import (
     GenerationSettings,
     ImageJob,
@@ -71,19 +70,22 @@ def splice(
     Raises:
         AutointerpError: The pipeline did not do what is known of its family.
     """
-    calls = Calls(model, total, branches)
+    calls = Calls(model, total, branches, count)
     module = model.module(layer.hookpoint)
-    parameters = list(inspect.signature(module.forward).parameters)
 
     def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         if not calls.conditional or calls.step not in steps:
             return None
-        inputs = {**dict(zip(parameters, args, strict=False)), **kwargs}
-        before: Any
-        before, acts = layer_acts(model, layer, calls, inputs, output, count)
+        inputs = named(module, args, kwargs)
+        before, after = layer_acts(model, layer, calls, inputs, output)
+        # Where guidance doubles the batch, the conditional half is the last, and the other stays as it is.
+        acts = after[-count:]
+        if layer.signal == "update" and before is not None:
+            acts = acts - before[-count:]
         new = replacement(acts.float(), calls.step).to(acts.dtype)
-        # An update has a before, or `layer_acts` would have refused.
-        return model.family.put_image_tokens(output, new if layer.signal == "output" else before + new)
+        if layer.signal == "update" and before is not None:
+            new = before[-count:] + new
+        return model.family.put_image_tokens(inputs, output, torch.cat([after[:-count], new]))
 
     handles = []
     try:
@@ -110,7 +112,7 @@ def splice_images(
     the same inputs.
 
     Raises:
-        AutointerpError: The model's scheduler is not one of flow matching.
+        AutointerpError: What the model predicts is not known of its scheduler.
     """
     wanted = check_capture_steps(steps, settings.steps)
     for batch in batched(jobs, batch_size):
@@ -160,7 +162,7 @@ def _answering(model: Model, answer: Callable[[dict[str, Any]], Any]) -> Iterato
     own, run = vars(denoiser).get("forward"), denoiser.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        given = answer(kwargs)
+        given = answer(named(denoiser, args, kwargs))
         return run(*args, **kwargs) if given is None else given
 
     denoiser.forward = forward
@@ -178,13 +180,19 @@ def _unchanged(model: Model, batch: Sequence[ImageJob], settings: GenerationSett
     latents: list[torch.Tensor] = []
     answers: list[Any] = []
     _, branches = model.family.call(model.configs, settings.guidance, len(batch))
+    calls = Calls(model, settings.steps, branches, len(batch))
+    reached = False
 
     def first(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        nonlocal reached
+        calls.before(module, args, kwargs)
+        reached = reached or calls.step == first_step
         if not noise:
-            noise.append(kwargs["hidden_states"].float().clone())
+            latents = denoised(named(module, args, kwargs))[-len(batch) :].float()
+            noise.append(latents / _scale_at_start(model))
 
     def keep(module: torch.nn.Module, args: Any, output: Any) -> None:
-        if len(answers) < first_step * branches:
+        if not reached:
             answers.append(output)
 
     def last(step: int, state: dict[str, Any]) -> None:
@@ -213,7 +221,7 @@ def _pictures(
 ) -> Sequence[Image.Image]:
     """The batch as it is generated under a splice; what comes before the splice is not computed again."""
     answers = iter(plain.answers)
-    with _answering(model, lambda kwargs: next(answers, None)), _running(model, batch, settings, where, steps) as given:
+    with _answering(model, lambda inputs: next(answers, None)), _running(model, batch, settings, where, steps) as given:
         return run_pipeline(model, batch, settings, given)
 
 
@@ -227,7 +235,7 @@ def _error(
 ) -> torch.Tensor:
     """Denoising error of each image, float64 [batch], at its noised latents."""
     _, branches = model.family.call(model.configs, settings.guidance, len(batch))
-    calls = Calls(model, settings.steps, branches)
+    calls = Calls(model, settings.steps, branches, len(batch))
     found = torch.zeros(len(batch), dtype=torch.float64)
 
     def counts() -> bool:
@@ -237,17 +245,28 @@ def _error(
         calls.before(module, args, kwargs)
         if not counts():
             return None
-        sigma = _sigma(model, calls.step)
-        noised = (1 - sigma) * plain.clean + sigma * plain.noise
-        return args, {**kwargs, "hidden_states": noised.to(kwargs["hidden_states"].dtype)}
+        inputs = named(module, args, kwargs)
+        old = denoised(inputs)
+        noised = _noised(model, calls.run, plain.clean, plain.noise).to(old.dtype)
+        key = "hidden_states" if "hidden_states" in inputs else "sample"
+        # The other branch is run at the same latents, as the pipeline does.
+        return (), {**inputs, key: torch.cat([noised] * (old.shape[0] // len(batch)))}
 
-    def answer(kwargs: dict[str, Any]) -> Any:
+    def answer(inputs: dict[str, Any]) -> Any:
         # Where nothing is measured, anything will do: the inputs of what is measured are put there.
-        return None if counts() else (torch.zeros_like(kwargs["hidden_states"]),)
+        if counts():
+            return None
+        old = denoised(inputs)
+        sizes: Any = model.denoiser.config
+        channels = sizes.get("out_channels") if old.ndim == 4 else None
+        return (old.new_zeros(old.shape[0], channels or old.shape[1], *old.shape[2:]),)
 
     def compare(module: torch.nn.Module, args: Any, output: Any) -> None:
         if counts():
-            missed = (output[0].float() - (plain.noise - plain.clean)).square().flatten(1).mean(1)
+            target = _target(model, calls.run, plain.clean, plain.noise)
+            # PixArt predicts a variance beside the noise, in channels of its own.
+            predicted = output[0][-len(batch) :, : target.shape[1]].float()
+            missed = (predicted - target).square().flatten(1).mean(1)
             found.add_(missed.double().cpu() / len(steps))
 
     handles = [
@@ -263,9 +282,50 @@ def _error(
     return found
 
 
-def _sigma(model: Model, step: int) -> float:
-    """Share of noise at a step, of a flow-matching scheduler: x = (1 - sigma) clean + sigma noise."""
+def _matches_flow(scheduler: Any) -> bool:
+    return hasattr(scheduler, "scale_noise") and hasattr(scheduler, "sigmas")
+
+
+def _scale_at_start(model: Model) -> float:
+    """What the noise was multiplied by before the denoiser's first run got it."""
     scheduler = model.pipeline.scheduler
-    if not hasattr(scheduler, "scale_noise") or not hasattr(scheduler, "sigmas"):
-        raise AutointerpError(f"no denoising error is known for {type(scheduler).__name__}", UNSUPPORTED)
-    return float(scheduler.sigmas[step])
+    scale = float(getattr(scheduler, "init_noise_sigma", 1.0))
+    if hasattr(scheduler, "scale_model_input"):
+        scale *= float(scheduler.scale_model_input(torch.ones(1), scheduler.timesteps[0]))
+    return scale
+
+
+def _noised(model: Model, run: int, clean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """What the denoiser gets at its run number `run` for clean latents with this noise."""
+    scheduler = model.pipeline.scheduler
+    if _matches_flow(scheduler):
+        sigma = float(scheduler.sigmas[run])
+        return (1 - sigma) * clean + sigma * noise
+    timestep = scheduler.timesteps[run]
+    noised: torch.Tensor = scheduler.add_noise(clean, noise, timestep.reshape(1).expand(len(clean)))
+    return scheduler.scale_model_input(noised, timestep) if hasattr(scheduler, "scale_model_input") else noised
+
+
+def _target(model: Model, run: int, clean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """What the denoiser should predict there.
+
+    Raises:
+        AutointerpError: What it predicts is not known of the scheduler.
+    """
+    scheduler = model.pipeline.scheduler
+    predicts = scheduler.config.get("prediction_type")
+    if _matches_flow(scheduler) or predicts == "flow_prediction":
+        return noise - clean
+    if hasattr(scheduler, "add_noise"):
+        if predicts == "epsilon":
+            return noise
+        if predicts == "sample":
+            return clean
+        if predicts == "v_prediction" and hasattr(scheduler, "alphas_cumprod"):
+            # Of the variance-preserving form that the network was trained in, whatever the scheduler integrates.
+            kept = float(scheduler.alphas_cumprod[int(scheduler.timesteps[run])])
+            return kept**0.5 * noise - (1 - kept) ** 0.5 * clean
+    raise AutointerpError(
+        f"no denoising error is known for {type(scheduler).__name__} with the prediction {predicts!r}",
+        "use a model with a scheduler of flow matching, or of DDPM's kind",
+    )

@@ -156,7 +156,8 @@ def test_what_is_no_model_says_so_in_a_line(model_folder: Path, tmp_path: Path, 
     (tmp_path / "file").write_text("x")
     other = copied(model_folder, tmp_path)
     index = json.loads((other / "model_index.json").read_text())
-    (other / "model_index.json").write_text(json.dumps({**index, "_class_name": "KandinskyPipeline"}))
+    del index["transformer"]  # With it, the generic entry would do.
+    (other / "model_index.json").write_text(json.dumps({**index, "_class_name": "KandinskyPriorPipeline"}))
     for name, says in {
         str(tmp_path): "no model_index.json",
         str(tmp_path / "none"): "no model folder",
@@ -170,6 +171,61 @@ def test_what_is_no_model_says_so_in_a_line(model_folder: Path, tmp_path: Path, 
         with pytest.raises(AutointerpError) as raised:
             describe_model(name)
         assert says in str(raised.value) and "\n" not in str(raised.value)
+
+
+def hub_error(name: str) -> Exception:
+    """An error of the hub's client, whatever its version builds them from."""
+    from huggingface_hub import errors
+
+    kind = getattr(errors, name)
+    error: Exception = kind.__new__(kind)
+    Exception.__init__(error, "no\nmore")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        ("GatedRepoError", "accept its terms at https://huggingface.co/owner/name and set HF_TOKEN"),
+        ("RepositoryNotFoundError", "there is no model 'owner/name'"),
+        ("RevisionNotFoundError", "has no revision 'old'"),
+        ("EntryNotFoundError", "is no pipeline"),
+        ("LocalEntryNotFoundError", "neither a folder nor on this machine"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_in_a_line(monkeypatch, error: str, says: str) -> None:
+    import huggingface_hub
+
+    def refuse(*args: Any, **kwargs: Any) -> str:
+        raise hub_error(error)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(AutointerpError) as raised:
+        describe_model("owner/name", "old")
+    assert says in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_model_that_is_only_half_on_this_machine_says_so(model_folder: Path, monkeypatch) -> None:
+    """Its configuration was fetched, its weights were not, and there is no network."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda name, file, **_: str(model_folder / file))
+    with pytest.raises(AutointerpError) as raised:
+        load_model("nobody/half-there", device="cpu")
+    assert "not wholly on this machine" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_class_that_diffusers_does_not_have_is_not_loaded(model_folder: Path, tmp_path: Path) -> None:
+    copy = copied(model_folder, tmp_path)
+    index = json.loads((copy / "model_index.json").read_text())
+    (copy / "model_index.json").write_text(json.dumps({**index, "_class_name": "TomorrowsPipeline"}))
+    with pytest.raises(UsageError, match="TomorrowsPipeline has no aliases") as raised:
+        resolve_layer(describe_model(str(copy)), "mid")
+    assert "--layer transformer." in raised.value.hint
+    with pytest.raises(AutointerpError, match="has no pipeline class 'TomorrowsPipeline'"):
+        load_model(str(copy), device="cpu")
 
 
 def test_damaged_models_say_so_in_a_line(model_folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Stable Diffusion 3 and 3.5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autointerp.diffusion.families.base import (
+    Configs,
+    Family,
+    ModelDefaults,
+    autoencoder_pixels,
+    depths,
+    doubling_call,
+    states_like,
+    unknown_form,
+)
+from autointerp.diffusion.families.unet import native_size
+
+
+def _hookpoints(configs: Configs) -> list[str]:
+    blocks = [f"transformer.transformer_blocks.{i}" for i in range(configs["transformer"]["num_layers"])]
+    return blocks + [f"{block}.attn" for block in blocks]
+
+
+def _width(configs: Configs, hookpoint: str) -> int:
+    return int(configs["transformer"]["num_attention_heads"] * configs["transformer"]["attention_head_dim"])
+
+
+def _cell_pixels(configs: Configs, hookpoint: str | None) -> int:
+    return autoencoder_pixels(configs) * int(configs["transformer"].get("patch_size", 2))
+
+
+def sd3_image_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
+    """Image tokens before and after a module of SD3, each [batch, image_tokens, width].
+
+    Blocks take both streams and `temb`, and return (text, image); the last returns (None, image). Their attention
+    returns (image, text), what is added to each stream, so it has no `before`. Their MLP returns the image alone.
+
+    Raises:
+        AutointerpError: No form fits the shapes.
+    """
+    before, text = None, None
+    if not isinstance(output, tuple):
+        after = output
+    elif len(output) != 2:
+        raise unknown_form("an SD3 block")
+    elif "temb" in inputs:
+        (text, after), before = output, inputs.get("hidden_states")
+    else:
+        after, text = output
+    known = hasattr(after, "shape") and after.ndim == 3 and after.shape[1] == image_tokens
+    known = known and (text is None or text.shape[1] == text_tokens)
+    if not known or (before is not None and before.shape != after.shape):
+        raise unknown_form("an SD3 block")
+    return before, after
+
+
+def sd3_put_image_tokens(inputs: Mapping[str, Any], output: Any, image: Any) -> Any:
+    """The inverse of `sd3_image_tokens`: into (text, image) of a block, (image, text) of an attention, or a tensor."""
+    if not isinstance(output, tuple):
+        return states_like(image, output)
+    if "temb" in inputs:
+        return output[0], states_like(image, output[1])
+    return states_like(image, output[0]), output[1]
+
+
+def _neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:
+    """The image stream's MLP is four times as wide."""
+    return f"{hookpoint.removesuffix('.attn')}.ff.net.0", 4 * _width(configs, hookpoint)
+
+
+def _defaults(configs: Configs) -> dict[str, Any]:
+    return {"size": native_size(configs, "transformer", 1024)}
+
+
+SD3 = Family(
+    name="sd3",
+    pipeline_class="StableDiffusion3Pipeline",
+    denoiser="transformer",
+    components=("transformer", "vae"),
+    defaults=ModelDefaults(steps=28, guidance=7.0, size=1024, max_sequence_length=256, capture_steps=(0,)),
+    hookpoints=_hookpoints,
+    # No paper says which blocks are best.
+    aliases=lambda configs: depths(configs["transformer"]["num_layers"], "transformer.transformer_blocks"),
+    width=_width,
+    cell_pixels=_cell_pixels,
+    call=doubling_call,
+    image_tokens=sd3_image_tokens,
+    put_image_tokens=sd3_put_image_tokens,
+    neurons=_neurons,
+    read_defaults=_defaults,
+    doubles=True,
+)

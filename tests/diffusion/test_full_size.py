@@ -1,0 +1,300 @@
+"""Full-size models on the meta device, without weights: every alias has the width and grid that it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from autointerp.diffusion.capture import named
+from autointerp.diffusion.describe import describe_model
+from autointerp.diffusion.layers import list_layers, resolve_layer
+
+Configs = dict[str, dict[str, Any]]
+KL = {"block_out_channels": [128, 256, 512, 512]}
+
+# The keys of the published `config.json` files that matter here.
+SD15: Configs = {
+    "unet": {
+        "sample_size": 64,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+        "block_out_channels": [320, 640, 1280, 1280],
+        "layers_per_block": 2,
+        "cross_attention_dim": 768,
+        "attention_head_dim": 8,
+    },
+    "vae": KL,
+    "scheduler": {"_class_name": "PNDMScheduler", "skip_prk_steps": True, "steps_offset": 1},
+}
+SDXL: Configs = {
+    "unet": {
+        "sample_size": 128,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        "block_out_channels": [320, 640, 1280],
+        "layers_per_block": 2,
+        "transformer_layers_per_block": [1, 2, 10],
+        "cross_attention_dim": 2048,
+        "attention_head_dim": [5, 10, 20],
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
+    "vae": KL,
+    "scheduler": {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
+}
+TURBO: Configs = {
+    **SDXL,
+    "unet": {**SDXL["unet"], "sample_size": 64},
+    "scheduler": {"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"},
+}
+FLUX: Configs = {
+    "transformer": {
+        "patch_size": 1,
+        "in_channels": 64,
+        "num_layers": 19,
+        "num_single_layers": 38,
+        "attention_head_dim": 128,
+        "num_attention_heads": 24,
+        "joint_attention_dim": 4096,
+        "pooled_projection_dim": 768,
+        "guidance_embeds": False,
+    },
+    "vae": KL,
+}
+SD35: Configs = {
+    "transformer": {
+        "sample_size": 128,
+        "patch_size": 2,
+        "in_channels": 16,
+        "out_channels": 16,
+        "num_layers": 24,
+        "attention_head_dim": 64,
+        "num_attention_heads": 24,
+        "joint_attention_dim": 4096,
+        "caption_projection_dim": 1536,
+        "pooled_projection_dim": 2048,
+        "pos_embed_max_size": 384,
+        "dual_attention_layers": list(range(13)),
+        "qk_norm": "rms_norm",
+    },
+    "vae": KL,
+}
+SIGMA: Configs = {
+    "transformer": {
+        "sample_size": 128,
+        "patch_size": 2,
+        "in_channels": 4,
+        "out_channels": 8,
+        "num_layers": 28,
+        "attention_head_dim": 72,
+        "num_attention_heads": 16,
+        "cross_attention_dim": 1152,
+        "caption_channels": 4096,
+        "use_additional_conditions": False,
+    },
+    "vae": KL,
+}
+
+
+def unet_call(text: int, pooled: int | None = None) -> Callable[[int], dict[str, Any]]:
+    def call(size: int) -> dict[str, Any]:
+        given = {"sample": torch.empty(2, 4, size // 8, size // 8), "timestep": torch.empty(())}
+        given["encoder_hidden_states"] = torch.empty(2, 77, text)
+        added = {"text_embeds": torch.empty(2, pooled), "time_ids": torch.empty(2, 6)} if pooled else None
+        return {**given, "added_cond_kwargs": added}
+
+    return call
+
+
+def flux_call(size: int) -> dict[str, Any]:
+    count = (size // 16) ** 2
+    return {
+        "hidden_states": torch.empty(1, count, 64),
+        "encoder_hidden_states": torch.empty(1, 256, 4096),
+        "pooled_projections": torch.empty(1, 768),
+        "timestep": torch.empty(1),
+        "img_ids": torch.empty(count, 3),
+        "txt_ids": torch.empty(256, 3),
+    }
+
+
+def sd3_call(size: int) -> dict[str, Any]:
+    return {
+        "hidden_states": torch.empty(2, 16, size // 8, size // 8),
+        "encoder_hidden_states": torch.empty(2, 333, 4096),
+        "pooled_projections": torch.empty(2, 2048),
+        "timestep": torch.empty(2),
+    }
+
+
+def pixart_call(size: int) -> dict[str, Any]:
+    return {
+        "hidden_states": torch.empty(2, 4, size // 8, size // 8),
+        "encoder_hidden_states": torch.empty(2, 300, 4096),
+        "timestep": torch.empty(2),
+        "added_cond_kwargs": {"resolution": None, "aspect_ratio": None},
+    }
+
+
+UNET, BLOCKS = "unet.{}", "transformer.transformer_blocks.{}"
+SINGLE = "transformer.single_transformer_blocks.{}"
+# name -> pipeline, denoiser, configurations, a call of it, size, and alias -> (hookpoint, width, side of the grid)
+MODELS: dict[str, tuple[str, str, Configs, Callable[[int], dict[str, Any]], int, dict[str, tuple[str, int, int]]]] = {
+    "sd-1.5": (
+        "StableDiffusionPipeline",
+        "UNet2DConditionModel",
+        SD15,
+        unet_call(768),
+        512,
+        {
+            "early": (UNET.format("down_blocks.2.attentions.1"), 1280, 16),
+            "mid": (UNET.format("mid_block.attentions.0"), 1280, 8),
+            "late": (UNET.format("up_blocks.1.attentions.2"), 1280, 16),
+        },
+    ),
+    "sdxl": (
+        "StableDiffusionXLPipeline",
+        "UNet2DConditionModel",
+        SDXL,
+        unet_call(2048, 1280),
+        1024,
+        {
+            "early": (UNET.format("down_blocks.2.attentions.1"), 1280, 32),
+            "mid": (UNET.format("mid_block.attentions.0"), 1280, 32),
+            "late": (UNET.format("up_blocks.0.attentions.0"), 1280, 32),
+            "later": (UNET.format("up_blocks.0.attentions.1"), 1280, 32),
+        },
+    ),
+    "sdxl-turbo": (
+        "StableDiffusionXLPipeline",
+        "UNet2DConditionModel",
+        TURBO,
+        unet_call(2048, 1280),
+        512,
+        {
+            "early": (UNET.format("down_blocks.2.attentions.1"), 1280, 16),
+            "mid": (UNET.format("mid_block.attentions.0"), 1280, 16),
+            "late": (UNET.format("up_blocks.0.attentions.0"), 1280, 16),
+            "later": (UNET.format("up_blocks.0.attentions.1"), 1280, 16),
+        },
+    ),
+    "flux.1-schnell": (
+        "FluxPipeline",
+        "FluxTransformer2DModel",
+        FLUX,
+        flux_call,
+        1024,
+        {
+            "early": (BLOCKS.format(9), 3072, 64),
+            "mid": (BLOCKS.format(18), 3072, 64),
+            "late": (SINGLE.format(18), 3072, 64),
+        },
+    ),
+    "sd-3.5-medium": (
+        "StableDiffusion3Pipeline",
+        "SD3Transformer2DModel",
+        SD35,
+        sd3_call,
+        1024,
+        {
+            "early": (BLOCKS.format(6), 1536, 64),
+            "mid": (BLOCKS.format(12), 1536, 64),
+            "late": (BLOCKS.format(18), 1536, 64),
+        },
+    ),
+    "pixart-sigma": (
+        "PixArtSigmaPipeline",
+        "PixArtTransformer2DModel",
+        SIGMA,
+        pixart_call,
+        1024,
+        {
+            "early": (BLOCKS.format(7), 1152, 64),
+            "mid": (BLOCKS.format(14), 1152, 64),
+            "late": (BLOCKS.format(21), 1152, 64),
+        },
+    ),
+}
+
+
+def written(folder: Path, pipeline: str, configs: Configs) -> Path:
+    """A model's folder as far as a description reads it: no weights."""
+    index: dict[str, Any] = {"_class_name": pipeline}
+    for part, config in configs.items():
+        (folder / part).mkdir(parents=True)
+        file = "scheduler_config.json" if part == "scheduler" else "config.json"
+        (folder / part / file).write_text(json.dumps(config))
+        index[part] = ["diffusers", "X"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_alias_has_the_width_and_grid_it_says(tmp_path: Path, name: str) -> None:
+    """Said from the configuration alone; then a call of the real class is run through with hooks on it."""
+    import diffusers
+
+    pipeline, denoiser, configs, call, size, expected = MODELS[name]
+    description = describe_model(str(written(tmp_path / name, pipeline, configs)))
+    native = None if "flux" in name else size  # FLUX's files do not tell.
+    assert native is None or description.defaults.size == native
+    found = {layer.alias: (layer.hookpoint, layer.d_in, *layer.grid) for layer in list_layers(description, size)}
+    assert found == {alias: (h, width, side, side) for alias, (h, width, side) in expected.items()}
+    seen: dict[str, tuple[int, ...]] = {}
+    family = description.family
+    with torch.device("meta"), torch.inference_mode():
+        model = getattr(diffusers, denoiser)(**configs[family.denoiser])
+        given = call(size)
+        # Everything that can be named exists and fires as many image tokens of that width as its layer says.
+        for layer in list_layers(description, size, all_hookpoints=True):
+
+            def hook(module: Any, args: Any, kwargs: Any, output: Any, layer: Any = layer) -> None:
+                text = given["encoder_hidden_states"].shape[1]
+                count = layer.grid[0] * layer.grid[1]
+                _, after = family.image_tokens(named(module, args, kwargs), output, text, count)
+                seen[layer.hookpoint] = tuple(after.shape[1:])
+
+            module = model.get_submodule(layer.hookpoint.partition(".")[2])
+            module.register_forward_hook(hook, with_kwargs=True)
+        model(**given)
+    for layer in list_layers(description, size, all_hookpoints=True):
+        rows, cols = layer.grid
+        assert seen[layer.hookpoint] == (rows * cols, layer.d_in), layer.hookpoint
+
+
+def test_turbo_is_told_from_its_base(tmp_path: Path) -> None:
+    base = describe_model(str(written(tmp_path / "base", "StableDiffusionXLPipeline", SDXL))).defaults
+    turbo = describe_model(str(written(tmp_path / "turbo", "StableDiffusionXLPipeline", TURBO))).defaults
+    assert (base.steps, base.guidance, base.size, base.signal, base.k) == (30, 5.0, 1024, "update", 10)
+    assert (turbo.steps, turbo.guidance, turbo.size, turbo.capture_steps) == (1, 0.0, 512, (0,))
+    dev = {**FLUX, "transformer": {**FLUX["transformer"], "guidance_embeds": True}}
+    described = describe_model(str(written(tmp_path / "dev", "FluxPipeline", dev)))
+    assert (described.defaults.steps, described.defaults.guidance) == (28, 3.5)
+    assert described.family.call(described.configs, 3.5, 2) == ({"guidance_scale": 3.5}, 1)
+
+
+def test_a_configuration_of_another_class_says_so_in_a_line(tmp_path: Path) -> None:
+    from autointerp.errors import AutointerpError
+
+    with pytest.raises(AutointerpError, match="not that of a StableDiffusionPipeline") as raised:
+        describe_model(str(written(tmp_path / "odd", "StableDiffusionPipeline", {**SD15, "unet": {"num_layers": 3}})))
+    assert "\n" not in str(raised.value)
+
+
+def test_the_neurons_of_a_u_net_are_those_of_its_last_transformer_block(tmp_path: Path) -> None:
+    from autointerp.diffusion.layers import neurons_of
+
+    description = describe_model(str(written(tmp_path / "sdxl", "StableDiffusionXLPipeline", SDXL)))
+    units = neurons_of(description, resolve_layer(description, "mid"))
+    assert units.hookpoint == "unet.mid_block.attentions.0.transformer_blocks.9.ff.net.0" and units.d_in == 5120

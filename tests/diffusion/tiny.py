@@ -1,0 +1,242 @@
+"""Pipelines of the real classes with random weights, small enough to run in a test: one builder a family.
+
+Each is saved as any model is, tokenizers included, so that what is tested is the code that loads people's models.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+TEXT_WIDTH = 32
+SIZE = 64
+
+
+def clip_text(tokenizer: Any, projection: bool = False) -> Any:
+    """A CLIP text encoder of one layer for this tokenizer."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=TEXT_WIDTH,
+        projection_dim=TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
+
+
+def t5_text(tokenizer: Any, width: int = TEXT_WIDTH) -> Any:
+    """A T5 encoder of one layer for this tokenizer."""
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(
+        T5Config(vocab_size=len(tokenizer), d_model=width, d_kv=16, d_ff=width, num_layers=1, num_heads=2)
+    )
+
+
+def autoencoder(channels: int = 4, levels: int = 4) -> Any:
+    """A KL autoencoder that halves `levels` - 1 times, as full-size ones do."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=(8,) * levels,
+        layers_per_block=1,
+        latent_channels=channels,
+        norm_num_groups=4,
+        sample_size=SIZE,
+        shift_factor=0.0,
+    )
+
+
+def waken(module: torch.nn.Module) -> None:
+    """Gates and last layers of untrained transformers are near zero: images would hardly depend on the prompt."""
+    with torch.no_grad():
+        for name, weight in module.named_parameters():
+            if ("norm" in name and weight.ndim == 2) or name.startswith("proj_out") or "scale_shift" in name:
+                weight.normal_(0, 0.1)
+
+
+def sd(scheduler: str = "PNDMScheduler", **config: Any) -> Any:
+    """Stable Diffusion 1.x: three levels, no attention in the deepest down block and the first up block."""
+    import diffusers
+
+    from autointerp.shapes.train.tokenizers import clip_tokenizer
+
+    clip = clip_tokenizer()
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        block_out_channels=(16, 32, 32),
+        layers_per_block=2,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=2,
+        norm_num_groups=8,
+    )
+    given: dict[str, Any] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    given |= {"skip_prk_steps": True, "set_alpha_to_one": False} if scheduler == "PNDMScheduler" else {}
+    given |= {"clip_sample": False} if scheduler == "DDIMScheduler" else {}
+    return diffusers.StableDiffusionPipeline(
+        vae=autoencoder(),
+        text_encoder=clip_text(clip),
+        tokenizer=clip,
+        unet=unet,
+        scheduler=getattr(diffusers, scheduler)(steps_offset=1, **given, **config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def sdxl() -> Any:
+    """SDXL: attention in the two deeper levels, several transformer blocks in each."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+
+    from autointerp.shapes.train.tokenizers import clip_tokenizer
+
+    clip = clip_tokenizer()
+    unet = UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        block_out_channels=(16, 32, 64),
+        layers_per_block=2,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 1, 2),
+        cross_attention_dim=2 * TEXT_WIDTH,
+        attention_head_dim=(1, 2, 4),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + TEXT_WIDTH,
+        norm_num_groups=8,
+    )
+    return StableDiffusionXLPipeline(
+        vae=autoencoder(),
+        text_encoder=clip_text(clip),
+        text_encoder_2=clip_text(clip, projection=True),
+        tokenizer=clip,
+        tokenizer_2=clip,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
+    )
+
+
+def flux() -> Any:
+    """FLUX.1-schnell."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+
+    from autointerp.shapes.train.tokenizers import clip_tokenizer, t5_tokenizer
+
+    clip, t5 = clip_tokenizer(), t5_tokenizer()
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=4,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=TEXT_WIDTH,
+        pooled_projection_dim=TEXT_WIDTH,
+        axes_dims_rope=(4, 6, 6),
+    )
+    waken(transformer)
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+        vae=autoencoder(levels=3),
+        text_encoder=clip_text(clip),
+        tokenizer=clip,
+        text_encoder_2=t5_text(t5),
+        tokenizer_2=t5,
+        transformer=transformer,
+    )
+
+
+def sd3() -> Any:
+    """Stable Diffusion 3.5 medium: dual attention in its first blocks."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    from autointerp.shapes.train.tokenizers import clip_tokenizer, t5_tokenizer
+
+    clip, t5 = clip_tokenizer(77), t5_tokenizer()
+    transformer = SD3Transformer2DModel(
+        sample_size=SIZE // 8,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=4,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=2 * TEXT_WIDTH,
+        caption_projection_dim=TEXT_WIDTH,
+        pooled_projection_dim=2 * TEXT_WIDTH,
+        pos_embed_max_size=8,
+        dual_attention_layers=(0, 1),
+        qk_norm="rms_norm",
+    )
+    waken(transformer)
+    return StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=autoencoder(),
+        text_encoder=clip_text(clip, projection=True),
+        tokenizer=clip,
+        text_encoder_2=clip_text(clip, projection=True),
+        tokenizer_2=clip,
+        text_encoder_3=t5_text(t5, 2 * TEXT_WIDTH),
+        tokenizer_3=t5,
+    )
+
+
+def pixart(alpha: bool = False) -> Any:
+    """PixArt-Sigma, or -Alpha."""
+    import diffusers
+
+    from autointerp.shapes.train.tokenizers import t5_tokenizer
+
+    t5 = t5_tokenizer()
+    transformer = diffusers.PixArtTransformer2DModel(
+        sample_size=SIZE // 8,
+        patch_size=2,
+        in_channels=4,
+        out_channels=8,
+        num_layers=4,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        cross_attention_dim=32,
+        caption_channels=TEXT_WIDTH,
+        use_additional_conditions=False,
+    )
+    waken(transformer)
+    return (diffusers.PixArtAlphaPipeline if alpha else diffusers.PixArtSigmaPipeline)(
+        tokenizer=t5,
+        text_encoder=t5_text(t5),
+        vae=autoencoder(),
+        transformer=transformer,
+        scheduler=diffusers.DPMSolverMultistepScheduler(),
+    )
+
+
+FAMILIES: dict[str, Callable[[], Any]] = {"sd": sd, "sdxl": sdxl, "flux": flux, "sd3": sd3, "pixart": pixart}
+GUIDED = {"sd": 5.0, "sdxl": 5.0, "flux": 2.0, "sd3": 5.0, "pixart": 5.0}
+
+
+def save(build: Callable[[], Any], folder: Path, **defaults: Any) -> Path:
+    """Build a pipeline with fixed weights and save it, with its own defaults for a quick run."""
+    torch.manual_seed(0)
+    pipeline = build()
+    pipeline.to(torch.float32).save_pretrained(folder)
+    own = {"steps": 3, "guidance": 1.0, "size": SIZE, "max_sequence_length": 28, "capture_steps": [1], **defaults}
+    (folder / "autointerp.json").write_text(json.dumps(own))
+    return folder

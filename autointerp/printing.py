@@ -75,20 +75,20 @@ def print_evaluation(found: dict[str, Any]) -> None:
             ),
             ("score against precision, r", cell(found["score_precision_r"]), ""),
         ]
-    change, error = found["image_change"], found["denoising_error"]
     rows += [
         ("FVU", cell(found["fvu"]), f"{cell(found['fvu_normalized'])} with every dimension scaled to 1"),
         ("explained variance", cell(found["explained_variance"]), "mean over dimensions"),
         ("r2, mean", cell(found["r2_mean"]), "mean squared correlation over dimensions"),
         ("L0", cell(found["l0"]), ""),
         ("dead, dense", f"{share(found['dead_share'])}, {share(found['dense_share'])}", "of the latents, on these"),
-        (
-            "loss recovered",
-            share(found["loss_recovered"]),
-            f"denoising error {error['spliced']:.4g}, unchanged {error['unchanged']:.4g}, zeroed {error['zeroed']:.4g}",
-        ),
-        ("change of the image", cell(change["spliced"]), f"{cell(change['zeroed'])} by zeroing the layer"),
     ]
+    change, error = found["image_change"], found["denoising_error"]
+    if error is not None:
+        beside = f"unchanged {error['unchanged']:.4g}, zeroed {error['zeroed']:.4g}"
+        rows += [
+            ("loss recovered", share(found["loss_recovered"]), f"denoising error {error['spliced']:.4g}, {beside}"),
+            ("change of the image", cell(change["spliced"]), f"{cell(change['zeroed'])} by zeroing the layer"),
+        ]
     table(("figure", "value", "beside it"), rows)
 
 

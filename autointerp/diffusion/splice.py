@@ -30,6 +30,10 @@ Replacement = Callable[[torch.Tensor, int], torch.Tensor]
 """(activations float32 [batch, tokens, d_in], denoising step) -> what stands in their place, of the same shape."""
 
 
+class NoDenoisingError(AutointerpError):
+    """What the model should predict is not known for its scheduler."""
+
+
 def zeroed(acts: torch.Tensor, step: int) -> torch.Tensor:
     """Zero-ablation: an `update` is left out, an `output` is nothing."""
     del step
@@ -325,7 +329,7 @@ def _target(model: Model, run: int, clean: torch.Tensor, noise: torch.Tensor) ->
             # Of the variance-preserving form that the network was trained in, whatever the scheduler integrates.
             kept = float(scheduler.alphas_cumprod[int(scheduler.timesteps[run])])
             return kept**0.5 * noise - (1 - kept) ** 0.5 * clean
-    raise AutointerpError(
+    raise NoDenoisingError(
         f"no denoising error is known for {type(scheduler).__name__} with the prediction {predicts!r}",
         "use a model with a scheduler of flow matching, or of DDPM's kind",
     )

@@ -19,8 +19,21 @@ def measure_splices(ctx: Context, targets: Sequence[tuple[Dictionary, Layer]]) -
     """What it does to the model to have dictionaries rebuild their layers, by dictionary id.
 
     `loss_recovered` is 1 where the denoising error stays what it was, 0 where it rises as much as by zero-ablation.
-    `image_change` is the mean cosine distance of the embedder's vectors from those of the unchanged pictures.
+    `image_change` is the mean cosine distance of the embedder's vectors from those of the unchanged pictures. Where the
+    scheduler is of an unknown kind all of it is None, with a note.
     """
+    from autointerp.diffusion.splice import NoDenoisingError
+
+    try:
+        return _measured(ctx, targets)
+    except NoDenoisingError as error:
+        ctx.progress.note(f"no loss recovered: {error}")
+        nothing = dict.fromkeys(("loss_recovered", "denoising_error", "image_change"))
+        return {row.id: dict(nothing) for row, _ in targets}
+
+
+def _measured(ctx: Context, targets: Sequence[tuple[Dictionary, Layer]]) -> dict[int, dict[str, Any]]:
+    """The figures of `measure_splices`, by dictionary id."""
     from autointerp.dictionaries.storage import load_dictionary
     from autointerp.diffusion.splice import UNCHANGED, Replacement, splice_images, zeroed
 

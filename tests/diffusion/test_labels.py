@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ model = "{model}"
 prompts = "prompts.txt"
 images = 8
 fit_images = 4
+evaluate_images = 4
 guidance = {guidance}
 batch_size = 4
 device = "cpu"
@@ -58,6 +60,38 @@ def test_every_alias_can_be_labeled(
         )[0]
         assert live == labeled > 0 and wide == describe_width(folder, alias)
     assert cli("-w", tmp_path, "db", "check").code == 0
+
+    # No truth is known here, but what is rebuilt can be measured on any model.
+    done = cli("-w", tmp_path, "evaluate", *every, "--json")
+    assert done.code == 0, done.err
+    for alias, found in zip(aliases, json.loads(done.out), strict=True):
+        assert (found["layer"], found["grounded"], found["controls"], found["kinds"]) == (alias, None, None, None)
+        assert found["fvu"] > 0 and found["l0"] == pytest.approx(2, abs=0.01)
+        error = found["denoising_error"]
+        # In a model of random weights a block may change next to nothing.
+        assert error["unchanged"] > 0 and set(error) == {"unchanged", "spliced", "zeroed"}
+    shown = cli("-w", tmp_path, "evaluate", "--layer", "mid")
+    assert "loss recovered" in shown.out and "grounded" not in shown.out
+
+
+def test_a_scheduler_of_another_kind_leaves_out_the_splice_alone(
+    tmp_path: Path, tiny_folder: Callable[[str], Path], cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autointerp.diffusion import splice
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise splice.NoDenoisingError("no denoising error is known for this scheduler")
+
+    name = next(iter(tiny.FAMILIES))
+    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
+    (tmp_path / "autointerp.toml").write_text(SETTINGS.format(model=tiny_folder(name), guidance=tiny.GUIDED[name]))
+    assert cli("-w", tmp_path, "fit", "--layer", "mid").code == 0
+    monkeypatch.setattr(splice, "splice_images", refuse)
+    done = cli("-w", tmp_path, "evaluate", "--layer", "mid", "--json")
+    found = json.loads(done.out)
+    assert done.code == 0 and "no loss recovered: no denoising error is known" in done.err
+    assert found["loss_recovered"] is None and found["denoising_error"] is None and found["fvu"] > 0
+    assert "FVU" in cli("-w", tmp_path, "evaluate", "--layer", "mid").out
 
 
 def describe_width(folder: Path, alias: str) -> int:

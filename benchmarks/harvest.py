@@ -56,9 +56,9 @@ def harvested(ctx: Any, fitted: Path, images: int) -> dict[str, float]:
     last: list[float] = []
     finish = harvest._Harvest.finish
 
-    def timed(self: Any) -> None:
+    def timed(self: Any, sweep: bool = True) -> None:
         begun = time.perf_counter()
-        finish(self)
+        finish(self, sweep)
         last.append(time.perf_counter() - begun)
 
     with tempfile.TemporaryDirectory() as folder:

@@ -96,7 +96,7 @@ def run_harvest(ctx: Context, plan: HarvestPlan) -> HarvestPlan:
 def run_harvests(ctx: Context, plans: Sequence[HarvestPlan]) -> list[HarvestPlan]:
     """Harvest several dictionaries, of any layers, from one generation pass. Returns the plans as done.
 
-    All plans have the same images and steps.
+    All plans have the same images; each reads its own steps.
     """
     ready = [plan if plan.done else _with_place(ctx, plan) for plan in plans]
     with ExitStack() as stack:
@@ -129,13 +129,15 @@ def _harvest_all(ctx: Context, harvests: Sequence[_Harvest]) -> None:
     """Generate what any of them lacks, and give it to those that lack it."""
     from autointerp.diffusion.generation import generate
 
-    config, jobs = harvests[0].plan.config, harvests[0].jobs
+    jobs = harvests[0].jobs
+    steps = {step for harvest in harvests for step in harvest.plan.config["capture_steps"]}
     done, since = min(harvest.done for harvest in harvests), 0
     what = harvests[0].row.name if len(harvests) == 1 else f"{len(harvests)} dictionaries"
 
     def consume(captured: Captured) -> None:
         for harvest in harvests:
-            if harvest.done <= done and harvest.layer == captured.layer:
+            reads = harvest.layer == captured.layer and captured.step in harvest.plan.config["capture_steps"]
+            if harvest.done <= done and reads:
                 harvest.consume(captured)
 
     with ctx.progress.task(f"harvest {what}", len(jobs), done, unit="image") as bar:
@@ -147,7 +149,7 @@ def _harvest_all(ctx: Context, harvests: Sequence[_Harvest]) -> None:
                 jobs[done:stop],
                 ctx.generation,
                 layers=list({harvest.layer: None for harvest in harvests}),
-                capture_steps=config["capture_steps"],
+                capture_steps=steps,
                 consumer=consume,
                 batch_size=ctx.settings.batch_size,
             ):
@@ -162,7 +164,8 @@ def _harvest_all(ctx: Context, harvests: Sequence[_Harvest]) -> None:
                         harvest.checkpoint()
                     since = 0
     for harvest in harvests:
-        harvest.finish()
+        # Before the last one, pictures that no crop names yet may be those of a harvest that is still to finish.
+        harvest.finish(sweep=harvest is harvests[-1])
 
 
 class _Harvest:
@@ -273,8 +276,11 @@ class _Harvest:
             self._store_pictures(session, self.collector.pictures_wanted())
             checkpoint(session, self.run_id, self.done, dump_state(state))
 
-    def finish(self) -> None:
-        """One transaction: features, crops, their pictures, and the end of the run."""
+    def finish(self, sweep: bool = True) -> None:
+        """One transaction: features, crops, their pictures, and the end of the run.
+
+        With `sweep` pictures that no crop needs any more go.
+        """
         collector = self.collector
         rows = list(collector.rows())
         used = {row.image for row in rows}
@@ -297,7 +303,8 @@ class _Harvest:
                 [self._crop(row, feature_id[row.feature], image_id[row.image], sizes) for row in rows],
             )
             session.flush()
-            queries.remove_orphaned_images(session, [i for h, i in ids.items()])
+            if sweep:
+                queries.remove_orphaned_images(session, list(ids.values()))
             stats = collector.stats()
             result = {"images": collector.images_seen, "crops": len(rows), "dead": int((stats.images == 0).sum())}
             finish(session, self.run_id, self.row.id, result)

@@ -57,7 +57,7 @@ def fit_layers(
     """Bring fitted dictionaries up to date: each request at each layer, all from one generation pass.
 
     Raises:
-        UsageError: A name is given for several, or two of them are the same dictionary.
+        UsageError: A name is given for several.
     """
 
     def planned() -> list[FitPlan]:

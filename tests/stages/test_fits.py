@@ -216,3 +216,30 @@ def test_several_are_harvested_and_evaluated_in_one_pass(
     assert figures["shapes.late.pca"]["r2_mean"] == results[1]["r2_mean"]
     assert figures["shapes.late.pca"].get("loss_recovered") == results[1]["loss_recovered"]
     assert "loss_recovered" not in figures["shapes.mid.random"]
+
+
+def test_a_harvest_leaves_the_pictures_of_those_beside_it_and_each_reads_its_own_steps(
+    tmp_path: Path, labeled: Path, cli: Cli, query: Query
+) -> None:
+    """Few crops, so that each needs pictures that the other does not; and one reads another step."""
+    rows = (
+        "SELECT latent_index, image_index, step, row, col, activation FROM crops"
+        " JOIN features ON features.id = feature_id JOIN images ON images.id = image_id"
+        " JOIN dictionaries d ON d.id = dictionary_id WHERE d.name = '{}' ORDER BY 1, 2"
+    )
+    settings = (labeled / "autointerp.toml").read_text().split("[crops]")[0]
+    settings = settings.replace("latents = 64", "latents = 4") + "[crops]\ntop = 2\nquantile = 0\nnegatives = 0\n"
+    found = {}
+    for path in (tmp_path / "apart", tmp_path / "together"):
+        path.mkdir()
+        for steps in ("[1]", "[0]"):
+            (path / "autointerp.toml").write_text(settings.replace("capture_steps = [1]", f"capture_steps = {steps}"))
+            assert cli("-w", path, "fit", "--layer", "mid", "--kind", "random", "--name", f"of-{steps[1]}").code == 0
+        commands = [["of-1"], ["of-0"]] if path.name == "apart" else [["of-1", "of-0"]]
+        for names in commands:
+            asked = [option for name in names for option in ("--dictionary", name)]
+            done = cli("-w", path, "harvest", "--layer", "mid", *asked)
+            assert done.code == 0, done.err
+        found[path.name] = [query(path, rows.format(name)) for name in ("of-1", "of-0")]
+    assert found["together"] == found["apart"]
+    assert {row[2] for row in found["together"][0]} == {1} and {row[2] for row in found["together"][1]} == {0}

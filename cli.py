@@ -269,6 +269,8 @@ def fit(
 @dictionaries_option
 @click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
 @click.option("--top", type=COUNT, metavar="N", help="Strongest crops of a feature to keep.")
+@click.option("--workers", type=COUNT, metavar="N", help="Processes, one a GPU where there are any; through Ray.")
+@click.option("--ray", metavar="ADDRESS", help="Ray cluster to work on.  [default: this machine]")
 @machine_options
 @dry_run_option
 @_shared
@@ -277,6 +279,8 @@ def harvest(
     dictionaries: tuple[str, ...],
     images: int | None,
     top: int | None,
+    workers: int | None,
+    ray: str | None,
     device: str | None,
     dtype: str | None,
     dry_run: bool,
@@ -287,7 +291,8 @@ def harvest(
     """
     from autointerp.stages.pipeline import harvest_layers
 
-    ctx = _context(create=True, dry_run=dry_run, images=images, crops={"top": top}, device=device, dtype=dtype)
+    given = {"images": images, "crops": {"top": top}, "workers": workers, "ray": ray}
+    ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype, **given)
     plan, rows = harvest_layers(ctx, _targets(ctx, layers, dictionaries), dry_run)
     _report(plan, dry_run)
     for row in [] if dry_run else rows:

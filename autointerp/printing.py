@@ -40,6 +40,14 @@ def print_feature(found: dict[str, Any]) -> None:
         value = "no value" if given["value"] is None else f"{given['value']:.3f}"
         span = "" if given["ci_low"] is None else f"  [{given['ci_low']:.3f}, {given['ci_high']:.3f}]"
         click.echo(f"{given['method']} score {value}{span}  {given['note']}".rstrip())
+    if found["histogram"]:
+        levels = [level["cells"] for level in found["histogram"]]
+        first, last = found["histogram"][0]["from"], found["histogram"][-1]["from"]
+        click.echo(f"activations from {first:.3g} to above {last:.3g}: {sparkline(levels)}")
+    if len(found["steps"]) > 1:
+        click.echo("by step: " + ", ".join(f"{step}: {part:.0%}" for step, part in found["steps"].items()))
+    for other in found["neighbours"][:3]:
+        click.echo(f"fires with {other['feature']}  {other['name']}  (Jaccard {other['jaccard']:.2f})")
     if atom is not None:
         place = f"step {atom['step']}, cell {atom['cell'][0]},{atom['cell'][1]}, seed {atom['seed']}"
         click.echo(f"atom of {place}: {atom['prompt']}")
@@ -50,6 +58,12 @@ def print_feature(found: dict[str, Any]) -> None:
     ]
     if rows:
         table(("role", "split", "activation", "cell", "image", "prompt"), rows)
+
+
+def sparkline(counts: Sequence[int]) -> str:
+    """Counts as a row of blocks, the largest the highest; only what is 0 has none."""
+    most = max(counts)
+    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // most)] for count in counts)
 
 
 def print_evaluation(found: dict[str, Any]) -> None:

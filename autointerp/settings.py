@@ -79,7 +79,10 @@ class CropSettings(_Table):
 
     top: PositiveInt = Field(default=16, description="strongest crops of a feature, in all of both splits")
     quantile: Count = Field(default=40, description="crops drawn evenly over the strengths below the top")
-    negatives: Count = Field(default=10, description="images in which the feature is silent")
+    negatives: Count = Field(default=10, description="images in which the feature is silent, drawn at random")
+    hard_negatives: Count = Field(
+        default=10, description="images in which it is silent and the features of like direction fire most"
+    )
 
 
 class Settings(_Table):
@@ -119,6 +122,12 @@ class Settings(_Table):
         default="auto", description="auto, float32, bfloat16 or float16"
     )
     batch_size: PositiveInt = Field(default=16, description="images generated together; changes no result")
+    workers: PositiveInt | None = Field(
+        default=None, description="processes that harvest, through Ray, one a GPU where there are any; none if not set"
+    )
+    ray: str | None = Field(
+        default=None, min_length=1, description="address of a Ray cluster that harvests; this machine if not set"
+    )
     embedder: str = Field(
         default="auto",
         min_length=1,

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from autointerp.db.errors import DatabaseError, translate
 
 BUSY_MS = 30_000
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision under migrations/versions; written here too because importing Alembic takes half a second."""
 
 SQLITE_MAGIC = b"SQLite format 3\x00"

@@ -91,6 +91,17 @@ class Feature(Base):
     max_activation: Mapped[float] = mapped_column(default=0.0, doc="over all harvested cells")
     mean_activation: Mapped[float] = mapped_column(default=0.0, doc="over the cells where it is active")
     state: Mapped[State] = mapped_column(Word, default="dead", doc="live, dead or dense")
+    histogram: Mapped[dict[str, Any]] = mapped_column(
+        default=dict,
+        server_default="{}",
+        doc="cells by activation: {first, counts}, half octaves from level `first`; level 0 begins at 2**-16",
+    )
+    steps: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, server_default="{}", doc="share of its activation at each denoising step"
+    )
+    neighbours: Mapped[dict[str, Any]] = mapped_column(
+        default=dict, server_default="{}", doc="latents that fire with it most, with the Jaccard index of their cells"
+    )
     atom_prompt: Mapped[str | None] = mapped_column(doc="prompt of the image the atom was taken from")
     atom_seed: Mapped[int | None] = mapped_column(BigInteger, doc="seed of that image")
     atom_step: Mapped[int | None] = mapped_column(doc="denoising step it was taken at")
@@ -131,6 +142,9 @@ class Crop(Base):
     quantile: Mapped[int | None] = mapped_column(doc="which quantile of the activations it was drawn from")
     role: Mapped[Role] = mapped_column(Word, doc="top, quantile or negative")
     split: Mapped[Split] = mapped_column(Word, doc="explain or score; by the prompt's hash alone")
+    neighbour: Mapped[int | None] = mapped_column(
+        doc="of a hard negative: the latent of like direction that fires there; null for one drawn at random"
+    )
 
 
 class Labeler(Base):
@@ -254,8 +268,22 @@ class Run(Base):
     config: Mapped[dict[str, Any]] = mapped_column(default=dict, doc="what the identity is the hash of")
     done: Mapped[int] = mapped_column(default=0, doc="units finished")
     total: Mapped[int] = mapped_column(default=0, doc="units in all")
-    state: Mapped[bytes | None] = mapped_column(doc="checkpoint of an unfinished run", deferred=True)
     result: Mapped[dict[str, Any]] = mapped_column(default=dict, doc="figures of a finished run")
     error: Mapped[str] = mapped_column(default="", doc="why it failed")
     started_at: Mapped[datetime] = mapped_column(default=now, doc="UTC")
     finished_at: Mapped[datetime | None] = mapped_column(doc="UTC")
+
+
+class Checkpoint(Base):
+    """A piece of an array that an unfinished run goes on from; written and deleted with what it is the state of."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("run_id", "name", "part"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(doc="of the array")
+    part: Mapped[int] = mapped_column(doc="which piece of it, from 0")
+    dtype: Mapped[str] = mapped_column(Word, doc="as NumPy writes it")
+    shape: Mapped[list[int]] = mapped_column(doc="of the whole array")
+    data: Mapped[bytes] = mapped_column(doc="a piece of its bytes, row by row", deferred=True)

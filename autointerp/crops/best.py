@@ -1,56 +1,75 @@
 """The n best entries of every group, exactly, from a stream of any order.
 
-An entry's place depends on its priority and image alone, so what is kept is a function of the set of entries that
-were ever offered: the same for any order, any merge of shards, any restart.
+An entry's place depends on its key alone, so what is kept is a function of the set of entries that were ever offered:
+the same for any order, any merge of shards, any restart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 
 from autointerp.crops.ragged import pick, starts_of
 
+Fields = Mapping[str, np.ndarray]
+
 _FIELDS: dict[str, type] = {
     "group": np.int64,
-    "priority": np.uint64,
+    "key": np.uint64,
     "image": np.int64,
     "activation": np.float32,
     "step": np.int32,
     "cell": np.int32,
+    "rows": np.int32,
+    "cols": np.int32,
     "length": np.int32,
 }
+MAPS: dict[str, npt.DTypeLike] = {"cells": np.uint16, "values": np.float16}
+"""Items of an entry that carries its activation map."""
 _MOST = np.uint64(2**64 - 1)
 
 
 class BestEntries:
-    """Of each of `groups` groups the `n` entries of smallest (priority, image).
+    """Of each of `groups` groups the `n` entries of smallest key; keys of a group are all different.
 
-    An image is offered at most once a group. `fields` holds what is kept, one array a field of equal length, sorted
-    by group, priority and image; `cells` and `values` hold the entries' activation maps end to end.
+    `fields` holds what is kept, one array a field of equal length, sorted by group and key. Each entry has `length`
+    items, which lie end to end in the arrays of `items`.
     """
 
-    def __init__(self, groups: int, n: int) -> None:
+    def __init__(self, groups: int, n: int, items: Mapping[str, npt.DTypeLike] | None = None) -> None:
         self.groups, self.n = groups, n
         self.fields: dict[str, np.ndarray] = {name: np.zeros(0, kind) for name, kind in _FIELDS.items()}
-        self.cells, self.values = np.zeros(0, np.uint16), np.zeros(0, np.float16)
-        self._limit = np.full(groups, _MOST)
-        """Priority of a full group's last entry: what is above it can never be kept."""
-        self._waiting: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]] = []
+        self.items: dict[str, np.ndarray] = {name: np.zeros(0, kind) for name, kind in (items or {}).items()}
+        self.limit = np.full(groups, _MOST)
+        """Key of a full group's last entry: what is above it can never be kept."""
+        self._waiting: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
         self._count = 0
         # Sorting everything anew costs as much as is kept, so candidates wait until they are worth it.
         self._patience = max(groups * n // 4, 4096)
 
-    def offer(self, fields: dict[str, np.ndarray], cells: np.ndarray, values: np.ndarray) -> None:
-        """Offer entries, one array a field, with their maps end to end."""
+    def fits(self, group: np.ndarray, key: np.ndarray) -> np.ndarray:
+        """Which candidates may yet be kept, bool [n]; the others never can be."""
+        fits: np.ndarray = key <= self.limit[group] if self.n else np.zeros(len(group), bool)
+        return fits
+
+    def offer(self, fields: Fields, items: Fields | None = None) -> None:
+        """Offer entries, one array a field, with their items end to end; fields that are left out are 0."""
         if not self.n:
             return
-        fits = np.flatnonzero(fields["priority"] <= self._limit[fields["group"]])
-        taken = pick(starts_of(fields["length"])[fits], fields["length"][fits])
+        chosen = np.flatnonzero(self.fits(fields["group"], fields["key"]))
+        blank = np.zeros(len(chosen), np.int8)
         kept: dict[str, np.ndarray] = {
-            name: fields[name][fits].astype(kind, copy=False) for name, kind in _FIELDS.items()
+            name: (fields[name][chosen] if name in fields else blank).astype(kind, copy=False)
+            for name, kind in _FIELDS.items()
         }
-        self._waiting.append((kept, cells[taken], values[taken]))
-        self._count += len(fits)
+        taken: dict[str, np.ndarray] = {}
+        if self.items and items is not None:
+            at = pick(starts_of(fields["length"])[chosen], fields["length"][chosen])
+            taken = {name: items[name][at].astype(array.dtype, copy=False) for name, array in self.items.items()}
+        self._waiting.append((kept, taken))
+        self._count += len(chosen)
         if self._count >= self._patience:
             self.settle()
 
@@ -58,19 +77,16 @@ class BestEntries:
         """Sort in what waits."""
         if not self._waiting:
             return
-        parts = [(self.fields, self.cells, self.values), *self._waiting]
+        parts = [(self.fields, self.items), *self._waiting]
         fields = {name: np.concatenate([part[0][name] for part in parts]) for name in _FIELDS}
-        cells, values = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+        items = {name: np.concatenate([part[1][name] for part in parts]) for name in self.items}
         self._waiting, self._count = [], 0
-        order = np.lexsort((fields["image"], fields["priority"], fields["group"]))
-        group = fields["group"][order]
-        rank = np.arange(len(group)) - np.searchsorted(group, group)
-        order = order[rank < self.n]
+        order = first_of_groups(fields["group"], fields["key"], self.n)
         taken = pick(starts_of(fields["length"])[order], fields["length"][order])
         self.fields = {name: array[order] for name, array in fields.items()}
-        self.cells, self.values = cells[taken], values[taken]
+        self.items = {name: array[taken] for name, array in items.items()}
         last = self.ranks() == self.n - 1
-        self._limit[self.fields["group"][last]] = self.fields["priority"][last]
+        self.limit[self.fields["group"][last]] = self.fields["key"][last]
 
     def ranks(self) -> np.ndarray:
         """Each kept entry's place in its group, int64, from 0."""
@@ -80,17 +96,41 @@ class BestEntries:
     def merge(self, other: BestEntries) -> None:
         """Offer all that another keeps."""
         other.settle()
-        self.offer(other.fields, other.cells, other.values)
-        self.settle()
+        self.offer(other.fields, other.items)
 
     def state(self, prefix: str) -> dict[str, np.ndarray]:
         """What is kept, as arrays whose names begin with `prefix`."""
         self.settle()
-        arrays = {**self.fields, "cells": self.cells, "values": self.values}
-        return {f"{prefix}.{name}": array for name, array in arrays.items()}
+        return {f"{prefix}.{name}": array for name, array in {**self.fields, **self.items}.items()}
 
-    def restore(self, prefix: str, state: dict[str, np.ndarray]) -> None:
+    def restore(self, prefix: str, state: Mapping[str, np.ndarray]) -> None:
         """Take over what `state` gave."""
-        arrays = {name: state[f"{prefix}.{name}"] for name in _FIELDS}
-        self.offer(arrays, state[f"{prefix}.cells"], state[f"{prefix}.values"])
+        fields = {name: state[f"{prefix}.{name}"] for name in _FIELDS}
+        self.offer(fields, {name: state[f"{prefix}.{name}"] for name in self.items})
         self.settle()
+
+
+def first_of_groups(group: np.ndarray, key: np.ndarray, n: int) -> np.ndarray:
+    """Positions of each group's n entries of smallest key, sorted by group and key, int64.
+
+    Many small sorts are several times as fast as a large one. So the groups are laid out as the rows of matrices,
+    together with others of about their size.
+    """
+    by_group = np.argsort(group, kind="stable")
+    begins = np.flatnonzero(np.diff(group[by_group], prepend=-1))
+    count = np.diff(begins, append=len(group))
+    kept = np.minimum(count, n)
+    at = starts_of(kept)
+    found = np.empty(int(kept.sum()), np.int64)
+    size = np.ceil(np.log2(np.maximum(count, 1))).astype(np.int64)
+    for bits in np.unique(size).tolist():
+        rows = np.flatnonzero(size == bits)
+        column = np.arange(2**bits)
+        inside = column < count[rows, None]
+        source = np.where(inside, begins[rows, None] + column, 0)
+        keys = np.where(inside, key[by_group[source]], _MOST)
+        order = np.argsort(keys, axis=1)[:, :n]
+        chosen = np.take_along_axis(source, order, axis=1)
+        stays = np.arange(chosen.shape[1]) < kept[rows, None]
+        found[(at[rows, None] + np.arange(chosen.shape[1]))[stays]] = by_group[chosen[stays]]
+    return found

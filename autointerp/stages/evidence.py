@@ -52,12 +52,15 @@ class EvidenceReader:
         self._pictures = Pictures()
 
     def crops(self, feature_ids: Sequence[int], split: str | None = None) -> dict[int, list[CropEvidence]]:
-        """Each feature's crops, top first, then quantiles and negatives, each by rank; of one split or both."""
+        """Each feature's crops, top first, then quantiles and negatives, each by rank; of one split or both.
+
+        Hard negatives are left out: names and scores rest on an even sample of the images.
+        """
         found: dict[int, list[CropEvidence]] = {feature_id: [] for feature_id in feature_ids}
         query = (
             select(Crop, Image.prompt, Image.picture)
             .join(Image, Crop.image_id == Image.id)
-            .where(Crop.feature_id.in_(feature_ids))
+            .where(Crop.feature_id.in_(feature_ids), Crop.neighbour.is_(None))
             .order_by(Crop.feature_id, case(_ROLE_ORDER, value=Crop.role), Crop.rank, Crop.id)
         )
         if split is not None:
@@ -76,7 +79,7 @@ class EvidenceReader:
             prompt=prompt,
             picture=self._pictures.get(crop.image_id, picture),
             box=(crop.box_left, crop.box_top, crop.box_right, crop.box_bottom),
-            grid=self.grid,
+            grid=self.grid if heat is None else heat.shape,
             cell=cell,
             activation=crop.activation,
             activation_map=heat,

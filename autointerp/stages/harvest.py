@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlalchemy import delete, select, update
 
-from autointerp.crops.collect import CropCollector, CropRow, dump_state, load_state
+from autointerp.crops.collect import CropCollector, CropRow, FeatureStats, Quota
 from autointerp.crops.geometry import crop_box
-from autointerp.crops.maxima import BatchMaxima, combine, reduce_batch
-from autointerp.crops.render import encode_picture, picture_size
-from autointerp.crops.split import split_of
+from autointerp.crops.nearest import Nearest
 from autointerp.db import models, queries
 from autointerp.errors import UsageError
 from autointerp.stages.context import Context, identity
 from autointerp.stages.fit import FitPlan, branch_dictionary, branch_name
+from autointerp.stages.gather import Drawn, Reader, gather
 from autointerp.stages.plan import Step
-from autointerp.stages.runs import checkpoint, finish, running
+from autointerp.stages.runs import finish, read_checkpoint, running, write_checkpoint
 
 if TYPE_CHECKING:
-    from autointerp.diffusion.capture import Captured
     from autointerp.diffusion.generation import ImageJob
 
 DENSE = 0.5
 """A feature active in more than this share of all cells is `dense`: it says nothing about any of them."""
 CHECKPOINT_IMAGES = 256
+NEAREST = 8
+"""Features of like direction that hard negatives of a feature are looked for at."""
+_INSERTED = 10_000
+"""Crops written at a time."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,9 @@ def run_harvests(ctx: Context, plans: Sequence[HarvestPlan]) -> list[HarvestPlan
             row = plan.fit.row
             assert row is not None
             run = running(ctx.db, "harvest", plan.identity, plan.config, plan.config["images"], row.id)
-            harvests.append(_Harvest(ctx, plan, row, *stack.enter_context(run)))
+            harvests.append(_Harvest(ctx, plan, row, stack.enter_context(run)[0]))
         if harvests:
-            _harvest_all(ctx, harvests)
+            _Pass(ctx, harvests).run()
     return [replace(plan, done=True) for plan in ready]
 
 
@@ -125,196 +129,266 @@ def _with_place(ctx: Context, plan: HarvestPlan) -> HarvestPlan:
     return replace(plan, fit=fit)
 
 
-def _harvest_all(ctx: Context, harvests: Sequence[_Harvest]) -> None:
-    """Generate what any of them lacks, and give it to those that lack it."""
-    from autointerp.diffusion.generation import generate
+class _Pass:
+    """One generation pass for some harvests: what is still to generate, and the pictures of all of them."""
 
-    jobs = harvests[0].jobs
-    steps = {step for harvest in harvests for step in harvest.plan.config["capture_steps"]}
-    done, since = min(harvest.done for harvest in harvests), 0
-    what = harvests[0].row.name if len(harvests) == 1 else f"{len(harvests)} dictionaries"
-
-    def consume(captured: Captured) -> None:
+    def __init__(self, ctx: Context, harvests: Sequence[_Harvest]) -> None:
+        self.ctx, self.harvests = ctx, harvests
+        self.new: dict[int, Drawn] = {}
+        """Pictures since the last checkpoint."""
         for harvest in harvests:
-            reads = harvest.layer == captured.layer and captured.step in harvest.plan.config["capture_steps"]
-            if harvest.done <= done and reads:
-                harvest.consume(captured)
-
-    with ctx.progress.task(f"harvest {what}", len(jobs), done, unit="image") as bar:
-        while done < len(jobs):
-            # A stretch ends where one that was stopped later joins in, so that batches begin there for all.
-            stop = min([harvest.done for harvest in harvests if harvest.done > done], default=len(jobs))
-            for batch, pictures in generate(
-                ctx.model,
-                jobs[done:stop],
-                ctx.generation,
-                layers=list({harvest.layer: None for harvest in harvests}),
-                capture_steps=steps,
-                consumer=consume,
-                batch_size=ctx.settings.batch_size,
-            ):
-                encoded = [(job, encode_picture(p)) for job, p in zip(batch, pictures, strict=True)]
-                taking = [harvest for harvest in harvests if harvest.done <= done]
-                done, since = done + len(batch), since + len(batch)
-                for harvest in taking:
-                    harvest.take(encoded, done)
-                bar.advance(len(batch))
-                if since >= CHECKPOINT_IMAGES and done < len(jobs):
-                    for harvest in taking:
-                        harvest.checkpoint()
-                    since = 0
-    for harvest in harvests:
-        # Before the last one, pictures that no crop names yet may be those of a harvest that is still to finish.
-        harvest.finish(sweep=harvest is harvests[-1])
-
-
-class _Harvest:
-    """One harvest under way: the collector, and the pictures its crops may need."""
-
-    def __init__(
-        self,
-        ctx: Context,
-        plan: HarvestPlan,
-        row: models.Dictionary,
-        run_id: int,
-        done: int,
-        state: bytes | None,
-    ) -> None:
-        from autointerp.dictionaries.storage import load_dictionary
-
-        self.ctx, self.plan, self.row, self.run_id = ctx, plan, row, run_id
-        self.dictionary = load_dictionary(ctx.workspace.dictionary_dir(row.name))
-        self.layer = plan.fit.layer
-        self.timesteps: dict[int, float] = {}
-        self.new: dict[int, tuple[ImageJob, bytes, tuple[int, int]]] = {}
-        self.parts: list[BatchMaxima] = []
-        resumed = None if state is None else self._resumed(state, done)
-        self.collector = resumed or self._collector()
-        self.done = done if resumed is not None else 0
-        """Images that it has seen."""
-        self.dictionary = self.dictionary.to(ctx.model.device)
-
-    def _collector(self) -> CropCollector:
-        crops = self.plan.config["crops"]
-        # Settings count both splits together; an odd one rounds up on each side.
-        top, quantile, negatives = ((crops[role] + 1) // 2 for role in ("top", "quantile", "negatives"))
-        return CropCollector(self.dictionary.num_latents, top, quantile, negatives, self.ctx.settings.seed)
+            harvest.resume(self.jobs, self.hash_of)
+        done = {i for harvest in harvests for start, stop in harvest.ranges for i in range(start, stop)}
+        hashes = {self.jobs[i].index: self.hash_of(self.jobs[i]) for i in done}
+        with ctx.db.session() as session:
+            there = queries.image_ids(session, hashes.values())
+        self.stored = {index: found for index, found in hashes.items() if found in there}
+        """Generation hash of the images that lie in the database, by index."""
 
     @cached_property
     def jobs(self) -> list[ImageJob]:
         """What to generate, each image once: a prompts file may name a prompt and seed twice."""
         jobs: dict[tuple[str, int], ImageJob] = {}
-        for job in self.ctx.prompts.jobs(0, self.plan.config["images"], self.ctx.settings.seed):
+        count = self.harvests[0].plan.config["images"]
+        for job in self.ctx.prompts.jobs(0, count, self.ctx.settings.seed):
             jobs.setdefault((job.prompt, job.seed), job)
         return list(jobs.values())
 
-    def take(self, encoded: Sequence[tuple[ImageJob, bytes]], done: int) -> None:
-        """Take in a batch whose activations were consumed: its pictures, and how many images that makes."""
-        self.collector.update(combine(self.parts), [split_of(job.prompt) for job, _ in encoded])
-        self.parts = []
-        for job, data in encoded:
-            self.new[job.index] = (job, data, picture_size(data))
-        self.done = done
-
-    def _resumed(self, state: bytes, done: int) -> CropCollector | None:
-        """The collector of a checkpoint; None where pictures that it needs were removed since."""
-        arrays = load_state(state)
-        steps, timesteps = arrays.pop("steps"), arrays.pop("timesteps")
-        self.timesteps = {int(s): float(t) for s, t in zip(steps, timesteps, strict=True)}
-        collector = CropCollector.from_state(arrays)
-        wanted = collector.pictures_wanted()
-        hashes = [self._hash_of(job) for job in self.jobs[:done] if job.index in wanted]
-        with self.ctx.db.session() as session:
-            if len(queries.image_ids(session, hashes)) == len(set(hashes)):
-                return collector
-        self.ctx.progress.note("pictures of the stopped harvest were removed: it starts again")
-        return None
-
-    def consume(self, captured: Captured) -> None:
-        """Encode a batch's activations and keep each feature's maximum an image."""
-        self.timesteps[captured.step] = captured.timestep
-        code = self.dictionary.encode(captured.acts.reshape(-1, self.row.d_in), captured.step)
-        indices = [job.index for job in captured.jobs]
-        self.parts.append(reduce_batch(code, indices, self.layer.grid, captured.step, self.dictionary.num_latents))
-
-    def _hash_of(self, job: ImageJob) -> str:
+    def hash_of(self, job: ImageJob) -> str:
+        """What identifies the job's image."""
         from autointerp.diffusion.generation import generation_hash
 
         description = self.ctx.description
         return generation_hash(description.name, description.revision, job.prompt, job.seed, self.ctx.generation)
 
-    def _store_pictures(self, session: Any, wanted: set[int]) -> None:
-        """Write the new pictures that are wanted; the rest is let go."""
-        import hashlib
+    def run(self) -> None:
+        """Generate what any of the harvests lacks, give it to those that lack it, and store what they kept."""
+        what = self.harvests[0].row.name if len(self.harvests) == 1 else f"{len(self.harvests)} dictionaries"
+        missing = sum(stop - start for start, stop, _ in self.stretches())
+        since = 0
+        with self.ctx.progress.task(f"harvest {what}", len(self.jobs), len(self.jobs) - missing, unit="image") as bar:
+            for start, stop, drawn in self._gathered():
+                self.new.update({one.job.index: one for one in drawn})
+                bar.advance(stop - start)
+                since += stop - start
+                missing -= stop - start
+                if since >= CHECKPOINT_IMAGES and missing:
+                    self.checkpoint()
+                    since = 0
+        self.finish()
 
-        kept = {index: entry for index, entry in self.new.items() if index in wanted}
-        hashes = {index: self._hash_of(entry[0]) for index, entry in kept.items()}
+    def stretches(self) -> list[tuple[int, int, list[_Harvest]]]:
+        """Jobs from and to, and the harvests that lack them; none of them took in a part of a stretch alone.
+
+        So a batch is always one that all of them have or lack, and begins where it would in a run without a stop.
+        """
+        ends = {0, len(self.jobs)} | {end for h in self.harvests for range_ in h.ranges for end in range_}
+        cuts = sorted(end for end in ends if end <= len(self.jobs))
+        found = []
+        for start, stop in zip(cuts, cuts[1:], strict=False):
+            lacking = [h for h in self.harvests if not any(a <= start and stop <= b for a, b in h.ranges)]
+            if lacking:
+                found.append((start, stop, lacking))
+        return found
+
+    def _gathered(self) -> Iterator[tuple[int, int, list[Drawn]]]:
+        """Jobs from and to that have been taken in just now, with their pictures."""
+        if self.ctx.settings.workers is not None or self.ctx.settings.ray is not None:
+            yield from self._gathered_apart()
+            return
+        for harvest in self.harvests:
+            harvest.reader.dictionary = harvest.reader.dictionary.to(self.ctx.model.device)
+        for start, stop, lacking in self.stretches():
+            readers = [harvest.reader for harvest in lacking]
+            jobs, size = self.jobs[start:stop], self.ctx.settings.batch_size
+            for drawn in gather(self.ctx.model, self.ctx.generation, jobs, readers, size):
+                for harvest in lacking:
+                    harvest.add_range(start, start + len(drawn))
+                yield start, start + len(drawn), drawn
+                start += len(drawn)
+
+    def _gathered_apart(self) -> Iterator[tuple[int, int, list[Drawn]]]:
+        """The same by several processes, in the order in which they come to an end."""
+        from autointerp.stages.distribute import Workers, cut
+
+        settings = self.ctx.settings
+        shards = []
+        for start, stop, lacking in self.stretches():
+            numbers = tuple(self.harvests.index(harvest) for harvest in lacking)
+            shards += cut(self.jobs, start, stop, settings.batch_size, numbers)
+        readers = [harvest.reader for harvest in self.harvests]
+        with Workers(self.ctx, readers, settings.workers, settings.ray) as workers:
+            for shard, found in workers.gather(shards):
+                for number, collector, timesteps in zip(shard.readers, found.collectors, found.timesteps, strict=True):
+                    harvest = self.harvests[number]
+                    harvest.reader.collector.merge(collector)
+                    harvest.reader.timesteps |= timesteps
+                    harvest.add_range(shard.start, shard.stop)
+                yield shard.start, shard.stop, found.drawn
+
+    def checkpoint(self) -> None:
+        """One transaction: what the harvests hold, and the pictures that they need so far, no others."""
+        with self.ctx.db.session() as session:
+            self._store_pictures(session)
+            for harvest in self.harvests:
+                write_checkpoint(session, harvest.run_id, harvest.done, harvest.state())
+
+    def finish(self) -> None:
+        """One transaction: features, crops, their pictures, and the end of the runs."""
+        with self.ctx.db.session() as session:
+            self._store_pictures(session)
+            ids = queries.image_ids(session, self.stored.values())
+            image_ids = {index: ids[found] for index, found in self.stored.items() if found in ids}
+            for harvest in self.harvests:
+                harvest.store(session, image_ids)
+            session.flush()
+            spared = self._wanted_elsewhere(session)
+            queries.remove_orphaned_images(session, [i for index, i in image_ids.items() if index not in spared])
+
+    def _store_pictures(self, session: Any) -> None:
+        """Write the new pictures that are wanted, and delete those that no longer are; the rest is let go."""
+        wanted = set().union(*(harvest.reader.collector.pictures_wanted() for harvest in self.harvests))
+        kept = {index: one for index, one in self.new.items() if index in wanted}
+        hashes = {index: self.hash_of(one.job) for index, one in kept.items()}
         there = queries.image_ids(session, hashes.values())
         rows = [
             {
                 "image_index": index,
-                "prompt": job.prompt,
-                "prompt_hash": hashlib.sha256(job.prompt.encode()).hexdigest(),
-                "seed": job.seed,
+                "prompt": one.job.prompt,
+                "prompt_hash": hashlib.sha256(one.job.prompt.encode()).hexdigest(),
+                "seed": one.job.seed,
                 "generation_hash": hashes[index],
-                "width": size[0],
-                "height": size[1],
-                "picture": data,
+                "width": one.size[0],
+                "height": one.size[1],
+                "picture": one.data,
             }
-            for index, (job, data, size) in sorted(kept.items())
+            for index, one in sorted(kept.items())
             if hashes[index] not in there
         ]
         queries.insert_many(session, models.Image, rows)
         self.new = {}
+        self.stored |= hashes
+        gone = self.stored.keys() - wanted
+        if gone:
+            gone -= self._wanted_elsewhere(session)
+            ids = queries.image_ids(session, [self.stored[index] for index in gone])
+            queries.remove_orphaned_images(session, ids.values())
+            self.stored = {index: found for index, found in self.stored.items() if index not in gone}
 
-    def checkpoint(self) -> None:
-        """One transaction: the collector, and the pictures that its crops need so far."""
-        state = dict(self.collector.state())
-        state["steps"] = _array(list(self.timesteps))
-        state["timesteps"] = _array(list(self.timesteps.values()))
-        with self.ctx.db.session() as session:
-            self._store_pictures(session, self.collector.pictures_wanted())
-            checkpoint(session, self.run_id, self.done, dump_state(state))
-
-    def finish(self, sweep: bool = True) -> None:
-        """One transaction: features, crops, their pictures, and the end of the run.
-
-        With `sweep` pictures that no crop needs any more go.
-        """
-        collector = self.collector
-        rows = list(collector.rows())
-        used = {row.image for row in rows}
-        hashes = {job.index: self._hash_of(job) for job in self.jobs}
-        with self.ctx.db.session() as session:
-            self._store_pictures(session, used)
-            ids = queries.image_ids(session, hashes.values())
-            image_id = {index: ids[hashes[index]] for index in used}
-            sizes = {
-                i: (w, h)
-                for part in queries.chunks(image_id.values())
-                for i, w, h in session.execute(
-                    select(models.Image.id, models.Image.width, models.Image.height).where(models.Image.id.in_(part))
-                )
-            }
-            feature_id = self._store_features(session, collector)
-            queries.insert_many(
-                session,
-                models.Crop,
-                [self._crop(row, feature_id[row.feature], image_id[row.image], sizes) for row in rows],
+    def _wanted_elsewhere(self, session: Any) -> set[int]:
+        """Numbers of the images that harvests which were stopped need to go on."""
+        mine = [harvest.run_id for harvest in self.harvests]
+        others = session.scalars(
+            select(models.Run.id).where(
+                models.Run.kind == "harvest", models.Run.status != "done", models.Run.id.not_in(mine)
             )
-            session.flush()
-            if sweep:
-                queries.remove_orphaned_images(session, list(ids.values()))
-            stats = collector.stats()
-            result = {"images": collector.images_seen, "crops": len(rows), "dead": int((stats.images == 0).sum())}
-            finish(session, self.run_id, self.row.id, result)
+        )
+        found: set[int] = set()
+        for run_id in others.all():
+            arrays = read_checkpoint(session, run_id, CropCollector.PICTURES) or {}
+            found.update(*(np.unique(array).tolist() for array in arrays.values()))
+        return found
 
-    def _store_features(self, session: Any, collector: CropCollector) -> dict[int, int]:
+
+class _Harvest:
+    """One harvest under way: its reader, and which jobs it has taken in."""
+
+    def __init__(self, ctx: Context, plan: HarvestPlan, row: models.Dictionary, run_id: int) -> None:
+        self.ctx, self.plan, self.row, self.run_id = ctx, plan, row, run_id
+        self.ranges: list[tuple[int, int]] = []
+        """Jobs, from and to, that were taken in."""
+
+    @property
+    def done(self) -> int:
+        """Jobs that were taken in."""
+        return sum(stop - start for start, stop in self.ranges)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What reads the pass for it, at first with an empty collector."""
+        from autointerp.dictionaries.neighbours import nearest_directions
+        from autointerp.dictionaries.storage import load_dictionary
+        from autointerp.diffusion.loading import pick_device
+
+        dictionary = load_dictionary(self.ctx.workspace.dictionary_dir(self.row.name))
+        crops, latents = self.plan.config["crops"], dictionary.num_latents
+        # Settings count both splits together; an odd one rounds up on each side.
+        top, quantile, random, hard = (
+            (crops[name] + 1) // 2 for name in ("top", "quantile", "negatives", "hard_negatives")
+        )
+        # Rare features need more cells, as far as memory goes.
+        quota = Quota(top, quantile, random, hard, cells=min(max(8192, 2 * latents), 131_072))
+        nearest = None
+        if quota.hard:
+            directions = dictionary.directions.to(pick_device(self.ctx.settings.device))
+            index, cosine = (t.cpu().numpy() for t in nearest_directions(directions, NEAREST))
+            nearest = Nearest(index.astype(np.int32), cosine)
+        collector = CropCollector(latents, quota, self.ctx.settings.seed, nearest)
+        return Reader(dictionary, self.plan.fit.layer, tuple(self.plan.config["capture_steps"]), collector)
+
+    def resume(self, jobs: Sequence[ImageJob], hash_of: Any) -> None:
+        """Go on from the last checkpoint; from the start where pictures that it needs were removed since."""
+        with self.ctx.db.session() as session:
+            state = read_checkpoint(session, self.run_id)
+            if state is None:
+                return
+            ranges = [(int(start), int(stop)) for start, stop in state.pop("ranges")]
+            steps, timesteps = state.pop("steps"), state.pop("timesteps")
+            collector = CropCollector.from_state(state)
+            wanted = collector.pictures_wanted()
+            needed = {hash_of(jobs[i]) for a, b in ranges for i in range(a, b) if jobs[i].index in wanted}
+            if len(queries.image_ids(session, needed)) < len(needed):
+                self.ctx.progress.note("pictures of the stopped harvest were removed: it starts again")
+                return
+        self.ranges, self.reader.collector = ranges, collector
+        self.reader.timesteps = {int(s): float(t) for s, t in zip(steps, timesteps, strict=True)}
+
+    def add_range(self, start: int, stop: int) -> None:
+        """Note that these jobs were taken in."""
+        joined: list[tuple[int, int]] = []
+        for a, b in sorted([*self.ranges, (start, stop)]):
+            if joined and joined[-1][1] == a:
+                joined[-1] = (joined[-1][0], b)
+            else:
+                joined.append((a, b))
+        self.ranges = joined
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What it goes on from."""
+        timesteps = self.reader.timesteps
+        return {
+            **self.reader.collector.state(),
+            "ranges": np.array(self.ranges, np.int64).reshape(-1, 2),
+            "steps": np.array(list(timesteps), np.int64),
+            "timesteps": np.array(list(timesteps.values()), np.float64),
+        }
+
+    def store(self, session: Any, image_ids: Mapping[int, int]) -> None:
+        """Write features and crops, and mark the run done, in the caller's transaction."""
+        collector = self.reader.collector
+        stats = collector.stats()
+        feature_ids = self._store_features(session, stats)
+        sizes = {
+            i: (w, h)
+            for part in queries.chunks(image_ids.values())
+            for i, w, h in session.execute(
+                select(models.Image.id, models.Image.width, models.Image.height).where(models.Image.id.in_(part))
+            )
+        }
+        count = 0
+        rows = (self._crop(row, feature_ids[row.feature], image_ids[row.image], sizes) for row in collector.rows())
+        for part in _pieces(rows, _INSERTED):
+            queries.insert_many(session, models.Crop, part)
+            count += len(part)
+        result = {"images": collector.images_seen, "crops": count, "dead": int((stats.images == 0).sum())}
+        finish(session, self.run_id, self.row.id, result)
+
+    def _store_features(self, session: Any, stats: FeatureStats) -> dict[int, int]:
         """Every latent as a feature, with its state; latent -> feature id."""
         from autointerp.dictionaries.itda import ITDA
 
-        stats = collector.stats()
-        sources = self.dictionary.sources.all() if isinstance(self.dictionary, ITDA) and self.dictionary.sources else []
+        dictionary = self.reader.dictionary
+        sources = dictionary.sources.all() if isinstance(dictionary, ITDA) and dictionary.sources else []
         rows = [
             {
                 **_atom(sources[i % len(sources)] if sources else None),
@@ -324,6 +398,9 @@ class _Harvest:
                 "max_activation": float(stats.maximum[i]),
                 "mean_activation": float(stats.mean[i]),
                 "state": "dead" if not stats.images[i] else "dense" if stats.density[i] > DENSE else "live",
+                "histogram": _histogram(stats.histogram[i]),
+                "steps": {str(step): round(float(share[i]), 6) for step, share in stats.steps.items()},
+                "neighbours": {str(latent): round(share, 4) for latent, share in stats.neighbours[i]},
             }
             for i in range(self.row.num_latents)
         ]
@@ -342,17 +419,19 @@ class _Harvest:
         found = session.execute(query.where(models.Feature.dictionary_id == self.row.id))
         return {latent: feature for latent, feature in found}
 
-    def _crop(self, row: CropRow, feature_id: int, image_id: int, sizes: dict[int, tuple[int, int]]) -> dict[str, Any]:
+    def _crop(
+        self, row: CropRow, feature_id: int, image_id: int, sizes: Mapping[int, tuple[int, int]]
+    ) -> dict[str, Any]:
         size = sizes[image_id]
-        if row.row is None or row.col is None:
+        if row.row is None or row.col is None or row.grid is None:
             box = (0, 0, *size)
         else:
-            box = crop_box((row.row, row.col), self.layer.grid, size)
+            box = crop_box((row.row, row.col), row.grid, size)
         return {
             "feature_id": feature_id,
             "image_id": image_id,
             "step": row.step,
-            "timestep": None if row.step is None else self.timesteps[row.step],
+            "timestep": None if row.step is None else self.reader.timesteps[row.step],
             "row": row.row,
             "col": row.col,
             "box_left": box[0],
@@ -365,16 +444,27 @@ class _Harvest:
             "quantile": row.quantile,
             "role": row.role,
             "split": row.split,
+            "neighbour": row.neighbour,
         }
+
+
+def _pieces(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    from itertools import islice
+
+    left = iter(rows)
+    while piece := list(islice(left, size)):
+        yield piece
+
+
+def _histogram(counts: np.ndarray) -> dict[str, Any]:
+    """The levels from the first to the last that any cell is on; none where the feature never fired."""
+    on = np.flatnonzero(counts)
+    if not len(on):
+        return {}
+    return {"first": int(on[0]), "counts": counts[on[0] : on[-1] + 1].tolist()}
 
 
 def _atom(source: tuple[str, int, int, int, int] | None) -> dict[str, Any]:
     """The columns that say where an atom was seen."""
     names = ("atom_prompt", "atom_seed", "atom_step", "atom_row", "atom_col")
     return dict(zip(names, source or (None,) * len(names), strict=True))
-
-
-def _array(values: list[Any]) -> Any:
-    import numpy as np
-
-    return np.array(values)

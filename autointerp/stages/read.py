@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autointerp.crops.geometry import crop_box
+from autointerp.crops.maxima import level_edges
 from autointerp.crops.render import contact_sheet, decode_picture, render_crop
 from autointerp.db import queries
 from autointerp.db.models import Dictionary, Feature, Label, LabelStatus
@@ -19,6 +20,7 @@ from autointerp.stages.evidence import EvidenceReader
 
 if TYPE_CHECKING:
     from PIL import Image
+    from sqlalchemy.orm import Session
 
     from autointerp.labeling.protocol import CropEvidence
 
@@ -106,6 +108,7 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
                 "image": image.image_index,
                 "prompt": image.prompt,
                 "role": crop.role,
+                "neighbour": None if crop.neighbour is None else f"{row.name}:{crop.neighbour}",
                 "split": crop.split,
                 "activation": round(crop.activation, 4),
                 "cell": None if crop.row is None else [crop.row, crop.col],
@@ -120,6 +123,9 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
             "density": feature.density,
             "max_activation": feature.max_activation,
             "mean_activation": feature.mean_activation,
+            "histogram": _histogram(feature),
+            "steps": {int(step): share for step, share in feature.steps.items()},
+            "neighbours": _neighbours(session, row, feature),
             "atom": _atom(feature),
             "label": None if label is None else _label(label.label, label.labeler.kind),
             "scores": [
@@ -128,6 +134,25 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
             ],
             "crops": crops,
         }
+
+
+def _histogram(feature: Feature) -> list[dict[str, Any]]:
+    """Cells by activation, from the weakest level that any is on to the strongest."""
+    edges = level_edges()
+    first = feature.histogram.get("first", 0)
+    counts = feature.histogram.get("counts", [])
+    return [{"from": float(edges[first + i]), "cells": cells} for i, cells in enumerate(counts)]
+
+
+def _neighbours(session: Session, row: Dictionary, feature: Feature) -> list[dict[str, Any]]:
+    """The features that fire with it most, with their names and the Jaccard index of their cells."""
+    found = []
+    for latent, share in feature.neighbours.items():
+        other = queries.feature(session, row.name, int(latent))
+        best = None if other is None else queries.best_label(session, other.id)
+        name = "" if best is None else best.label.name
+        found.append({"feature": f"{row.name}:{latent}", "name": name, "jaccard": share})
+    return found
 
 
 def _atom(feature: Feature) -> dict[str, Any] | None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
+from autointerp.db import queries
 from autointerp.db.engine import Database
-from autointerp.db.models import Run
+from autointerp.db.models import Checkpoint, Run
 from autointerp.errors import AutointerpError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PIECE_BYTES = 16 * 2**20
+"""The most of an array in one row: databases take no values of any size, and no memory is wanted twice."""
 
 
 def find_run(db: Database, kind: str, run_identity: str) -> Run | None:
@@ -32,8 +39,8 @@ def is_done(db: Database, kind: str, run_identity: str) -> bool:
 @contextmanager
 def running(
     db: Database, kind: str, run_identity: str, config: dict[str, Any], total: int, dictionary_id: int | None = None
-) -> Iterator[tuple[int, int, bytes | None]]:
-    """Open a run; yields (its id, units already done, its last checkpoint). Whatever stops it is recorded."""
+) -> Iterator[tuple[int, int]]:
+    """Open a run; yields its id and the units already done. Whatever stops it is recorded."""
     with db.session() as session:
         run = session.scalar(select(Run).where(Run.kind == kind, Run.identity == run_identity))
         if run is None:
@@ -41,9 +48,9 @@ def running(
             session.add(run)
         run.status, run.error, run.total = "running", "", total
         session.flush()
-        run_id, done, state = run.id, run.done, run.state
+        run_id, done = run.id, run.done
     try:
-        yield run_id, done, state
+        yield run_id, done
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | GeneratorExit | SystemExit)
         _note_end(db, run_id, "interrupted" if stopped else "failed", "" if stopped else str(error)[:500])
@@ -62,17 +69,52 @@ def _note_end(db: Database, run_id: int, status: str, error: str) -> None:
             raise
 
 
-def checkpoint(session: Any, run_id: int, done: int, state: bytes | None) -> None:
-    """Set a run's progress and checkpoint, in the caller's transaction."""
-    run = session.get(Run, run_id)
-    run.done, run.state = done, state
+def advance(session: Any, run_id: int, done: int) -> None:
+    """Set a run's progress, in the caller's transaction."""
+    session.get(Run, run_id).done = done
+
+
+def write_checkpoint(session: Any, run_id: int, done: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Set a run's progress and what it goes on from, in the caller's transaction."""
+    import numpy as np
+
+    advance(session, run_id, done)
+    _drop_checkpoint(session, run_id)
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        about = {"run_id": run_id, "name": name, "dtype": array.dtype.str, "shape": list(array.shape)}
+        # An empty array is a row too.
+        for part, start in enumerate(range(0, max(len(data), 1), PIECE_BYTES)):
+            piece = data[start : start + PIECE_BYTES].tobytes()
+            queries.insert_many(session, Checkpoint, [{**about, "part": part, "data": piece}])
+
+
+def read_checkpoint(session: Any, run_id: int, names: Collection[str] | None = None) -> dict[str, np.ndarray] | None:
+    """What `write_checkpoint` wrote last, all or the arrays of these names; None where there is nothing."""
+    import numpy as np
+
+    columns = (Checkpoint.name, Checkpoint.dtype, Checkpoint.shape, Checkpoint.data)
+    query = select(*columns).where(Checkpoint.run_id == run_id).order_by(Checkpoint.id)
+    if names is not None:
+        query = query.where(Checkpoint.name.in_(names))
+    rows = session.execute(query.execution_options(yield_per=1))
+    pieces: dict[str, tuple[str, list[int], bytearray]] = {}
+    for name, dtype, shape, data in rows:
+        pieces.setdefault(name, (dtype, shape, bytearray()))[2].extend(data)
+    found = {name: np.frombuffer(data, np.dtype(dtype)).reshape(shape) for name, (dtype, shape, data) in pieces.items()}
+    return found or None
+
+
+def _drop_checkpoint(session: Any, run_id: int) -> None:
+    session.execute(delete(Checkpoint).where(Checkpoint.run_id == run_id))
 
 
 def finish(session: Any, run_id: int, dictionary_id: int | None = None, result: dict[str, Any] | None = None) -> None:
     """Mark a run done and let its checkpoint go, in the caller's transaction."""
     run = session.get(Run, run_id)
-    run.status, run.done, run.state, run.error = "done", run.total, None, ""
+    run.status, run.done, run.error = "done", run.total, ""
     run.finished_at = datetime.now(timezone.utc)
+    _drop_checkpoint(session, run_id)
     if dictionary_id is not None:
         run.dictionary_id = dictionary_id
     if result is not None:

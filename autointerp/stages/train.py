@@ -16,7 +16,7 @@ from autointerp.errors import AutointerpError, UsageError
 from autointerp.stages.activations import ActivationSource
 from autointerp.stages.context import Context
 from autointerp.stages.fit import SAES, CacheRequest, FitPlan
-from autointerp.stages.runs import checkpoint, finish, running
+from autointerp.stages.runs import advance, finish, running
 
 if TYPE_CHECKING:
     from autointerp.dictionaries.fitting import FitConfig, Trainer
@@ -123,7 +123,7 @@ class _Fit:
         bar.advance(0, note)
         self._save()
         with self.ctx.db.session() as session:
-            checkpoint(session, self.run_id, self.seen, None)
+            advance(session, self.run_id, self.seen)
 
     def _save(self) -> None:
         import torch

@@ -56,12 +56,13 @@ def content(query: Callable[..., list[Any]], path: Path) -> dict[str, list[Any]]
         ),
         "features": query(
             path,
-            "SELECT latent_index, density, max_activation, mean_activation, state FROM features ORDER BY latent_index",
+            "SELECT latent_index, density, max_activation, mean_activation, state, histogram, steps, neighbours"
+            " FROM features ORDER BY latent_index",
         ),
         "crops": query(
             path,
             "SELECT f.latent_index, i.generation_hash, step, timestep, row, col, box_left, box_top, box_right,"
-            " box_bottom, activation, activation_map, rank, quantile, role, split"
+            " box_bottom, activation, activation_map, rank, quantile, role, split, neighbour"
             f" FROM crops c {feature.format('c')} JOIN images i ON i.id = c.image_id ORDER BY 1, 2",
         ),
         "labels": query(
@@ -76,7 +77,7 @@ def content(query: Callable[..., list[Any]], path: Path) -> dict[str, list[Any]]
         ),
         "runs": query(
             path,
-            "SELECT kind, identity, status, done, total, state, json_remove(result, '$.fit_seconds'), error"
+            "SELECT kind, identity, status, done, total, json_remove(result, '$.fit_seconds'), error"
             " FROM runs ORDER BY id",
         ),
     }

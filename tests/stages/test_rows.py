@@ -64,7 +64,7 @@ def crops(query: Callable[..., list[Any]], path: Path) -> list[Any]:
     return query(
         path,
         "SELECT f.latent_index, i.image_index, c.role, c.split, c.activation, c.row, c.col, c.rank, c.step, c.timestep,"
-        " c.box_left, c.box_top, c.box_right, c.box_bottom, i.width, i.height, i.prompt, c.activation_map"
+        " c.box_left, c.box_top, c.box_right, c.box_bottom, i.width, i.height, i.prompt, c.activation_map, c.neighbour"
         " FROM crops c JOIN features f ON f.id = c.feature_id JOIN images i ON i.id = c.image_id"
         " ORDER BY f.latent_index, c.role, c.split, c.rank",
     )
@@ -123,10 +123,11 @@ def test_one_crop_a_feature_and_image_and_disjoint_splits(labeled: Path, query: 
     for part in (0, 1):
         assert not {x[part] for x in by_split["explain"]} & {x[part] for x in by_split["score"]}
     assert all(split_of(c[16]) == c[3] for c in found)
-    for role, most in (("top", 3), ("quantile", 2), ("negative", 3)):
+    kinds = {"top": 3, "quantile": 2, "negative": 3, "hard": 5}
+    for kind, most in kinds.items():
         counted: dict[Any, int] = {}
         for c in found:
-            if c[2] == role:
+            if kind == ("hard" if c[18] is not None else c[2]):
                 counted[c[0], c[3]] = counted.get((c[0], c[3]), 0) + 1
         assert max(counted.values()) == most
 
@@ -134,10 +135,49 @@ def test_one_crop_a_feature_and_image_and_disjoint_splits(labeled: Path, query: 
 def test_negatives_are_silent_whole_images(labeled: Path, query: Callable[..., Any], again: Again) -> None:
     found = [c for c in crops(query, labeled) if c[2] == "negative"]
     assert len(found) > 50
-    for latent, image, _, _, act, row, col, _, step, timestep, *box, width, height, _, heat in found:
+    for latent, image, _, _, act, row, col, _, step, timestep, *box, width, height, _, heat, _ in found:
         assert act == 0 and (row, col, step, timestep, heat) == (None,) * 5
         assert box == [0, 0, width, height]
         assert again.maximum[image, latent] < 2e-2
+
+
+def test_hard_negatives_are_where_a_like_feature_fires(labeled: Path, query: Callable[..., Any], again: Again) -> None:
+    from autointerp.dictionaries.storage import load_dictionary
+
+    directions = load_dictionary(labeled / "dictionaries" / NAME).directions.numpy()
+    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    cosines = unit @ unit.T - 2 * np.eye(len(unit))
+    hard = [c for c in crops(query, labeled) if c[18] is not None]
+    assert len(hard) > 50 and {c[2] for c in hard} == {"negative"}
+    for latent, image, *_, neighbour in hard:
+        nearest = np.argsort(-cosines[latent])[:8]
+        assert neighbour in nearest and cosines[latent, neighbour] > 0
+        assert again.maximum[image, latent] < 2e-2 < again.maximum[image, neighbour]
+
+
+def test_figures_of_a_feature_are_those_of_its_cells(labeled: Path, query: Callable[..., Any], again: Again) -> None:
+    from autointerp.crops.maxima import LEVELS, level_edges
+
+    found = query(labeled, "SELECT latent_index, histogram, steps, neighbours FROM features ORDER BY 1")
+    on = (again.values > 0).reshape(-1, 64)
+    both = on.astype(int).T @ on.astype(int)
+    for latent, histogram, steps, neighbours in found:
+        cells = again.values[:, :, latent][again.values[:, :, latent] > 0]
+        counts = json.loads(histogram)
+        levels = np.zeros(LEVELS)
+        if counts:
+            levels[counts["first"] : counts["first"] + len(counts["counts"])] = counts["counts"]
+        # Noise of another batch size may move a cell across an edge, or across the k-th place.
+        assert np.abs(levels - np.histogram(cells, [*level_edges(), np.inf])[0]).sum() <= 12
+        if not counts:
+            continue
+        assert json.loads(steps) == {"1": 1.0}
+        for other, share in json.loads(neighbours).items():
+            exact = both[latent, int(other)] / (
+                both[latent, latent] + both[int(other), int(other)] - both[latent, int(other)]
+            )
+            assert share == pytest.approx(exact, abs=0.1)
+    assert sum(len(json.loads(row[3])) for row in found) > 50
 
 
 def test_boxes_lie_inside_and_hold_their_cell(labeled: Path, query: Callable[..., Any]) -> None:
@@ -192,5 +232,6 @@ def test_the_dictionary_row_is_its_folder(labeled: Path, query: Callable[..., An
     config = json.loads((folder / "cfg.json").read_text())
     assert (config["kind"], config["d_in"], config["num_latents"], config["k"]) == ("topk", d_in, latents, k)
     assert 0 < fvu < 1.5 and 0 < l0 <= k == 2 and grid == GRID
-    runs = query(labeled, "SELECT kind, status, done, total, state FROM runs ORDER BY id")
-    assert runs == [("fit", "done", 13, 13, None), ("harvest", "done", 40, 40, None)]
+    runs = query(labeled, "SELECT kind, status, done, total FROM runs ORDER BY id")
+    assert not query(labeled, "SELECT 1 FROM checkpoints")
+    assert runs == [("fit", "done", 13, 13), ("harvest", "done", 40, 40)]

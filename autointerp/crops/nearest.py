@@ -1,0 +1,84 @@
+"""Hard negatives: images where the features that point the same way fire, and this one does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autointerp.crops.best import BestEntries
+from autointerp.crops.hashing import strongest_key
+from autointerp.crops.maxima import BatchMaxima
+from autointerp.crops.ragged import pick, starts_of
+
+MOST_FOLLOWERS = 64
+"""Features that one may be a nearest feature of: a direction that all others resemble would else be all there is."""
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Of every feature the others whose decoder directions are most like its own.
+
+    `index` int32 and `cosine` float32, both [features, m], the most alike first; a cosine of 0 or less is none.
+    """
+
+    index: np.ndarray
+    cosine: np.ndarray
+
+    @classmethod
+    def none(cls, features: int) -> Nearest:
+        """No feature resembles another."""
+        return cls(np.zeros((features, 0), np.int32), np.zeros((features, 0), np.float32))
+
+
+class HardNegatives:
+    """Of every feature and split the `n` images in which its nearest features fire most while it is silent.
+
+    How hard an image is: the activation of the nearest feature there, times the cosine of the two.
+    """
+
+    def __init__(self, nearest: Nearest, n: int) -> None:
+        self.nearest = nearest
+        features = len(nearest.index)
+        self.entries = BestEntries(2 * features, n)
+        """`cell` is the index of the nearest feature, `activation` how hard the image is."""
+        follower = np.repeat(np.arange(features), nearest.index.shape[1])
+        leader, cosine = nearest.index.reshape(-1).astype(np.int64), nearest.cosine.reshape(-1)
+        order = np.lexsort((follower, -cosine, leader))
+        order = order[cosine[order] > 0]
+        leader = leader[order]
+        order = order[np.arange(len(leader)) - np.searchsorted(leader, leader) < MOST_FOLLOWERS]
+        self._follower, self._cosine = follower[order], cosine[order]
+        self._count = np.bincount(nearest.index.reshape(-1)[order], minlength=features)
+        self._start = starts_of(self._count)
+
+    def update(self, maxima: BatchMaxima, side: np.ndarray) -> None:
+        """Take in a batch; `side` int64 [n] is the split of each entry's image."""
+        count = self._count[maxima.feature]
+        at = pick(self._start[maxima.feature], count)
+        entry = np.repeat(np.arange(len(maxima.feature)), count)
+        feature, image = self._follower[at], maxima.image[entry]
+        hardness = self._cosine[at] * maxima.activation[entry]
+        key = strongest_key(hardness, image)
+        group = feature * 2 + side[entry]
+        fits = self.entries.fits(group, key)
+        feature, image, entry, key, group, hardness = (x[fits] for x in (feature, image, entry, key, group, hardness))
+        place, fired = np.searchsorted(maxima.images, image), np.searchsorted(maxima.images, maxima.image)
+        size = len(maxima.images)
+        silent = ~np.isin(feature * size + place, maxima.feature * size + fired)
+        leader = maxima.feature[entry]
+        order = np.lexsort((leader, key, image, feature))
+        order = order[silent[order]]
+        # Of several that fire in the image the hardest.
+        first = np.ones(len(order), bool)
+        first[1:] = (np.diff(feature[order]) != 0) | (np.diff(image[order]) != 0)
+        order = order[first]
+        self.entries.offer(
+            {
+                "group": group[order],
+                "key": key[order],
+                "image": image[order],
+                "activation": hardness[order],
+                "cell": leader[order],
+            }
+        )

@@ -1,0 +1,67 @@
+"""Which features fire together, from a random sample of cells with all that fires in them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autointerp.crops.best import BestEntries
+from autointerp.crops.hashing import hashed
+from autointerp.crops.maxima import SampledCells
+from autointerp.crops.ragged import pick, starts_of
+
+LATENTS_A_CELL = 32
+"""Latents of a cell that are noted, the strongest first."""
+LEAST = 2
+"""Cells that two features must share: one may be chance."""
+_PAIRS = 2**22
+"""Pairs that are counted at a time."""
+
+
+class CellSample:
+    """The cells of smallest hash, whatever was seen of them and in whichever order."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.seed = seed
+        self.entries = BestEntries(1, n, {"latents": np.int32})
+
+    def choose(self, images: np.ndarray, cells: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cells of a batch that may yet be kept: rows of its code [images * cells], and their keys."""
+        cell = np.tile(np.arange(cells), len(images))
+        image = np.repeat(images, cells)
+        key = hashed(self.seed, np.zeros_like(image), image, np.full_like(image, step), cell)
+        rows = np.flatnonzero(self.entries.fits(np.zeros_like(image), key))
+        return rows, key[rows]
+
+    def update(self, sampled: SampledCells) -> None:
+        """Take in cells that were chosen."""
+        fields = {name: getattr(sampled, name) for name in ("image", "step", "cell", "key", "length")}
+        self.entries.offer({**fields, "group": np.zeros(len(sampled.image), np.int64)}, {"latents": sampled.latents})
+
+    def neighbours(self, features: int, most: int) -> list[list[tuple[int, float]]]:
+        """Of every feature those that fire with it most, as (feature, Jaccard index of their cells), best first."""
+        self.entries.settle()
+        length = self.entries.fields["length"].astype(np.int64)
+        latents = self.entries.items["latents"].astype(np.int64)
+        alone = np.bincount(latents, minlength=features)
+        begins = starts_of(length)
+        pairs, times = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        # Every latent of a cell with every latent of it, in pieces of about as many pairs.
+        piece = np.cumsum(length**2) // _PAIRS
+        for number in np.unique(piece):
+            here = np.flatnonzero(piece == number)
+            mine = pick(begins[here], length[here])
+            size = np.repeat(length[here], length[here])
+            one = np.repeat(latents[mine], size)
+            other = latents[pick(np.repeat(begins[here], length[here]), size)]
+            found, count = np.unique((one * features + other)[one != other], return_counts=True)
+            pairs, inverse = np.unique(np.concatenate([pairs, found]), return_inverse=True)
+            times = np.bincount(inverse, np.concatenate([times, count]), len(pairs)).astype(np.int64)
+        pairs, times = pairs[times >= LEAST], times[times >= LEAST]
+        one, other = pairs // features, pairs % features
+        jaccard = times / (alone[one] + alone[other] - times)
+        order = np.lexsort((other, -jaccard, one))
+        order = order[np.arange(len(order)) - np.searchsorted(one[order], one[order]) < most]
+        result: list[list[tuple[int, float]]] = [[] for _ in range(features)]
+        for i in order.tolist():
+            result[int(one[i])].append((int(other[i]), float(jaccard[i])))
+        return result

@@ -8,13 +8,15 @@ from dataclasses import asdict
 
 import click
 
-from benchmarks import collector, harvest, pursuit, startup
+from benchmarks import collector, growth, harvest, pursuit, shards, startup
 from benchmarks.pairs import Row
 
 BENCHMARKS = {
     "startup": startup.run,
     "collector": collector.run,
+    "growth": growth.run,
     "harvest": harvest.run,
+    "shards": shards.run,
     "pursuit": pursuit.run,
 }
 

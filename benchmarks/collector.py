@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.pairs import Row, interleave
 
 PAIRS, QUICK_PAIRS = 6, 1
-IMAGES, QUICK_IMAGES = 2000, 64
+IMAGES, QUICK_IMAGES = (2000, 20_000), (64,)
 GRID, LATENTS, K, BATCH = (12, 12), 1536, 16, 16
 TOP = 10
 """Crops of a feature and split, as a default harvest keeps."""
@@ -58,15 +58,13 @@ class Streamed:
     """The collector of `autointerp.crops`."""
 
     def __init__(self) -> None:
-        from autointerp.crops.collect import CropCollector
+        from autointerp.crops.collect import CropCollector, Quota
 
-        self.collector = CropCollector(LATENTS, TOP, 0, 0, seed=0)
+        self.collector = CropCollector(LATENTS, Quota(TOP, 0, 0), seed=0)
 
     def update(self, numbers: list[int], code: Any) -> None:
         """Reduce a batch and keep what it betters."""
-        from autointerp.crops.maxima import reduce_batch
-
-        self.collector.update(reduce_batch(code, numbers, GRID, 0, LATENTS), split_names(numbers))
+        self.collector.update([self.collector.reduce(code, numbers, split_names(numbers), GRID, 0)])
 
     def finish(self) -> list[tuple[int, int, str, float]]:
         """(feature, image, split, activation) of every top crop."""
@@ -157,20 +155,22 @@ def apart(way: str, images: int) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def run(quick: bool, pairs: int | None = None, images: int | None = None) -> list[Row]:
+def run(quick: bool, pairs: int | None = None) -> list[Row]:
     """Time and memory of both."""
-    size = images or (QUICK_IMAGES if quick else IMAGES)
     count = pairs or (QUICK_PAIRS if quick else PAIRS)
-    ours, other = interleave(count, lambda: apart("streamed", size), lambda: apart("stored", size))
-    if {x["crops"] for x in ours} != {x["crops"] for x in other}:
-        raise RuntimeError("the two ways gave different crops")
-    return [
-        Row.of("collector", f"{figure}, {size} images: streamed / stored", unit, *columns)
-        for figure, unit, columns in (
-            ("time", "s", [[x["seconds"] for x in side] for side in (ours, other)]),
-            ("memory", "MB", [[x["megabytes"] for x in side] for side in (ours, other)]),
-        )
-    ]
+    rows = []
+    for size in QUICK_IMAGES if quick else IMAGES:
+        ours, other = interleave(count, lambda: apart("streamed", size), lambda: apart("stored", size))  # noqa: B023
+        if {x["crops"] for x in ours} != {x["crops"] for x in other}:
+            raise RuntimeError("the two ways gave different crops")
+        rows += [
+            Row.of("collector", f"{figure}, {size} images: streamed / stored", unit, *columns)
+            for figure, unit, columns in (
+                ("time", "s", [[x["seconds"] for x in side] for side in (ours, other)]),
+                ("memory", "MB", [[x["megabytes"] for x in side] for side in (ours, other)]),
+            )
+        ]
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Harvest: what capturing, encoding and keeping crops costs on top of generating the same images.
 
-The dictionary holds random directions: all of them are live, so no fitted dictionary of this size costs more. Both
-sides use one loaded pipeline on the processor, the same batches, prompts and seeds.
+Eight times the layer's width in latents, 40 top crops of each, 40 over its range, negatives of both kinds. The
+dictionary holds random directions: all of them are live, so no fitted dictionary of this size costs more. Both sides
+use one loaded pipeline on the processor, the same batches, prompts and seeds.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,9 @@ from typing import Any
 from benchmarks.pairs import Row, interleave
 
 PAIRS, QUICK_PAIRS = 6, 1
-IMAGES, QUICK_IMAGES = 32, 4
+IMAGES, QUICK_IMAGES = 96, 4
 LAYER = "mid"
+EXPANSION, TOP = 8, 40
 
 
 def bare(ctx: Any, images: int) -> dict[str, float]:
@@ -46,38 +50,60 @@ def bare(ctx: Any, images: int) -> dict[str, float]:
     return {"seconds": time.perf_counter() - begun}
 
 
+@contextmanager
+def timed(owner: Any, name: str, spent: dict[str, float], part: str) -> Iterator[None]:
+    """Add the time in `owner.name` to what `part` has spent."""
+    real = getattr(owner, name)
+
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        begun = time.perf_counter()
+        try:
+            return real(*args, **kwargs)
+        finally:
+            spent[part] = spent.get(part, 0.0) + time.perf_counter() - begun
+
+    setattr(owner, name, measured)
+    try:
+        yield
+    finally:
+        setattr(owner, name, real)
+
+
 def harvested(ctx: Any, fitted: Path, images: int) -> dict[str, float]:
-    """Harvest into a fresh copy of the fitted workspace; `stream` leaves out the last transaction."""
-    from autointerp.stages import harvest
+    """Harvest into a fresh copy of the fitted workspace; also the seconds in each part of it."""
+    from autointerp.crops.collect import CropCollector
+    from autointerp.dictionaries.baselines import RandomDirections
+    from autointerp.stages import gather, harvest
     from autointerp.stages.context import Context
     from autointerp.stages.fit import resolve_dictionary
     from autointerp.workspace import Workspace
 
-    last: list[float] = []
-    finish = harvest._Harvest.finish
-
-    def timed(self: Any, sweep: bool = True) -> None:
-        begun = time.perf_counter()
-        finish(self, sweep)
-        last.append(time.perf_counter() - begun)
-
-    with tempfile.TemporaryDirectory() as folder:
+    spent: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         shutil.copytree(fitted, Path(folder) / "copy")
         workspace = Workspace.open(Path(folder) / "copy")
         mine = Context(workspace, images=images)
         mine.__dict__["model"] = ctx.model
         plan = harvest.plan_harvest(mine, resolve_dictionary(mine, LAYER, None))
-        harvest._Harvest.finish = timed  # type: ignore[method-assign]
-        try:
-            begun = time.perf_counter()
-            done = harvest.run_harvest(mine, replace(plan, done=False))
-            seconds = time.perf_counter() - begun
-        finally:
-            harvest._Harvest.finish = finish  # type: ignore[method-assign]
+        for owner, name, part in (
+            (RandomDirections, "encode", "encode"),
+            (CropCollector, "reduce", "reduce"),
+            (CropCollector, "update", "keep"),
+            (gather, "encode_picture", "pictures"),
+            (harvest._Pass, "checkpoint", "commit"),
+            (harvest._Pass, "finish", "commit"),
+        ):
+            stack.enter_context(timed(owner, name, spent, part))
+        begun = time.perf_counter()
+        done = harvest.run_harvest(mine, replace(plan, done=False))
+        seconds = time.perf_counter() - begun
         workspace.close()
-        if not done.done or not last:
-            raise RuntimeError("nothing was harvested")
-    return {"seconds": seconds, "stream": seconds - last[0]}
+        if not done.done or len(spent) < len(PARTS):
+            raise RuntimeError("not all parts of a harvest were seen")
+    return {**spent, "seconds": seconds}
+
+
+PARTS = ("encode", "reduce", "keep", "pictures", "commit")
 
 
 def run(quick: bool, pairs: int | None = None, images: int | None = None) -> list[Row]:
@@ -90,16 +116,17 @@ def run(quick: bool, pairs: int | None = None, images: int | None = None) -> lis
 
     size = images or (QUICK_IMAGES if quick else IMAGES)
     count = pairs or (QUICK_PAIRS if quick else PAIRS)
-    values = {"device": "cpu", "fit_images": 8, "batch_size": min(16, size), "dictionary": {"kind": "random"}}
+    values = {"device": "cpu", "fit_images": 8, "batch_size": min(16, size), "crops": {"top": TOP, "quantile": TOP}}
     with tempfile.TemporaryDirectory() as folder:
         fitted = Path(folder) / "fitted"
         ctx = Context(Workspace.create(fitted, Settings.from_values(values)))
-        run_fits(ctx, [plan_fit(ctx, LAYER, FitRequest())])
+        latents = EXPANSION * ctx.layer(LAYER).d_in
+        run_fits(ctx, [plan_fit(ctx, LAYER, FitRequest("random", latents))])
         ctx.workspace.close()
         bare(ctx, min(size, 4))
         ours, other = interleave(count, lambda: harvested(ctx, fitted, size), lambda: bare(ctx, size))
-    theirs = [x["seconds"] for x in other]
-    return [
-        Row.of("harvest", f"streaming, {size} images: harvest / generate", "s", [x["stream"] for x in ours], theirs),
-        Row.of("harvest", f"whole, {size} images: harvest / generate", "s", [x["seconds"] for x in ours], theirs),
-    ]
+    whole, theirs = [x["seconds"] for x in ours], [x["seconds"] for x in other]
+    rows = [Row.of("harvest", f"whole, {size} images: harvest / generate", "s", whole, theirs)]
+    for part in PARTS:
+        rows.append(Row.of("harvest", f"{part}: its share of the harvest", "s", [x[part] for x in ours], whole))
+    return rows

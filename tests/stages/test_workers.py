@@ -1,0 +1,128 @@
+"""Several processes harvest what one would."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Not imported here: the commands do that, and say first how it is to be run.
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra autointerp[ray]")
+
+
+@pytest.fixture(autouse=True)
+def _ray_at_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Shards of one batch, and what a run writes into a home folder would be seen."""
+    from autointerp.stages import distribute
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(distribute, "SHARD_IMAGES", 8)
+    yield
+    assert not list(home.iterdir())
+
+
+def fitted(labeled: Path, path: Path, cli: Callable[..., Any]) -> Path:
+    """A workspace with the dictionary of `labeled`, and nothing harvested."""
+    path.mkdir()
+    shutil.copy(labeled / "autointerp.toml", path)
+    assert cli("-w", path, "fit", "--layer", "mid").code == 0
+    return path
+
+
+def test_two_workers_give_the_rows_of_one_process_and_one_may_die(
+    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]], monkeypatch: Any
+) -> None:
+    from autointerp.stages import harvest
+    from autointerp.stages.distribute import Workers
+
+    path = fitted(labeled, tmp_path / "w", cli)
+    real, killed = Workers.gather, []
+
+    def killing(self: Workers, shards: Any) -> Any:
+        for number, found in enumerate(real(self, shards)):
+            yield found
+            if number == 1:
+                killed.append(_worker_processes()[0])
+                os.kill(killed[0], signal.SIGKILL)
+
+    monkeypatch.setattr(Workers, "gather", killing)
+    monkeypatch.setattr(harvest, "CHECKPOINT_IMAGES", 16)
+    done = cli("-w", path, "harvest", "--layer", "mid", "--workers", "2")
+    assert done.code == 0, done.err
+    assert "a worker died: its images are given to another" in done.err
+    from benchmarks.kills import harvested_rows
+
+    one, other = harvested_rows(labeled), harvested_rows(path)
+    for table in one:
+        assert one[table] == other[table], table
+    assert len(one["crops"]) > 200 and not _worker_processes()
+
+
+def test_workers_that_were_stopped_are_gone_on_with_by_one_process(
+    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]], monkeypatch: Any
+) -> None:
+    from autointerp.stages import harvest
+    from autointerp.stages.distribute import Workers
+
+    path = fitted(labeled, tmp_path / "w", cli)
+    real = Workers.gather
+
+    def stopping(self: Workers, shards: Any) -> Any:
+        # The last shard first: what is left lies before it.
+        for number, found in enumerate(real(self, shards[::-1])):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workers, "gather", stopping)
+        patch.setattr(harvest, "CHECKPOINT_IMAGES", 8)
+        ended = cli("-w", path, "harvest", "--layer", "mid", "--workers", "1")
+    assert ended.code == 130, ended.err
+    assert query(path, "SELECT status, done FROM runs WHERE kind = 'harvest'") == [("interrupted", 24)]
+    assert cli("-w", path, "harvest", "--layer", "mid").code == 0
+    from benchmarks.kills import harvested_rows
+
+    one, other = harvested_rows(labeled), harvested_rows(path)
+    for table in one:
+        assert one[table] == other[table], table
+
+
+def test_a_cluster_that_is_not_there_is_one_line(
+    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]]
+) -> None:
+    path = fitted(labeled, tmp_path / "w", cli)
+    done = cli("-w", path, "-q", "harvest", "--layer", "mid", "--ray", "127.0.0.1:1")
+    assert done.code == 1
+    assert done.err.startswith("error: there is no Ray cluster at 127.0.0.1:1") and done.err.count("\n") == 1
+    assert "ray start --head" in done.err
+
+
+def test_without_ray_the_extra_is_named(
+    workspace: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = cli("-w", workspace, "-q", "harvest", "--layer", "mid", "--top", "4", "--workers", "2")
+    assert done.code == 2 and "pip install 'autointerp[ray]'" in done.err and done.err.count("\n") == 1
+
+
+def _worker_processes() -> list[int]:
+    """Processes that Ray runs our workers in."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::_Worker"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -76,9 +77,12 @@ def content(query: Callable[..., list[Any]], path: Path) -> dict[str, list[Any]]
         ),
         "runs": query(
             path,
-            "SELECT kind, identity, status, done, total, state, json_remove(result, '$.fit_seconds'), error"
-            " FROM runs ORDER BY id",
+            "SELECT kind, identity, status, done, total, state, error FROM runs ORDER BY id",
         ),
+        "results": [
+            {key: value for key, value in json.loads(result).items() if key != "fit_seconds"}
+            for (result,) in query(path, "SELECT result FROM runs ORDER BY id")
+        ],
     }
 
 

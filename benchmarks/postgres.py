@@ -52,6 +52,8 @@ def find_binaries() -> Path:
 class Server:
     """A running server with one superuser. `url` may also name databases that do not exist."""
 
+    password = PASSWORD
+
     def __init__(self) -> None:
         self.binaries = find_binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="autointerp-postgres-"))

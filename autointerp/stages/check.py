@@ -20,6 +20,7 @@ from autointerp.crops.render import decode_picture
 from autointerp.crops.split import split_of
 from autointerp.db import queries
 from autointerp.db.check import first
+from autointerp.db.errors import DatabaseError
 from autointerp.db.models import Crop, Dictionary, Feature, Image, Index, Label, Labeler, Run, Score
 from autointerp.errors import AutointerpError
 from autointerp.search.indexes import read_index
@@ -33,15 +34,8 @@ _ROWS, _PICTURES = 2_000, 100
 
 
 def run_check(ctx: Context) -> list[str]:
-    """One line a problem, none for a sound workspace.
-
-    Raises:
-        DatabaseError: The database cannot be read at all.
-    """
-    problems = ctx.db.check()
-    if problems:
-        # What is broken inside makes everything below it doubtful.
-        return problems
+    """One line a problem, none for a sound workspace."""
+    problems: list[str] = ctx.db.check()
     with ctx.db.session() as session:
         total = {table: session.scalar(select(func.count()).select_from(table)) or 0 for table in (Image, Crop)}
     with ctx.progress.task("check", sum(total.values()), unit="row") as bar:
@@ -56,8 +50,12 @@ def run_check(ctx: Context) -> list[str]:
             _weights(ctx),
             _indexes(ctx),
         ):
-            problems += first(lines)
-    return problems
+            try:
+                problems += first(lines)
+            except DatabaseError as error:
+                # What is on a damaged page cannot be read; the rest may be.
+                problems.append(error.message)
+    return list(dict.fromkeys(problems))
 
 
 def _rows(ctx: Context, query: Executable, size: int = _ROWS) -> Iterator[Any]:

@@ -187,6 +187,7 @@ def test_the_second_process_is_told_who_writes(workspace: Path, cli: Callable[..
     assert cli("-w", workspace, "label", "--layer", "mid").code == 0
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_is_one_line_and_loses_nothing(
     workspace: Path,
     cli: Callable[..., Any],
@@ -223,6 +224,48 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     assert cli("-w", workspace, "db", "check").code == 0
 
 
+@pytest.mark.sqlite
+def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
+    labeled: Path,
+    tmp_path: Path,
+    cli: Callable[..., Any],
+    query: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sqlalchemy import text
+
+    from autointerp.crops.collect import load_state
+    from autointerp.stages import harvest
+
+    path = tmp_path / "w"
+    path.mkdir()
+    shutil.copy(labeled / "autointerp.toml", path)
+    real, made = harvest._Harvest.checkpoint, []
+
+    def second_is_too_large(self: Any) -> None:
+        made.append(self.done)
+        if len(made) == 2:
+            with self.ctx.db.session() as session:
+                pages = session.scalar(text("PRAGMA page_count"))
+                # A limit of the connection, which the pool keeps: SQLite then says what it says on a full disk.
+                session.execute(text(f"PRAGMA max_page_count = {pages + 1}"))
+        real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(harvest._Harvest, "checkpoint", second_is_too_large)
+        done = cli("-w", path, "-q", "label", "--layer", "mid")
+    assert done.code == 1 and made == [16, 32]
+    assert done.err.startswith("error: the disk is full while writing") and done.err.count("\n") == 1
+    ((seen, state),) = query(path, "SELECT done, state FROM runs WHERE kind = 'harvest'")
+    assert seen == 16 and load_state(state)["counts"][2] == 16
+    assert 0 < len(query(path, "SELECT 1 FROM images")) <= 16
+    assert cli("-w", path, "db", "check").code == 0
+    # It goes on from there to the same rows.
+    assert cli("-w", path, "-q", "label", "--layer", "mid").code == 0
+    one, other = content(query, labeled), content(query, path)
+    assert all(one[table] == other[table] for table in one)
+
+
 @pytest.mark.parametrize(
     ("file", "command"),
     [
@@ -246,6 +289,7 @@ def test_a_disk_that_is_full_for_one_file(
     assert cli("-w", workspace, "-q", *command, "--layer", "mid").code == 0
 
 
+@pytest.mark.sqlite
 def test_a_file_that_cannot_grow_is_one_line(workspace: Path) -> None:
     code = (
         "import resource, signal, sys\n"

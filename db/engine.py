@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.resources
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -43,6 +45,7 @@ class Database:
         self.path = Path(str(self.url.database)) if in_file else None
         self.where = str(self.path) if self.path else shown(self.url)
         self._lock: Connection | None = None
+        self._asking = threading.Lock()
 
     @property
     def is_sqlite(self) -> bool:
@@ -170,6 +173,12 @@ class Database:
                 try:
                     source: Any = connection.connection.driver_connection
                     source.backup(file)
+                except sqlite3.Error as error:
+                    # It may be the disk of the one or the other: the one that grows is named.
+                    readable = translate(error, str(target))
+                    if readable is None:
+                        raise
+                    raise readable from error
                 finally:
                     file.close()
 
@@ -228,7 +237,10 @@ class Database:
         """A new connection may follow on the server's restart, which frees all locks."""
         from autointerp.db.writers import still_held
 
-        if self._lock is not None and not still_held(self._lock):
+        # Threads share the one connection that holds the lock.
+        with self._asking:
+            lost = self._lock is not None and not still_held(self._lock)
+        if lost:
             raise DatabaseError(
                 f"the writer's lock on {self.where} was lost with its connection",
                 f"run the same command again: {KEPT}",
@@ -266,6 +278,9 @@ def whole_file(target: Path) -> Iterator[Path]:
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
         yield partial
+        if any(leftover.exists() and leftover.stat().st_size for leftover in leftovers[1:]):
+            # SQLite moves its log into the file when it is closed, if there is room.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         _sync(partial)
         os.replace(partial, target)
         _sync(target.parent)

@@ -236,6 +236,15 @@ def test_backup_that_fails_leaves_nothing(filled, tmp_path, monkeypatch):
         filled.backup(tmp_path / "no" / "copy.db")
 
 
+def test_a_backup_whose_log_could_not_be_moved_in_is_no_backup(tmp_path):
+    target = tmp_path / "copy.db"
+    with pytest.raises(DatabaseError, match="disk is full while writing .*copy.db"):
+        with engine.whole_file(target) as partial:
+            partial.write_bytes(b"SQLite format 3")
+            partial.with_name(partial.name + "-wal").write_bytes(b"rows")
+    assert list(tmp_path.iterdir()) == []
+
+
 WRITER = """
 import sys, itertools
 from autointerp.db import models

@@ -136,7 +136,7 @@ class Database:
         if self.is_sqlite:
             yield
             return
-        with self._translated(), held(self) as connection:
+        with held(self) as connection:
             self._lock = connection
             try:
                 yield

@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.pairs import Row, interleave
 
 PAIRS, QUICK_PAIRS = 6, 1
-CROPS, QUICK_CROPS = 200_000, 2_000
-LABELS, QUICK_LABELS = 20_000, 500
+CROPS, QUICK_CROPS = 50_000, 2_000
+LABELS, QUICK_LABELS = 10_000, 500
 QUERIES = 20
 _WORDS = (
     "red blue green white black circle square star ring striped dotted plain edge corner above left of a the bright"

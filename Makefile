@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench interop docs install clean
+.PHONY: demo test test-postgres lint bench interop docs install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -20,6 +20,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# Needs PostgreSQL's binaries (Debian: apt-get install postgresql-15); a server is made, used and removed.
+test-postgres: $(STAMP)
+	$(BIN)/python -m pytest tests/stages tests/db --database postgresql
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

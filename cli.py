@@ -531,8 +531,11 @@ def db() -> None:
 @db.command("path")
 @_shared
 def db_path() -> None:
-    """Print where the database is."""
-    click.echo(_context().workspace.database_url)
+    """Print where the database is; a password in its URL is left out."""
+    from autointerp.db.engine import Database
+
+    # Not opened: it is told where no server answers, too.
+    click.echo(Database(_context().workspace.database_url).where)
 
 
 @db.command("upgrade")
@@ -545,24 +548,49 @@ def db_upgrade() -> None:
 @db.command("check")
 @_shared
 def db_check() -> None:
-    """Check that the database is whole; exit 1 with what is wrong."""
-    problems = _context().db.check()
+    """Check that the workspace is whole: exit 1 with a line for each thing that is wrong.
+
+    Looks at the database itself, at what its rows mean (pictures, activation maps, checkpoints, hashes, splits, ranks),
+    at the weights and at the indexes. Only reads.
+    """
+    from autointerp.stages.check import run_check
+
+    problems = run_check(_context())
     for problem in problems:
         click.echo(problem)
     if problems:
         raise AutointerpError(
             f"{len(problems)} problems found", "restore a backup, or `rm` and make again what is hurt"
         )
-    _note("the database is whole")
+    _note("the workspace is whole")
 
 
 @db.command("backup")
 @click.argument("path", type=click.Path(path_type=Path))
 @_shared
 def db_backup(path: Path) -> None:
-    """Copy the database to PATH, safely while it is in use."""
+    """Copy the database into the SQLite file PATH, safely while it is in use.
+
+    The copy is one moment of it, whole or not there at all. It can take the place of autointerp.db, whichever kind of
+    database it is a copy of.
+    """
     _context().db.backup(path)
     click.echo(path)
+
+
+@db.command("copy")
+@click.argument("target", metavar="URL|PATH")
+@_shared
+def db_copy(target: str) -> None:
+    """Move the database: copy all rows into an empty PostgreSQL database or a new SQLite file.
+
+    Nothing in the old one changes. The line that is printed makes autointerp.toml name the new one.
+    """
+    from autointerp.stages.move import run_copy
+
+    line = run_copy(_context(), target)
+    _note("copied; put this line into autointerp.toml, above the first [table]:")
+    click.echo(line)
 
 
 def _labeler_request(

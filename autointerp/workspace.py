@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from autointerp.errors import AutointerpError, UsageError
+from autointerp.locks import file_lock
 from autointerp.settings import FILE as SETTINGS_FILE, Settings
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from autointerp.stages.search import Hit
 
 DATABASE_FILE = "autointerp.db"
+LOCK_FILE = ".lock"
 DEFAULT_PATH = "autointerp-workspace"
 
 
@@ -80,9 +81,9 @@ class Workspace:
 
     @property
     def database_url(self) -> str:
-        """URL or path of the database; a relative path is taken from the workspace."""
+        """URL or path of the database; a relative path is taken from the workspace. It may hold a password."""
         named = self.settings.database or DATABASE_FILE
-        return named if "://" in named else str(self.path / named)
+        return named if "://" in named else str(self.path / Path(named).expanduser())
 
     @property
     def dictionaries_dir(self) -> Path:
@@ -106,9 +107,11 @@ class Workspace:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other writers out; raises `AutointerpError` that says who is in. May be nested.
+        """Keep other writers out of the folder and of the database; may be nested.
 
-        The kernel frees the lock when its holder ends, however it ends, so there are no stale locks.
+        Raises:
+            AutointerpError: Another one is in; the message says who.
+            DatabaseError: Another one writes the same PostgreSQL database, maybe from another machine.
         """
         if self._lock_depth:
             self._lock_depth += 1
@@ -117,32 +120,19 @@ class Workspace:
             finally:
                 self._lock_depth -= 1
             return
-        import fcntl
-
-        try:
-            file = (self.path / ".lock").open("a+", encoding="utf-8")
-        except OSError as error:
-            _raise_readable(error, self.path)
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise AutointerpError(
-                    f"{self.path} is being written by {holder}",
-                    "wait until it is done, or use another workspace",
-                    retryable=True,
-                ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            file.flush()
+        with ExitStack() as stack:
+            stack.enter_context(file_lock(self.path / LOCK_FILE, str(self.path)))
+            database = self.db
+            if database.path is not None and database.path.parent.resolve() != self.path.resolve():
+                # Another workspace may name the same file.
+                beside = database.path.with_name(database.path.name + LOCK_FILE)
+                stack.enter_context(file_lock(beside, str(database.path)))
+            stack.enter_context(database.writer())
             self._lock_depth = 1
             try:
                 yield
             finally:
                 self._lock_depth = 0
-                file.truncate(0)
 
     def search(self, text: str, layer: str | None = None, count: int = 10) -> list[Hit]:
         """The features that fit a text best, best first; see `autointerp search`."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from benchmarks import collector, growth, harvest, pursuit, shards, startup
+from benchmarks import collector, database, growth, harvest, pursuit, shards, startup
 from benchmarks.pairs import Row
 
 BENCHMARKS = {
@@ -18,13 +18,14 @@ BENCHMARKS = {
     "harvest": harvest.run,
     "shards": shards.run,
     "pursuit": pursuit.run,
+    "database": database.run,
 }
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--quick", is_flag=True, help="Sizes so small that only failures mean anything.")
-@click.option("--pairs", type=click.IntRange(min=1), metavar="N", help="Pairs of each.  [default: 15, 6, 6 and 6]")
+@click.option("--pairs", type=click.IntRange(min=1), metavar="N", help="Pairs of each.  [default: 15 or 6]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(names: tuple[str, ...], quick: bool, pairs: int | None, as_json: bool) -> None:
     """Time things side by side: all benchmarks, or those that are named."""

@@ -16,6 +16,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,18 @@ SETTINGS: dict[str, Any] = {
 HARVEST = ("harvest", "--layer", "mid")
 
 
-def harvested_rows(path: Path) -> dict[str, list[Any]]:
+def ask(path: Path, query: str) -> list[Any]:
+    """The rows of one query to a workspace's file."""
+    with contextlib.closing(sqlite3.connect(path / "autointerp.db")) as db:
+        return db.execute(query).fetchall()
+
+
+def harvested_rows(path: Path, ask: Callable[[Path, str], list[Any]] = ask) -> dict[str, list[Any]]:
     """All that a harvest writes into a workspace, by what it is about: without ids and times."""
     crops = (
-        "SELECT f.latent_index, i.generation_hash, step, timestep, row, col, box_left, box_top, box_right, box_bottom,"
-        " activation, activation_map, rank, quantile, role, split, neighbour FROM crops c"
+        "SELECT f.latent_index, i.generation_hash, c.step, c.timestep, c.row, c.col, c.box_left, c.box_top,"
+        " c.box_right, c.box_bottom, c.activation, c.activation_map, c.rank, c.quantile, c.role, c.split,"
+        " c.neighbour FROM crops c"
         " JOIN features f ON f.id = c.feature_id JOIN images i ON i.id = c.image_id ORDER BY 1, 2"
     )
     features = (
@@ -52,8 +60,7 @@ def harvested_rows(path: Path) -> dict[str, list[Any]]:
         "runs": "SELECT kind, identity, status, done, total, result FROM runs WHERE kind = 'harvest'",
         "checkpoints": "SELECT count(*) FROM checkpoints",
     }
-    with contextlib.closing(sqlite3.connect(path / "autointerp.db")) as db:
-        return {name: db.execute(query).fetchall() for name, query in queries.items()}
+    return {name: ask(path, query) for name, query in queries.items()}
 
 
 def _command(*arguments: str) -> int:

@@ -1,7 +1,9 @@
-"""What all tables share: names of constraints, the time type, and the check that a word is one of a few."""
+"""What all tables share: names of constraints, types that every database takes, and words out of a few."""
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import datetime, timezone
 from typing import Any, get_args
 
@@ -35,13 +37,29 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=timezone.utc)
 
 
+class AnyText(TypeDecorator[str]):
+    """Text from anywhere, a model's answers included.
+
+    What PostgreSQL refuses (NUL), and no database takes (half of a surrogate pair), is kept as U+FFFD on both.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """The text as it can be stored."""
+        if value is None or value.isascii() and "\0" not in value:
+            return value
+        return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class Base(DeclarativeBase):
     """The root of all models."""
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {
         datetime: UtcDateTime(),
-        str: Text(),
+        str: AnyText(),
         bytes: LargeBinary(),
         float: Double(),
         dict[str, Any]: JSON(),
@@ -52,6 +70,25 @@ class Base(DeclarativeBase):
 def now() -> datetime:
     """This moment, in UTC."""
     return datetime.now(timezone.utc)
+
+
+def to_json(value: Any) -> str:
+    """What JSON columns hold: numbers that JSON does not know (infinite, not a number) are null.
+
+    PostgreSQL refuses them, and so do most readers of an SQLite file.
+    """
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def one_of(column: str, words: Any) -> CheckConstraint:

@@ -1,13 +1,17 @@
-"""What `db check` looks at, beyond what SQLite checks by itself."""
+"""What `db check` looks at inside the database alone; what needs other rooms is in `stages.check`."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, LargeBinary, Table, Text, cast, func, inspect, select, text
+from sqlalchemy.orm import Session
 
-from autointerp.db.models import Image, Label
+from autointerp.db import words
+from autointerp.db.copy import tables
+from autointerp.db.models import Crop
 
 if TYPE_CHECKING:
     from autointerp.db.engine import Database
@@ -22,14 +26,20 @@ def find_problems(database: Database) -> list[str]:
     if found != head:
         return [f"the schema is {found or 'empty'}, not {head}: run `autointerp db upgrade`"]
     problems: list[str] = []
-    with database.engine.connect() as connection:
-        if connection.dialect.name == "sqlite":
-            problems += _integrity(connection)
-            if problems:
-                return problems
-            problems += _references(connection) + _words(connection)
-        problems += _pictures(connection)
+    with database.session() as session:
+        connection = session.connection()
+        problems += _integrity(connection) if database.is_sqlite else _readable(connection)
+        if problems:
+            return problems
+        for table in tables():
+            problems += first(_dangling(connection, table))
+        problems += _ranks(session) + _doubles(session) + _words(session)
     return problems
+
+
+def first(lines: Iterable[str]) -> list[str]:
+    """The first few of many lines of one kind."""
+    return list(islice(lines, MOST))
 
 
 def _integrity(connection: Connection) -> list[str]:
@@ -37,46 +47,67 @@ def _integrity(connection: Connection) -> list[str]:
     return [] if lines == ["ok"] else [f"integrity: {line}" for line in lines]
 
 
-def _references(connection: Connection) -> list[str]:
-    rows = connection.execute(text("PRAGMA foreign_key_check")).all()
-    return [f"{table} row {rowid} refers to a missing row of {parent}" for table, rowid, parent, _ in rows[:MOST]]
+def _readable(connection: Connection) -> list[str]:
+    """PostgreSQL's part: every index and constraint is valid, and every value of every row can be read.
 
-
-def _words(connection: Connection) -> list[str]:
-    """The full-text index holds the ok labels and no others, and its own structure is whole."""
-    if not inspect(connection).has_table("labels_fts"):
-        return ["the word index labels_fts is missing"]
-    ok = connection.scalar(select(func.count()).select_from(Label).where(Label.status == "ok"))
-    both = connection.scalar(
-        text(
-            "SELECT count(*) FROM labels JOIN labels_fts ON labels_fts.rowid = labels.id WHERE labels.status = 'ok' "
-            "AND labels_fts.name = labels.name AND labels_fts.explanation = labels.explanation"
+    What lies on a damaged page raises an error when it is read.
+    """
+    problems = [
+        f"integrity: the index {name} is not valid"
+        for name in connection.scalars(
+            text(
+                "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+                "WHERE NOT i.indisvalid AND c.relnamespace = current_schema()::regnamespace ORDER BY 1"
+            )
         )
-    )
-    indexed = connection.scalar(text("SELECT count(*) FROM labels_fts"))
-    if ok == both == indexed:
-        return []
-    return [f"the word index holds {indexed} labels, {both} of them right, of {ok}"]
-
-
-def _pictures(connection: Connection) -> list[str]:
-    from PIL import Image as Picture
-
-    problems: list[str] = []
-    rows = connection.execution_options(yield_per=256).execute(
-        select(Image.id, Image.width, Image.height, Image.picture)
-    )
-    for image_id, width, height, data in rows:
-        try:
-            with Picture.open(io.BytesIO(data)) as picture:
-                picture.load()
-                size = picture.size
-        except (OSError, SyntaxError, TypeError, ValueError):
-            problems.append(f"the picture of image {image_id} does not decode")
-        else:
-            if size != (width, height):
-                problems.append(f"the picture of image {image_id} is {size[0]}x{size[1]}, not {width}x{height}")
-        if len(problems) >= MOST:
-            break
-    rows.close()
+    ]
+    problems += [
+        f"integrity: the constraint {name} is not valid"
+        for name in connection.scalars(
+            text(
+                "SELECT conname FROM pg_constraint WHERE NOT convalidated "
+                "AND connamespace = current_schema()::regnamespace ORDER BY 1"
+            )
+        )
+    ]
+    for table in tables():
+        # A digest reads a value whole, also where it lies outside of the table's own pages. Bytes are not made text
+        # for it: text of a large checkpoint would be too long for the server.
+        values = [c if isinstance(c.type, LargeBinary) else cast(c, Text) for c in table.c]
+        connection.execute(select(*(func.count(func.md5(value)) for value in values))).one()
     return problems
+
+
+def _dangling(connection: Connection, table: Table) -> Iterable[str]:
+    for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
+        parent = key.column.table.alias("parent")
+        query = (
+            select(table.c.id)
+            .outerjoin(parent, parent.c[key.column.name] == key.parent)
+            .where(key.parent.is_not(None), parent.c[key.column.name].is_(None))
+        )
+        for row_id in connection.scalars(query.order_by(table.c.id).limit(MOST)):
+            yield f"{table.name} row {row_id} refers to a missing row of {key.column.table.name}"
+
+
+def _ranks(session: Session) -> list[str]:
+    """Within a feature, split and role crops are counted 0, 1, 2 ..."""
+    group = (Crop.feature_id, Crop.split, Crop.role)
+    whole = (func.min(Crop.rank) == 0) & (func.max(Crop.rank) == func.count() - 1)
+    whole &= func.count(Crop.rank.distinct()) == func.count()
+    query = select(*group).group_by(*group).having(~whole).order_by(*group).limit(MOST)
+    return [
+        f"the ranks of feature {f}, {split} {role}, have gaps or doubles" for f, split, role in session.execute(query)
+    ]
+
+
+def _doubles(session: Session) -> list[str]:
+    pair = (Crop.feature_id, Crop.image_id)
+    query = select(*pair).group_by(*pair).having(func.count() > 1).order_by(*pair).limit(MOST)
+    return [f"feature {feature} has several crops of image {image}" for feature, image in session.execute(query)]
+
+
+def _words(session: Session) -> list[str]:
+    if not inspect(session.connection()).has_table("labels_fts"):
+        return ["the word index labels_fts is missing"]
+    return words.stale_words(session)

@@ -1,24 +1,28 @@
-"""The database: opened, brought to the newest schema, checked, copied. Faults come out as `DatabaseError`."""
+"""The database: opened, brought to the newest schema, locked, checked, copied. Faults come out as `DatabaseError`."""
 
 from __future__ import annotations
 
+import errno
 import importlib.resources
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, text
 from sqlalchemy.orm import Session
 
-from autointerp.db.errors import DatabaseError, translate
+from autointerp.db.base import to_json
+from autointerp.db.errors import KEPT, DatabaseError, translate
+from autointerp.db.urls import parse_url, shown
 
 BUSY_MS = 30_000
-HEAD = "0003"
+CONNECT_SECONDS = 10
+HEAD = "0004"
 """The newest revision under migrations/versions; written here too because importing Alembic takes half a second."""
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -28,25 +32,58 @@ class Database:
     """One database, by URL or by the path of an SQLite file. Opening alone neither creates nor upgrades it.
 
     SQLite runs with WAL, so readers see a whole state while one process writes, and with foreign keys on, so that
-    deleting a dictionary takes everything under it along.
+    deleting a dictionary takes everything under it along. PostgreSQL does both by itself. `where` names the database
+    to people, without its password.
+
+    Raises:
+        DatabaseError: The URL cannot be read, or is of another kind of database.
     """
 
     def __init__(self, url_or_path: str | Path) -> None:
-        given = str(url_or_path)
-        self.url = make_url(given) if "://" in given else URL.create("sqlite", database=given)
+        self.url = parse_url(url_or_path)
         in_file = self.url.get_backend_name() == "sqlite" and self.url.database not in (None, "", ":memory:")
         self.path = Path(str(self.url.database)) if in_file else None
-        self.where = str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+        self.where = str(self.path) if self.path else shown(self.url)
+        self._lock: Connection | None = None
+        self._asking = threading.Lock()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is SQLite; else it is PostgreSQL."""
+        return self.url.get_backend_name() == "sqlite"
 
     @cached_property
     def engine(self) -> Engine:
         """The engine, made on first use; raises `DatabaseError` for a path that cannot be an SQLite file."""
         if self.path is not None:
             check_file(self.path)
-        engine = create_engine(self.url)
-        if engine.dialect.name == "sqlite":
+        if self.is_sqlite:
+            engine = create_engine(self.url, json_serializer=to_json)
             event.listen(engine, "connect", _set_pragmas)
+        else:
+            engine = self._postgresql()
         event.listen(engine, "handle_error", self._handle_error)
+        return engine
+
+    def _postgresql(self) -> Engine:
+        from autointerp.db.writers import process_name
+
+        given = {
+            "application_name": process_name(),
+            "connect_timeout": CONNECT_SECONDS,
+            # A server that vanished is noticed after a minute, not after hours.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        }
+        arguments = {name: value for name, value in given.items() if name not in self.url.query}
+        try:
+            engine = create_engine(self.url, json_serializer=to_json, pool_pre_ping=True, connect_args=arguments)
+        except ModuleNotFoundError:
+            raise DatabaseError(
+                f"{self.where} needs psycopg, which is not installed", "pip install 'autointerp[postgres]'"
+            ) from None
+        event.listen(engine, "connect", self._check_lock)
         return engine
 
     @contextmanager
@@ -85,10 +122,31 @@ class Database:
         """The revision this code expects."""
         return HEAD
 
-    def check(self) -> list[str]:
-        """Look for damage: integrity, foreign keys, pictures that do not decode, a stale word index.
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Keep other writers of a PostgreSQL database out, from whatever machine.
 
-        Returns one line a problem; none for a sound database.
+        For SQLite that is the file system's part: see `Workspace.lock`.
+
+        Raises:
+            DatabaseError: Another one is in; the message says who.
+        """
+        from autointerp.db.writers import held
+
+        if self.is_sqlite:
+            yield
+            return
+        with held(self) as connection:
+            self._lock = connection
+            try:
+                yield
+            finally:
+                self._lock = None
+
+    def check(self) -> list[str]:
+        """Look for damage inside the database: integrity, foreign keys, ranks and pairs of crops, the word index.
+
+        Returns one line a problem; none for a sound database. `stages.check` looks at what the rows mean.
         """
         from autointerp.db.check import find_problems
 
@@ -96,25 +154,33 @@ class Database:
             return find_problems(self)
 
     def backup(self, target: str | Path) -> None:
-        """Copy the database while it is in use. Raises `DatabaseError` where the target exists."""
+        """Copy the database into an SQLite file while it is in use: one moment of it, whole, or nothing.
+
+        Raises:
+            DatabaseError: The target exists or cannot be written.
+        """
         target = Path(target)
-        if self.path is None:
-            raise DatabaseError(f"{self.where} is not a file", "use the server's own backup (pg_dump)")
-        if target.exists():
-            raise DatabaseError(f"{target} exists", "name a file that does not")
-        check_file(target)
-        partial = target.with_name(f".{target.name}.partial")
-        try:
+        with whole_file(target) as partial:
+            if self.path is None:
+                from autointerp.db.copy import copy_rows
+
+                copy = Database(partial)
+                copy_rows(self, copy)
+                copy.close()
+                return
             with self._translated(), self.engine.connect() as connection:
-                copy = sqlite3.connect(partial)
+                file = sqlite3.connect(partial)
                 try:
                     source: Any = connection.connection.driver_connection
-                    source.backup(copy)
+                    source.backup(file)
+                except sqlite3.Error as error:
+                    # It may be the disk of the one or the other: the one that grows is named.
+                    readable = translate(error, str(target))
+                    if readable is None:
+                        raise
+                    raise readable from error
                 finally:
-                    copy.close()
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+                    file.close()
 
     def close(self) -> None:
         """Close all connections."""
@@ -130,8 +196,9 @@ class Database:
         waits and then finds nothing to do. Foreign keys are off meanwhile: rebuilding a table drops it, which would
         delete what refers to it.
         """
-        if self.engine.dialect.name != "sqlite":
+        if not self.is_sqlite:
             with self.engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('autointerp schema'))"))
                 yield connection
             return
         with self.engine.connect() as connection:
@@ -155,9 +222,8 @@ class Database:
                 tables = inspect(self.engine).get_table_names()
                 # With a version table another process made the schema just now.
                 if tables and "alembic_version" not in tables:
-                    raise DatabaseError(
-                        f"{self.where} holds another program's tables", "name another workspace or file"
-                    )
+                    name = "file" if self.is_sqlite else "database or schema"
+                    raise DatabaseError(f"{self.where} holds another program's tables", f"name another {name}")
             return
         try:
             _script_directory().get_revision(found)
@@ -166,6 +232,19 @@ class Database:
                 f"{self.where} was made by a newer autointerp (schema {found})",
                 "upgrade autointerp: pip install -U autointerp",
             ) from None
+
+    def _check_lock(self, connection: Any, record: Any) -> None:
+        """A new connection may follow on the server's restart, which frees all locks."""
+        from autointerp.db.writers import still_held
+
+        # Threads share the one connection that holds the lock.
+        with self._asking:
+            lost = self._lock is not None and not still_held(self._lock)
+        if lost:
+            raise DatabaseError(
+                f"the writer's lock on {self.where} was lost with its connection",
+                f"run the same command again: {KEPT}",
+            )
 
     def _handle_error(self, context: Any) -> None:
         readable = translate(context.original_exception, self.where)
@@ -181,6 +260,46 @@ class Database:
             if readable is None:
                 raise
             raise readable from error
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A path to write an SQLite file to, which is moved to `target` when the block ends well.
+
+    Raises:
+        DatabaseError: The target exists or cannot be written.
+    """
+    if target.exists():
+        raise DatabaseError(f"{target} exists", "name a file that does not")
+    check_file(target)
+    partial = target.with_name(f".{target.name}.partial")
+    leftovers = [partial.with_name(partial.name + ending) for ending in ("", "-wal", "-shm", "-journal")]
+    try:
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+        yield partial
+        if any(leftover.exists() and leftover.stat().st_size for leftover in leftovers[1:]):
+            # SQLite moves its log into the file when it is closed, if there is room.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _sync(partial)
+        os.replace(partial, target)
+        _sync(target.parent)
+    except OSError as error:
+        raise translate(error, str(target)) or DatabaseError(
+            f"{target} cannot be written ({error.strerror or error})", "name another file"
+        ) from None
+    finally:
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of files, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def check_file(path: Path) -> None:

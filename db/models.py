@@ -1,8 +1,8 @@
-"""The tables. One SQLite file holds everything but weights and indexes, so these names are a contract.
+"""The tables. One database holds everything but weights and indexes, so these names are a contract.
 
-Only portable types are used: the same models run on PostgreSQL. Deleting a dictionary deletes its features, and
-these their crops, labels, scores and judgements; images are shared between dictionaries and are swept apart
-(`queries.remove_dictionary`). docs/schema.md is generated from this file.
+Only portable types are used: the same models run on SQLite and PostgreSQL. Deleting a dictionary deletes its
+features, and these their crops, labels, scores and judgements; images are shared between dictionaries and are swept
+apart (`queries.remove_dictionary`). docs/schema.md is generated from this file.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import os
 import shutil
 import sqlite3
 import sys
@@ -58,17 +59,117 @@ def call(*arguments: object) -> Outcome:
     return Outcome(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
 
 
-def all_rows(workspace: Path) -> dict[str, list[Any]]:
-    """Every row of every table of a workspace's database."""
-    with contextlib.closing(sqlite3.connect(workspace / "autointerp.db")) as db:
-        names = [n for (n,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-        return {name: db.execute(f'SELECT * FROM "{name}" ORDER BY 1').fetchall() for name in names}
+def _module(name: str, path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
-def ask(workspace: Path, query: str, *values: Any) -> list[Any]:
-    """The rows of one query."""
-    with contextlib.closing(sqlite3.connect(workspace / "autointerp.db")) as db:
-        return db.execute(query, values).fetchall()
+HERE = Path(__file__).parent
+throwaway = _module("throwaway_postgres", HERE.parent / "benchmarks" / "postgres.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=["sqlite", "postgresql"],
+        default="sqlite",
+        help="Where the tests' workspaces have their rows; postgresql starts a server of its own.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sqlite: about SQLite's file, so it is skipped with --database postgresql")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--database") == "postgresql":
+        for item in items:
+            if item.get_closest_marker("sqlite"):
+                item.add_marker(pytest.mark.skip(reason="about SQLite's file"))
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Iterator[Any]:
+    """A PostgreSQL server of the tests' own."""
+    try:
+        running = throwaway.Server()
+    except throwaway.Unavailable as error:
+        if pytestconfig.getoption("--database") == "postgresql":
+            raise
+        pytest.skip(str(error))
+    yield running
+    running.remove()
+
+
+class Sqlite:
+    """Reads and copies workspaces whose database is a file in them."""
+
+    def ask(self, workspace: Path, query: str, *values: Any) -> list[Any]:
+        """The rows of one query."""
+        with contextlib.closing(sqlite3.connect(workspace / "autointerp.db")) as db:
+            return db.execute(query, values).fetchall()
+
+    def tables(self, workspace: Path) -> list[str]:
+        found = self.ask(workspace, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        return [name for (name,) in found]
+
+    def copy(self, source: Path, target: Path) -> Path:
+        """A copy of a workspace, to do anything with."""
+        return Path(shutil.copytree(source, target))
+
+
+class PostgreSQL(Sqlite):
+    """The same of workspaces that each have a database on one server."""
+
+    def __init__(self, server: Any, workspaces: Any) -> None:
+        self.server, self.workspaces = server, workspaces
+
+    def ask(self, workspace: Path, query: str, *values: Any) -> list[Any]:
+        with throwaway.connect(self.workspaces.url_of(workspace)) as connection:
+            given = (query.replace("?", "%s"), values) if values else (query.encode(),)
+            return connection.execute(*given).fetchall()
+
+    def tables(self, workspace: Path) -> list[str]:
+        query = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
+        return [name for (name,) in self.ask(workspace, query)]
+
+    def copy(self, source: Path, target: Path) -> Path:
+        self.server.create(self.workspaces.database_of(target), template=self.workspaces.database_of(source))
+        return super().copy(source, target)
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest) -> Iterator[Sqlite]:
+    """What reads and copies workspaces; with `--database postgresql` every workspace is there from now on."""
+    if request.config.getoption("--database") == "sqlite":
+        yield Sqlite()
+        return
+    server = request.getfixturevalue("server")
+    folder = HERE / "postgresql"
+    workspaces = _module("workspaces", folder / "workspaces.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(workspaces.SERVER, server.url("postgres"))
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        undo = workspaces.take_over()
+        yield PostgreSQL(server, workspaces)
+        undo()
+
+
+@pytest.fixture(autouse=True)
+def _no_databases_left(request: pytest.FixtureRequest, databases: Sqlite) -> Iterator[None]:
+    """What a test made on the server goes with it."""
+    if not isinstance(databases, PostgreSQL):
+        yield
+        return
+    before = databases.server.databases()
+    yield
+    for name in databases.server.databases() - before:
+        if name.startswith("w_"):
+            databases.server.drop(name)
 
 
 @pytest.fixture(scope="session")
@@ -77,13 +178,21 @@ def cli() -> Callable[..., Outcome]:
 
 
 @pytest.fixture(scope="session")
-def rows() -> Callable[[Path], dict[str, list[Any]]]:
-    return all_rows
+def rows(databases: Sqlite) -> Callable[[Path], dict[str, list[Any]]]:
+    """Every row of every table of a workspace's database."""
+
+    def read(workspace: Path) -> dict[str, list[Any]]:
+        return {
+            name: databases.ask(workspace, f'SELECT * FROM "{name}" ORDER BY 1') for name in databases.tables(workspace)
+        }
+
+    return read
 
 
 @pytest.fixture(scope="session")
-def query() -> Callable[..., list[Any]]:
-    return ask
+def query(databases: Sqlite) -> Callable[..., list[Any]]:
+    """The rows of one query to a workspace's database."""
+    return databases.ask
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +212,7 @@ def small_parts() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def labeled(tmp_path_factory: pytest.TempPathFactory, small_parts: None) -> Path:
+def labeled(tmp_path_factory: pytest.TempPathFactory, small_parts: None, databases: Sqlite) -> Path:
     """A workspace after `autointerp label --layer mid`; nobody may change it, see `workspace`."""
     path = tmp_path_factory.mktemp("labeled") / "w"
     path.mkdir()
@@ -114,24 +223,15 @@ def labeled(tmp_path_factory: pytest.TempPathFactory, small_parts: None) -> Path
 
 
 @pytest.fixture
-def workspace(labeled: Path, tmp_path: Path) -> Path:
+def workspace(labeled: Path, tmp_path: Path, databases: Sqlite) -> Path:
     """A copy of the labeled workspace, to do anything with."""
-    return Path(shutil.copytree(labeled, tmp_path / "w"))
-
-
-def _module(name: str, path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return databases.copy(labeled, tmp_path / "w")
 
 
 @pytest.fixture(scope="session")
 def scripted() -> Any:
     """The module of the scripted OpenAI server."""
-    return _module("scripted_openai_server", Path(__file__).parent / "labeling" / "openai_server.py")
+    return _module("scripted_openai_server", HERE / "labeling" / "openai_server.py")
 
 
 @pytest.fixture

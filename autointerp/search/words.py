@@ -1,4 +1,4 @@
-"""The words of a user as a query of SQLite's FTS5, in which nothing the user types is an operator."""
+"""The words of a user, as all that full-text search is told: nothing the user types is an operator."""
 
 from __future__ import annotations
 
@@ -10,21 +10,16 @@ _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _MAX_WORDS = 64
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, lower case, each once, in order."""
-    return list(dict.fromkeys(word.lower() for word in _WORD.findall(text)))[:_MAX_WORDS]
+def query_words(text: str) -> list[str]:
+    """The words to look for, any of which may be found: letters and digits alone, lower case, each once, in order.
 
-
-def match_query(text: str) -> str:
-    """An FTS5 MATCH string: any of the words, each quoted, to be ordered by `bm25`.
-
-    >>> match_query('red "striped" circle*')
-    '"red" OR "striped" OR "circle"'
+    >>> query_words('Red "striped" circle*')
+    ['red', 'striped', 'circle']
 
     Raises:
-        UsageError: the text holds no word.
+        UsageError: The text holds no word.
     """
-    words = words_of(text)
+    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(text)))[:_MAX_WORDS]
     if not words:
         raise UsageError("the search text is empty", 'say what to look for, e.g. autointerp search "red circle"')
-    return " OR ".join(f'"{word}"' for word in words)
+    return words

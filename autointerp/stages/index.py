@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 from sqlalchemy import delete, select
 
 from autointerp.db import queries
-from autointerp.db.models import Dictionary, Feature, Index
+from autointerp.db.models import Dictionary, Feature, Index, Run
 from autointerp.errors import AutointerpError
 from autointerp.search.indexes import VectorIndex, build_index, read_index, read_note, write_index
 from autointerp.stages.context import Context, identity
@@ -27,8 +28,30 @@ def index_path(ctx: Context, dictionary: Dictionary, kind: str) -> Path:
     return ctx.workspace.indexes_dir / f"{dictionary.name}.{kind}.faiss"
 
 
-def _crops_fingerprint(ctx: Context, dictionary: Dictionary, harvest: str) -> str:
-    return identity({"harvest": harvest, "embedder": ctx.embedder.name, "windows": ctx.windows.sizes})
+def _crops_fingerprint(harvest: str, embedder: str) -> str:
+    from autointerp.labeling.clip import ClipOptions
+
+    return identity({"harvest": harvest, "embedder": embedder, "windows": ClipOptions().windows})
+
+
+def _labels_fingerprint(named: Sequence[tuple[int, str]], embedder: str) -> str:
+    return identity({"labels": [list(row) for row in named], "embedder": embedder})
+
+
+def index_fingerprint(ctx: Context, dictionary: Dictionary, kind: str, embedder: str) -> str:
+    """What an index of this kind, made by this embedder, would have as its fingerprint now; nothing is loaded."""
+    if kind == "labels":
+        return _labels_fingerprint(_named(ctx, dictionary), embedder)
+    with ctx.db.session() as session:
+        query = select(Run.identity).where(Run.kind == "harvest", Run.dictionary_id == dictionary.id)
+        return _crops_fingerprint(session.scalar(query.order_by(Run.id.desc()).limit(1)) or "", embedder)
+
+
+def _named(ctx: Context, dictionary: Dictionary) -> list[tuple[int, str]]:
+    """(feature id, name) of every feature that has one."""
+    with ctx.db.session() as session:
+        best = queries.best_labels(session, dictionary.id)
+        return [(feature_id, best[feature_id].label.name) for feature_id in sorted(best)]
 
 
 def is_fresh(path: Path, fingerprint: str) -> bool:
@@ -50,14 +73,14 @@ def _usable(path: Path, fingerprint: str) -> VectorIndex | None:
 def plan_crops_index(ctx: Context, dictionary: Dictionary | None, name: str, harvest: str) -> Step:
     """The plan's line for the crops of one harvest."""
     fresh = dictionary is not None and is_fresh(
-        index_path(ctx, dictionary, "crops"), _crops_fingerprint(ctx, dictionary, harvest)
+        index_path(ctx, dictionary, "crops"), _crops_fingerprint(harvest, ctx.embedder.name)
     )
     return Step("index", f"{name} crops", not fresh, f"embedder {ctx.embedder_name}")
 
 
 def index_crops(ctx: Context, dictionary: Dictionary, harvest: str) -> VectorIndex:
     """The index of all crops on which a feature fires (ids: crops), built if it is missing or stale."""
-    path, fingerprint = index_path(ctx, dictionary, "crops"), _crops_fingerprint(ctx, dictionary, harvest)
+    path, fingerprint = index_path(ctx, dictionary, "crops"), _crops_fingerprint(harvest, ctx.embedder.name)
     if (known := _usable(path, fingerprint)) is not None:
         return known
     with ctx.db.session() as session:
@@ -88,11 +111,9 @@ def crop_vectors(index: VectorIndex, crops: list[CropEvidence]) -> np.ndarray:
 
 def index_labels(ctx: Context, dictionary: Dictionary) -> bool:
     """Bring the index of label names (ids: features) up to date; returns whether it had to be built."""
-    with ctx.db.session() as session:
-        best = queries.best_labels(session, dictionary.id)
-        named = [(feature_id, best[feature_id].label.name) for feature_id in sorted(best)]
+    named = _named(ctx, dictionary)
     path = index_path(ctx, dictionary, "labels")
-    fingerprint = identity({"labels": [list(row) for row in named], "embedder": ctx.embedder.name})
+    fingerprint = _labels_fingerprint(named, ctx.embedder.name)
     if _usable(path, fingerprint) is not None:
         return False
     vectors = ctx.embedder.embed_texts([name for _, name in named])

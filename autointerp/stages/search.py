@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from autointerp.db import queries
 from autointerp.db.models import Crop, Dictionary, Feature, Label
+from autointerp.db.words import features_with_words
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.search.indexes import read_index, read_note
 from autointerp.search.ranking import reciprocal_rank_fusion
-from autointerp.search.words import match_query
+from autointerp.search.words import query_words
 from autointerp.stages.context import Context
 from autointerp.stages.index import index_path
 
@@ -54,13 +55,14 @@ def run_search(
     Raises:
         UsageError: The text is empty, or nothing is labeled yet.
     """
-    match = match_query(query)
+    words = query_words(query)
     dictionaries = _searched(ctx, layer)
     ranked: dict[str, list[int]] = {}
     similarity: dict[int, float] = {}
     ids = [d.id for d in dictionaries]
     if "words" in routes:
-        ranked["words"] = _by_words(ctx, match, ids)
+        with ctx.db.session() as session:
+            ranked["words"] = features_with_words(session, words, ids, _POOL)
     by_embedder = {name: vector for name, vector in _vectors(ctx, dictionaries, query).items()}
     if "crops" in routes:
         found = _best([_by_crops(ctx, d, by_embedder) for d in dictionaries])
@@ -98,19 +100,6 @@ def _vectors(ctx: Context, dictionaries: list[Dictionary], query: str) -> dict[s
     if not any(notes):
         return {}
     return {ctx.embedder.name: ctx.embedder.embed_texts([query])[0]}
-
-
-def _by_words(ctx: Context, match: str, dictionary_ids: list[int]) -> list[int]:
-    """Features whose label holds the words, best first."""
-    statement = text(
-        "SELECT labels.feature_id FROM labels_fts JOIN labels ON labels.id = labels_fts.rowid "
-        "JOIN features ON features.id = labels.feature_id "
-        "WHERE labels_fts MATCH :match AND features.dictionary_id IN "
-        f"({', '.join(str(int(i)) for i in dictionary_ids)}) "
-        "ORDER BY bm25(labels_fts, 4.0, 1.0), labels.feature_id LIMIT :limit"
-    )
-    with ctx.db.session() as session:
-        return list(dict.fromkeys(session.scalars(statement, {"match": match, "limit": _POOL})))
 
 
 def _by_labels(ctx: Context, dictionary: Dictionary, vectors: dict[str, np.ndarray]) -> dict[int, float]:

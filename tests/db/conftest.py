@@ -1,8 +1,9 @@
-"""A migrated database file, and a small dictionary in it."""
+"""A migrated database, a file or on a server, and a small dictionary in it."""
 
 from __future__ import annotations
 
 import io
+from itertools import count
 
 import pytest
 from PIL import Image as Picture
@@ -10,13 +11,40 @@ from PIL import Image as Picture
 from autointerp.db import models, queries
 from autointerp.db.engine import Database
 
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def migrated(server):
+    """A database of the server with our empty tables, to be copied."""
+    database = Database(server.create("migrated"))
+    database.upgrade()
+    database.close()
+    return "migrated"
+
 
 @pytest.fixture
-def db(tmp_path):
+def on_server(server, migrated):
+    """Our empty tables on the server."""
+    database = Database(server.create(f"t_{next(NUMBERS)}", template=migrated))
+    yield database
+    database.close()
+    server.drop(database.url.database)
+
+
+@pytest.fixture
+def in_file(tmp_path):
+    """Our empty tables in a file."""
     database = Database(tmp_path / "a.db")
     database.upgrade()
     yield database
     database.close()
+
+
+@pytest.fixture
+def db(request, pytestconfig):
+    """The one or the other, as `--database` says."""
+    return request.getfixturevalue("in_file" if pytestconfig.getoption("--database") == "sqlite" else "on_server")
 
 
 def webp(size=8, colour="red"):
@@ -75,8 +103,7 @@ def crop(feature_id, image_id, role="top", split="explain", rank=0, activation=1
     }
 
 
-@pytest.fixture
-def filled(db):
+def fill(db):
     """Dictionary 1 with features 1 to 4 (latent 1 is dead), images 1 to 6, crops of features 1 and 3."""
     with db.session() as session:
         session.add(dictionary())
@@ -98,3 +125,9 @@ def filled(db):
         ]
         queries.insert_many(session, models.Crop, rows)
     return db
+
+
+@pytest.fixture
+def filled(db):
+    """See `fill`."""
+    return fill(db)

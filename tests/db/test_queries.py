@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from autointerp.db import models, queries
+from autointerp.db.words import features_with_words
 
 from .conftest import crop, dictionary, image
 
@@ -146,24 +147,23 @@ def test_what_is_left_to_label_and_to_score(filled):
 
 def test_words_follow_the_labels(filled):
     def found(session, words):
-        query = text("SELECT rowid FROM labels_fts WHERE labels_fts MATCH :words ORDER BY rank")
-        return list(session.execute(query, {"words": words}).scalars())
+        return features_with_words(session, [words], [1], 10)
 
     with filled.session() as session:
         clip = queries.ensure_labeler(session, kind="clip")
         row = label(session, 1, clip, "red circles")
         label(session, 3, clip, "red ghost", "uninterpretable")
-        assert found(session, "circle") == [row.id]
-        assert found(session, "red") == [row.id]
+        assert found(session, "circle") == [1]
+        assert found(session, "red") == [1]
         row.name = "blue square"
         session.flush()
-        assert found(session, "circle") == [] and found(session, "square") == [row.id]
+        assert found(session, "circle") == [] and found(session, "square") == [1]
         row.status = "failed"
         session.flush()
         assert found(session, "square") == []
         row.status = "ok"
         session.flush()
-        assert found(session, "square") == [row.id]
+        assert found(session, "square") == [1]
     assert filled.check() == []
     with filled.session() as session:
         assert queries.remove_dictionary(session, "shapes.mid.topk")
@@ -188,7 +188,7 @@ def test_removing_a_dictionary_keeps_shared_images(filled):
         session.flush()
         queries.insert_many(session, models.Feature, [{"dictionary_id": 2, "latent_index": 0, "state": "live"}])
         queries.insert_many(session, models.Image, [image(7)])
-        queries.insert_many(session, models.Crop, [crop(5, 1), crop(5, 7)])
+        queries.insert_many(session, models.Crop, [crop(5, 1), crop(5, 7, rank=1)])
         labeler = queries.ensure_labeler(session, kind="clip")
         row = label(session, 1, labeler)
         score = models.Score(label_id=row.id, method="detection")

@@ -180,11 +180,9 @@ def test_wrong_requests_say_what_there_is(fitted: tuple[Path, Path], cli: Cli) -
 
 
 def test_several_are_harvested_and_evaluated_in_one_pass(
-    fitted: tuple[Path, Path], workspace: Path, tmp_path: Path, cli: Cli, query: Query
+    fitted: tuple[Path, Path], workspace: Path, tmp_path: Path, cli: Cli, query: Query, databases: Any
 ) -> None:
-    import shutil
-
-    both = Path(shutil.copytree(fitted[0], tmp_path / "both"))
+    both = databases.copy(fitted[0], tmp_path / "both")
     asked = ["--dictionary", "shapes.mid.topk", "--dictionary", "shapes.late.pca", "--dictionary", "shapes.mid.neurons"]
     done = cli("-w", both, "harvest", "--layer", "mid", "--layer", "late", *asked)
     assert done.code == 0 and len(done.out.splitlines()) == 3

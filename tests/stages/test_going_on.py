@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 SCRIPT = """
@@ -77,9 +79,12 @@ def content(query: Callable[..., list[Any]], path: Path) -> dict[str, list[Any]]
         ),
         "runs": query(
             path,
-            "SELECT kind, identity, status, done, total, json_remove(result, '$.fit_seconds'), error"
-            " FROM runs ORDER BY id",
+            "SELECT kind, identity, status, done, total, error FROM runs ORDER BY id",
         ),
+        "results": [
+            {key: value for key, value in json.loads(result).items() if key != "fit_seconds"}
+            for (result,) in query(path, "SELECT result FROM runs ORDER BY id")
+        ],
     }
 
 
@@ -184,6 +189,7 @@ def test_the_second_process_is_told_who_writes(workspace: Path, cli: Callable[..
     assert cli("-w", workspace, "label", "--layer", "mid").code == 0
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_is_one_line_and_loses_nothing(
     workspace: Path,
     cli: Callable[..., Any],
@@ -220,6 +226,48 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     assert cli("-w", workspace, "db", "check").code == 0
 
 
+@pytest.mark.sqlite
+def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
+    labeled: Path,
+    tmp_path: Path,
+    cli: Callable[..., Any],
+    query: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sqlalchemy import text
+
+    from autointerp.stages import harvest
+
+    path = tmp_path / "w"
+    path.mkdir()
+    shutil.copy(labeled / "autointerp.toml", path)
+    real, made = harvest._Pass.checkpoint, []
+
+    def second_is_too_large(self: Any) -> None:
+        made.append(self.harvests[0].done)
+        if len(made) == 2:
+            with self.ctx.db.session() as session:
+                pages = session.scalar(text("PRAGMA page_count"))
+                # A limit of the connection, which the pool keeps: SQLite then says what it says on a full disk.
+                session.execute(text(f"PRAGMA max_page_count = {pages + 1}"))
+        real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(harvest._Pass, "checkpoint", second_is_too_large)
+        done = cli("-w", path, "-q", "label", "--layer", "mid")
+    assert done.code == 1 and made == [16, 32]
+    assert done.err.startswith("error: the disk is full while writing") and done.err.count("\n") == 1
+    assert query(path, "SELECT done FROM runs WHERE kind = 'harvest'") == [(16,)]
+    ((counts,),) = query(path, "SELECT data FROM checkpoints WHERE name = 'counts'")
+    assert np.frombuffer(counts, np.int64)[0] == 16
+    assert 0 < len(query(path, "SELECT 1 FROM images")) <= 16
+    assert cli("-w", path, "db", "check").code == 0
+    # It goes on from there to the same rows.
+    assert cli("-w", path, "-q", "label", "--layer", "mid").code == 0
+    one, other = content(query, labeled), content(query, path)
+    assert all(one[table] == other[table] for table in one)
+
+
 @pytest.mark.parametrize(
     ("file", "command"),
     [
@@ -243,6 +291,7 @@ def test_a_disk_that_is_full_for_one_file(
     assert cli("-w", workspace, "-q", *command, "--layer", "mid").code == 0
 
 
+@pytest.mark.sqlite
 def test_a_file_that_cannot_grow_is_one_line(workspace: Path) -> None:
     code = (
         "import resource, signal, sys\n"

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.sqlite
 def test_kills_at_random_moments_change_no_row() -> None:
     kills = os.environ.get("AUTOINTERP_KILLS", "5")
     command = [sys.executable, "-m", "benchmarks.kills", kills]

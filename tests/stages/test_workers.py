@@ -60,7 +60,7 @@ def test_two_workers_give_the_rows_of_one_process_and_one_may_die(
     assert "a worker died: its images are given to another" in done.err
     from benchmarks.kills import harvested_rows
 
-    one, other = harvested_rows(labeled), harvested_rows(path)
+    one, other = harvested_rows(labeled, query), harvested_rows(path, query)
     for table in one:
         assert one[table] == other[table], table
     assert len(one["crops"]) > 200 and not _worker_processes()
@@ -91,7 +91,7 @@ def test_workers_that_were_stopped_are_gone_on_with_by_one_process(
     assert cli("-w", path, "harvest", "--layer", "mid").code == 0
     from benchmarks.kills import harvested_rows
 
-    one, other = harvested_rows(labeled), harvested_rows(path)
+    one, other = harvested_rows(labeled, query), harvested_rows(path, query)
     for table in one:
         assert one[table] == other[table], table
 

@@ -152,20 +152,29 @@ def cli() -> None:
 @click.option("--size", type=COUNT, metavar="PX", help="Side of the pictures.")
 @click.option("--seed", type=SEED, metavar="S", help="What all randomness follows from.")
 @machine_options
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any setting, e.g. loading.offload=model; repeatable. Other options win.",
+)
 @_shared
-def init(**given: Any) -> None:
+def init(assignments: tuple[str, ...], **given: Any) -> None:
     """Make a workspace, after checking that its model and prompts can be used."""
     from autointerp.settings import Settings
     from autointerp.stages.context import Context
     from autointerp.workspace import Workspace
 
     path = _workspace_path()
-    values = {key: value for key, value in given.items() if value is not None}
-    if values.get("prompts", "shapes") != "shapes":
-        values["prompts"] = str(Path(values["prompts"]).expanduser().absolute())
-    if values.get("model", "shapes") not in ("shapes", "") and Path(values["model"]).expanduser().exists():
-        values["model"] = str(Path(values["model"]).expanduser().absolute())
-    settings = Settings.from_values(values)
+    settings = Settings.from_assignments(assignments, {k: v for k, v in given.items() if v is not None})
+    # Paths are those of this folder, not of the workspace.
+    if settings.prompts != "shapes":
+        settings = settings.changed(prompts=str(Path(settings.prompts).expanduser().absolute()))
+    if settings.model != "shapes":
+        settings = settings.changed(model=_absolute(settings.model))
+    if settings.loading.config is not None:
+        settings = settings.changed(loading={"config": _absolute(settings.loading.config)})
     check = Context(Workspace(path, settings), None)
     check.description.grid(check.generation.size)
     _ = check.prompts.identity, check.capture_steps
@@ -184,14 +193,14 @@ def layers(model: str | None, every: bool, as_json: bool) -> None:
     from autointerp.diffusion.layers import list_layers, resolve_layer
     from autointerp.workspace import Workspace, has_settings
 
-    size, revision, offered, signal = None, None, None, None
+    size, revision, offered, signal, loading = None, None, None, None, None
     if model is None:
         path = _workspace_path()
         if has_settings(path):
             settings = Workspace(path).settings
             model, revision, size = settings.model, settings.revision, settings.size
-            offered, signal = settings.layers, settings.signal
-    description = describe_model(model or "shapes", revision)
+            offered, signal, loading = settings.layers, settings.signal, settings.loading
+    description = describe_model(model or "shapes", revision, loading)
     if offered and not every:
         found = [resolve_layer(description, name, signal=signal, size=size) for name in offered]
     else:
@@ -424,9 +433,11 @@ def import_(
     The format is seen from the contents. What had to be assumed is said. Files that could run code are not opened.
     """
     from autointerp.stages.importing import read_import, run_import
+    from autointerp.workspace import Workspace, has_settings
 
     # Read before a workspace is made: nothing is left behind by files that cannot be read.
-    found = read_import(path, form, k)
+    local = has_settings(_workspace_path()) and Workspace(_workspace_path()).settings.loading.local_files_only
+    found = read_import(path, form, k, local)
     plan = run_import(_context(create=True, dry_run=dry_run), found, layer, signal, name, dry_run)
     if dry_run:
         click.echo(plan.step.text)
@@ -591,6 +602,12 @@ def db_copy(target: str) -> None:
     line = run_copy(_context(), target)
     _note("copied; put this line into autointerp.toml, above the first [table]:")
     click.echo(line)
+
+
+def _absolute(name: str) -> str:
+    """The whole path of what lies on this machine; a hub id stays as it is."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.exists() else name
 
 
 def _labeler_request(

@@ -36,13 +36,13 @@ class PartialFailure(AutointerpError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A clause for a hint: the known name that is nearest, and all of them when they are few.
+    """A clause for a hint: the known name that is nearest, and all of them when they are few, else the nearest few.
 
     >>> nearest("mdi", ["early", "mid", "late"])
     "did you mean 'mid'? known: early, mid, late"
     """
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=6, cutoff=0.5)
     guess = f"did you mean {close[0]!r}? " if close else ""
-    listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    listed = ", ".join(known) if len(known) <= 12 else ", ".join((close or known)[:6]) + ", ..."
     return f"{guess}known: {listed}" if known else "none exist yet"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,13 +86,57 @@ class CropSettings(_Table):
     )
 
 
+class LoadingSettings(_Table):
+    """How a pipeline is loaded and kept in memory, as diffusers does it."""
+
+    variant: str | None = Field(
+        default=None, min_length=1, description="which of a model's sets of weights is read, e.g. 'fp16'"
+    )
+    config: str | None = Field(
+        default=None,
+        min_length=1,
+        description="of a single-file checkpoint: a folder or Hub name of a pipeline with the same configuration, "
+        "which also gives what the file lacks; what the file looks like if not set",
+    )
+    local_files_only: bool = Field(
+        default=False, description="never ask the Hub, as HF_HUB_OFFLINE=1 does; what is cached is still found"
+    )
+    quantize: Literal["none", "int8", "fp8", "nf4"] = Field(
+        default="none",
+        description="weights of the denoiser's linear layers: int8 or fp8 (torchao), nf4 (bitsandbytes, needs a GPU); "
+        "what is read from such a model is a result of its own",
+    )
+    offload: Literal["none", "model", "sequential"] = Field(
+        default="none",
+        description="what waits in main memory while it is not used: nothing, whole components, or every module (slow)",
+    )
+    vae_slicing: bool = Field(default=False, description="decode the pictures of a batch one by one")
+    vae_tiling: bool = Field(default=False, description="decode large pictures in tiles, which blend at their borders")
+    attention_slicing: bool = Field(
+        default=False, description="compute a U-Net's attention in parts (slow; helps where there is little memory)"
+    )
+    compile: Literal["none", "inductor", "aot_eager", "eager"] = Field(
+        default="none", description="backend of torch.compile for the denoiser's blocks; inductor is the fast one"
+    )
+
+    def made_into(self, revision: str) -> str:
+        """The name of weights that are read in this way: `revision`, and what changes them beyond rounding."""
+        chosen = [self.variant] if self.variant not in (None, "fp16", "bf16", "fp32") else []
+        chosen += [self.quantize] if self.quantize != "none" else []
+        return "+".join([revision, *map(str, chosen)])
+
+
 class Settings(_Table):
     """All keys of `autointerp.toml`. None means the model's own default, or that a choice is made when it is needed."""
 
     model: str = Field(
-        default="shapes", min_length=1, description="'shapes', a folder of a diffusers pipeline, or a Hub name"
+        default="shapes",
+        min_length=1,
+        description="'shapes', a folder of a diffusers pipeline, a Hub name, or a .safetensors or .ckpt file",
     )
-    revision: str | None = Field(default=None, description="revision of a Hub model")
+    revision: str | None = Field(
+        default=None, description="revision of a Hub model, or of a Hub name in loading.config"
+    )
     layers: list[str] | None = Field(
         default=None, description="layers to offer, aliases or hookpoints; the aliases if not set"
     )
@@ -148,6 +193,9 @@ class Settings(_Table):
     )
     dictionary: DictionarySettings = Field(default_factory=DictionarySettings, description="what is fitted")
     crops: CropSettings = Field(default_factory=CropSettings, description="how many crops of a feature are kept")
+    loading: LoadingSettings = Field(
+        default_factory=LoadingSettings, description="how the model is loaded and kept in memory, see docs/models.md"
+    )
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> Settings:
@@ -156,6 +204,31 @@ class Settings(_Table):
             return cls.model_validate(values)
         except ValidationError as error:
             raise UsageError(*_explain(cls, error, "the settings")) from None
+
+    @classmethod
+    def from_assignments(cls, assignments: Iterable[str], values: dict[str, Any]) -> Settings:
+        """Settings from `KEY=VALUE` texts, with `values` over them.
+
+        A key of a table is written with a dot (`loading.offload`), a value as in the file; text needs no quotes.
+
+        Raises:
+            UsageError: One is not written so, or has an unknown key or a wrong value.
+        """
+        merged: dict[str, Any] = {}
+        for assignment in assignments:
+            key, equals, text = assignment.partition("=")
+            *tables, last = [part.strip() for part in key.split(".")]
+            if not equals or not last or not all(tables):
+                raise UsageError(f"{assignment!r} sets nothing", "write KEY=VALUE, such as loading.offload=model")
+            place = merged
+            for table in tables:
+                place = place.setdefault(table, {})
+                if not isinstance(place, dict):
+                    raise UsageError(f"{key!r} is set in two ways", "give it once")
+            if last in place:
+                raise UsageError(f"{key!r} is set twice", "give it once")
+            place[last] = _value(text.strip())
+        return cls.from_values({**merged, **values})
 
     @classmethod
     def from_file(cls, path: Path) -> Settings:
@@ -194,6 +267,15 @@ class Settings(_Table):
             description = type(self).model_fields[name].description
             lines += [f"# {description}", f"[{name}]", "", *_lines(table)]
         return "\n".join(lines).rstrip() + "\n"
+
+
+def _value(text: str) -> Any:
+    """A value as TOML reads it; what is no TOML is text."""
+    try:
+        read = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return read["value"] if len(read) == 1 else text
 
 
 def _lines(table: _Table, skip: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]

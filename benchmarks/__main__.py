@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from benchmarks import collector, database, growth, harvest, pursuit, shards, startup
+from benchmarks import collector, database, growth, harvest, memory, pursuit, shards, startup
 from benchmarks.pairs import Row
 
 BENCHMARKS = {
@@ -22,18 +22,29 @@ BENCHMARKS = {
 }
 
 
+MEMORY = "memory"
+"""What is counted, not timed, and has tables of its own."""
+
+
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, MEMORY]))
 @click.option("--quick", is_flag=True, help="Sizes so small that only failures mean anything.")
 @click.option("--pairs", type=click.IntRange(min=1), metavar="N", help="Pairs of each.  [default: 15 or 6]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(names: tuple[str, ...], quick: bool, pairs: int | None, as_json: bool) -> None:
-    """Time things side by side: all benchmarks, or those that are named."""
+    """Time things side by side, and count what full-size models take: everything, or what is named."""
     rows: list[Row] = []
-    for name in names or BENCHMARKS:
+    parts: list[memory.Part] = []
+    for name in names or (*BENCHMARKS, MEMORY):
         click.echo(f"{name} ...", err=True)
-        rows += BENCHMARKS[name](quick, pairs)
-    click.echo(json.dumps([asdict(row) for row in rows], indent=2) if as_json else table(rows))
+        if name == MEMORY:
+            parts = list(memory.parts_of())
+        else:
+            rows += BENCHMARKS[name](quick, pairs)
+    if as_json:
+        click.echo(json.dumps([asdict(record) for record in (*rows, *parts, *memory.peaks_of(parts))], indent=2))
+        return
+    click.echo("\n\n".join([*([table(rows)] if rows else []), *([memory.tables(parts)] if parts else [])]))
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -72,6 +72,8 @@ def cli_markdown() -> str:
 
 def settings_markdown() -> str:
     """Every key of `autointerp.toml`, and a file with all of them."""
+    from pydantic import BaseModel
+
     from autointerp.settings import FILE, Settings
 
     lines = [
@@ -84,7 +86,7 @@ def settings_markdown() -> str:
         "Changed settings never delete: the new result gets a new name beside the old one.",
         "",
     ]
-    tables = {name: getattr(Settings(), name) for name in ("dictionary", "crops")}
+    tables = {name: table for name, table in Settings() if isinstance(table, BaseModel)}
     sections = [("Top level", Settings(), set(tables)), *((f"[{name}]", t, set()) for name, t in tables.items())]
     for title, table, skip in sections:
         lines += [f"## {title}", "", "| key | default | meaning |", "|---|---|---|"]

@@ -76,7 +76,9 @@ def test_links_are_committed_links(name):
     assert link.resolve() == (ROOT / name).resolve()
 
 
-@pytest.mark.parametrize("module", ["autointerp", "autointerp.cli", "autointerp.workspace", "autointerp.db"])
+@pytest.mark.parametrize(
+    "module", ["autointerp", "autointerp.cli", "autointerp.workspace", "autointerp.db", "autointerp.hub"]
+)
 def test_import_is_light(module):
     code = f"import {module}, sys; print(' '.join({{name.split('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -12,11 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True)
-def _at_the_root(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
 def test_interval_of_the_median():
     from benchmarks.pairs import Row, median_interval
 
@@ -56,6 +51,41 @@ def test_the_command_prints_a_row_each():
     rows = json.loads(done.stdout)
     assert [row["benchmark"] for row in rows] == ["startup", "collector", "collector"]
     assert all(row["ratio"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in rows)
+
+
+def test_memory_of_a_full_size_model():
+    from benchmarks.memory import parts_of, peaks_of, tables
+
+    parts = list(parts_of(["sd-1.5"]))
+    counted = {part.component: part.parameters for part in parts}
+    assert counted == {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480}  # as published
+    whole = 2 * sum(counted.values())
+    plain, int8, nf4 = peaks_of(parts)
+    assert (plain.none, plain.offload, plain.largest) == (whole, 2 * counted["unet"], "unet")
+    assert nf4.offload < int8.offload < plain.offload and whole - int8.none == plain.offload - int8.offload
+    assert "| sd-1.5 | vae | 83.7 M | 0.33 GB | 0.17 GB | - | - |" in tables(parts)
+
+
+@pytest.mark.parametrize(("dtype", "library"), [("int8", "torchao"), ("nf4", "bitsandbytes")])
+def test_quantized_weights_take_what_is_counted(dtype, library):
+    import torch
+
+    pytest.importorskip(library, reason="the extra 'quantized' is not installed")
+    from benchmarks.memory import Part
+
+    module = torch.nn.Linear(256, 128, dtype=torch.bfloat16)
+    counted = Part.of("m", "unet", module).bytes(dtype)
+    if dtype == "int8":
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+        quantize_(module, Int8WeightOnlyConfig())
+        parts = [module.weight.qdata, module.weight.scale]
+    else:
+        from bitsandbytes.nn import Params4bit
+
+        weight = Params4bit(module.weight.data, quant_type="nf4", compress_statistics=False).to("cpu")
+        parts = [weight.data, weight.quant_state.absmax]
+    assert sum(p.numel() * p.element_size() for p in [*parts, module.bias]) == counted
 
 
 @pytest.mark.slow

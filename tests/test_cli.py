@@ -140,6 +140,8 @@ INIT: dict[str, tuple[list[str], list[str]]] = {
     "unknown device": (["--device", "tpu"], ["cuda"]),
     "unknown dtype": (["--dtype", "float8"], ["float32"]),
     "no model": (["--model", ""], ["model"]),
+    "an unknown key": (["--set", "loading.offlod=model"], ["loading.offlod", "did you mean 'offload'?"]),
+    "a setting without a value": (["--set", "images"], ["KEY=VALUE"]),
 }
 
 
@@ -151,6 +153,39 @@ def test_init_checks_before_it_writes(tmp_path: Path, cli: Cli, case: str) -> No
     for words in said:
         assert words in done.err
     assert not (tmp_path / "w").exists()
+
+
+def test_init_sets_any_key(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autointerp.settings import Settings
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.txt").write_text("a cat\n")
+    more = ["--set", "loading.offload=model", "--set", "crops.top=3", "--set", "prompts=p.txt", "--set", "images=4"]
+    assert cli("-w", "w", "init", "--images", "9", *more).code == 0
+    made = Settings.from_file(tmp_path / "w" / "autointerp.toml")
+    assert (made.loading.offload, made.crops.top, made.images) == ("model", 3, 9)
+    assert made.prompts == str(tmp_path / "p.txt")  # a path of the folder that init ran in
+
+
+def test_a_workspace_loads_its_model_as_it_says(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes the weights is part of what activations are made of; what does not is not."""
+    from autointerp.diffusion import loading
+    from autointerp.search import embedders
+    from autointerp.stages.context import Context
+    from autointerp.workspace import Workspace
+
+    given: list[object] = []
+    monkeypatch.setattr(loading, "load_model", lambda *args: given.append(args[-1]))
+    monkeypatch.setattr(embedders, "load_embedder", lambda name, **how: given.append(how))
+    made_of = []
+    for n, more in enumerate([[], ["--set", "loading.offload=model"], ["--set", "loading.quantize=int8"]]):
+        assert cli("-w", tmp_path / str(n), "init", "--set", "loading.local_files_only=true", *more).code == 0
+        ctx = Context(Workspace(tmp_path / str(n)))
+        _ = ctx.model, ctx.embedder
+        assert given[-2:] == [ctx.settings.loading, {"local_files_only": True}]
+        made_of.append(ctx.made_of(ctx.layer("mid")))
+    assert made_of[0] == made_of[1] != made_of[2]
+    assert made_of[2]["revision"] == made_of[0]["revision"] + "+int8"
 
 
 def test_a_model_folder_that_is_no_pipeline(tmp_path: Path, cli: Cli) -> None:

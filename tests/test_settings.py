@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from autointerp.errors import AutointerpError, UsageError
-from autointerp.settings import CropSettings, DictionarySettings, Settings
+from autointerp.settings import CropSettings, DictionarySettings, LoadingSettings, Settings
 
 texts = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20)
 
@@ -48,7 +48,7 @@ def test_any_settings_round_trip(tmp_path_factory, model, prompts, layers, guida
 
 def test_every_key_is_documented():
     written = Settings().to_toml()
-    for model in (Settings, DictionarySettings, CropSettings):
+    for model in (Settings, DictionarySettings, CropSettings, LoadingSettings):
         for name, field in model.model_fields.items():
             assert field.description, name
             assert f"# {field.description}\n" in written
@@ -68,6 +68,7 @@ def test_every_key_is_documented():
         ("[crops]\ntop = 0", ["crops.top", "greater than 0"]),
         ("signal = 'inside'", ["signal", "'inside'", "'output' or 'update'"]),
         ("device = 'gpu'", ["device", "'gpu'", "cuda:N"]),
+        ("[loading]\noffload = 'gpu'", ["loading.offload", "'gpu'", "'none', 'model' or 'sequential'"]),
         ("capture_steps = []", ["capture_steps", "at least 1 item"]),
         ("model = ''", ["model", "at least 1 character"]),
         ("seed = 1\nimages = \n", ["not valid TOML", "line 2"]),
@@ -97,3 +98,43 @@ def test_options_change_a_copy():
     assert settings.dictionary.kind == "topk"
     with pytest.raises(UsageError, match="images in the settings is 0: it should be greater than 0"):
         settings.changed(images=0)
+
+
+def test_assignments_are_read_as_in_the_file():
+    given = [
+        "loading.offload=model",
+        "loading.vae_tiling = true",
+        "guidance=3.5",
+        "layers=['mid', \"late\"]",
+        "dictionary.names.mid=a.b",
+        "prompts=a=b.txt",
+        "images=5",
+    ]
+    settings = Settings.from_assignments(given, {"images": 7})
+    assert (settings.loading.offload, settings.loading.vae_tiling, settings.guidance) == ("model", True, 3.5)
+    assert (settings.layers, settings.dictionary.names, settings.images) == (["mid", "late"], {"mid": "a.b"}, 7)
+    assert settings.prompts == "a=b.txt"
+    assert Settings.from_assignments([], {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["loading.offlaod=model"], ["unknown key 'loading.offlaod'", "did you mean 'offload'"]),
+        (["lodaing.offload=model"], ["unknown key 'lodaing'", "did you mean 'loading'"]),
+        (["loading.offload=disk"], ["loading.offload", "'disk'", "'none', 'model' or 'sequential'"]),
+        (["loading.vae_tiling=yes"], ["loading.vae_tiling", "'yes'", "boolean"]),
+        (["images=5", "images=6"], ["'images' is set twice"]),
+        (["images=5", "images.x=6"], ["'images.x' is set in two ways"]),
+        (["images"], ["KEY=VALUE"]),
+        (["=5"], ["KEY=VALUE"]),
+        (["loading.=5"], ["KEY=VALUE"]),
+        (["images=5\nsteps=3"], ["images", "integer"]),
+    ],
+)
+def test_wrong_assignments_are_one_line(given, words):
+    with pytest.raises(UsageError) as caught:
+        Settings.from_assignments(given, {})
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from autointerp.diffusion.checkpoints import SUFFIXES, usual_config
 from autointerp.diffusion.families import Configs, Family, ModelDefaults, family_of
 from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.hub import asking, hub_answers
+from autointerp.settings import LoadingSettings
 
 SHAPES = "shapes"
 """The name of the embedded model."""
@@ -25,8 +27,10 @@ _MADE_OF = (".safetensors", ".bin", ".json", ".txt", ".model")
 class ModelDescription:
     """A model before it is loaded.
 
-    `source` is the folder, or the hub id, that diffusers loads. `revision` names the weights: a hash of the files of
-    a folder, the commit of a hub repository. `aliases` maps layer names to hookpoints.
+    `source` is the folder, the checkpoint, or the hub id that diffusers loads. `revision` names the weights as they
+    are used: a hash of the files of a folder, or of a checkpoint and its configuration, or the commit of a hub
+    repository; and how they are quantized. `aliases` maps layer names to hookpoints. `config` is the folder or hub id
+    that a checkpoint's configuration is from, `commit` that of the one hub repository among these.
     """
 
     name: str
@@ -36,6 +40,9 @@ class ModelDescription:
     configs: Configs
     defaults: ModelDefaults
     aliases: Mapping[str, str]
+    config: str | None = None
+    commit: str | None = None
+    loading: LoadingSettings = field(default_factory=LoadingSettings)
 
     def grid(self, size: int | None = None, hookpoint: str | None = None) -> tuple[int, int]:
         """Token grid (rows, cols) of pictures of `size` pixels a side; the model's default size if None.
@@ -54,34 +61,30 @@ class ModelDescription:
         return size // cell, size // cell
 
 
-def describe_model(name: str = SHAPES, revision: str | None = None) -> ModelDescription:
-    """Describe the embedded model, a pipeline's folder, or a hub repository.
+def describe_model(
+    name: str = SHAPES, revision: str | None = None, loading: LoadingSettings | None = None
+) -> ModelDescription:
+    """Describe the embedded model, a pipeline's folder, a single-file checkpoint, or a hub repository.
 
     Args:
-        name: `shapes`, a folder, or a hub id (`owner/name`).
+        name: `shapes`, a folder, a `.safetensors` or `.ckpt` file, or a hub id (`owner/name`).
         revision: Branch, tag or commit of a hub id.
+        loading: How it will be loaded: where a file's configuration is, whether the hub may be asked, and what the
+            weights become.
 
     Raises:
         AutointerpError: There is no such model, it is not a pipeline, or its pipeline class has no entry.
+        UsageError: A setting of the loading cannot be meant of such a model.
     """
-    folder = _local_folder(name)
-    if folder is None:
-        return _describe_hub(name, revision)
-    if revision is not None:
-        raise UsageError(f"--revision does not apply to the local model {name!r}", "leave it out")
-    index = _read_json(folder / "model_index.json")
-    if index is None:
-        raise AutointerpError(f"{folder} is no pipeline: it has no model_index.json", "name the folder that has one")
-    family = family_of(str(index.get("_class_name")), index)
-    configs = {}
-    for part in family.components:
-        file = _config_file(part)
-        if (config := _read_json(folder / file)) is None:
-            raise AutointerpError(f"{folder} is not complete: {file} is missing", "fetch the model again")
-        configs[part] = config
-    own = _read_json(folder / "autointerp.json") or {}
-    kept_name = SHAPES if name == SHAPES else str(folder)
-    return _described(kept_name, str(folder), folder_revision(folder), family, configs, own)
+    loading = loading or LoadingSettings()
+    path = _on_this_machine(name)
+    if path is not None and path.is_file():
+        described = _describe_file(path, revision, loading)
+    elif loading.config is not None:
+        raise UsageError(f"loading.config is for a single-file checkpoint, and {name!r} is none", "leave it out")
+    else:
+        described = _describe_pipeline(name, path, revision, loading)
+    return replace(described, revision=loading.made_into(described.revision), loading=loading)
 
 
 def folder_revision(folder: Path) -> str:
@@ -92,43 +95,27 @@ def folder_revision(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in _MADE_OF and p.is_file()):
-        if path.name == "autointerp.json":
-            continue  # It sets defaults, which results carry themselves.
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
-        with path.open("rb") as file:
-            if size <= _WHOLE:
-                digest.update(file.read())
-                continue
-            for i in range(_SAMPLES):
-                file.seek((size - _SAMPLE) * i // (_SAMPLES - 1))
-                digest.update(file.read(_SAMPLE))
+        if path.name != "autointerp.json":  # It sets defaults, which results carry themselves.
+            _take_in(digest, path, path.relative_to(folder).as_posix())
     return f"sha256-{digest.hexdigest()[:16]}"
 
 
-def hub_answers() -> bool:
-    """Whether there is a way to the hub: without this question, its client tries again for half a minute."""
-    import socket
-    from urllib.parse import urlsplit
-
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    address = urlsplit(constants.ENDPOINT)
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return True  # The proxy resolves names.
-    try:
-        socket.getaddrinfo(address.hostname, address.port or 443)
-    except OSError:
-        return False
-    return True
+def _take_in(digest: Any, path: Path, name: str) -> None:
+    size = path.stat().st_size
+    digest.update(f"{name} {size}\n".encode())
+    with path.open("rb") as file:
+        if size <= _WHOLE:
+            digest.update(file.read())
+            return
+        for i in range(_SAMPLES):
+            file.seek((size - _SAMPLE) * i // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE))
 
 
-def _local_folder(name: str) -> Path | None:
-    """The folder that a name means, or None where it is a hub id."""
+def _on_this_machine(name: str) -> Path | None:
+    """The folder or checkpoint that a name means, or None where it is a hub id."""
     if not name.strip():
-        raise UsageError("the model's name is empty", f"give {SHAPES}, a folder, or a hub id")
+        raise UsageError("the model's name is empty", f"give {SHAPES}, a folder, a checkpoint, or a hub id")
     if name == SHAPES:
         folder = Path(str(files("autointerp.shapes"))) / "weights" / "model"
         if not (folder / "model_index.json").is_file():
@@ -137,13 +124,18 @@ def _local_folder(name: str) -> Path | None:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder.resolve()
+    if folder.is_file() and folder.suffix not in SUFFIXES:
+        raise AutointerpError(
+            f"the model {name!r} is a file, and no checkpoint", f"one ends in {' or '.join(SUFFIXES)}; or give a folder"
+        )
     if folder.is_file():
-        raise AutointerpError(f"the model {name!r} is a file", "give a pipeline's folder, or a hub id")
+        return folder.resolve()
     parts = name.split("/")
     if len(parts) == 1:
         raise UsageError(f"there is no model {name!r}", f"give a folder or a hub id; {nearest(name, [SHAPES])}")
     if len(parts) != 2 or name.startswith((".", "/", "~")) or not all(parts):
-        raise AutointerpError(f"there is no model folder {name!r}", "check the path")
+        what = "checkpoint" if folder.suffix in SUFFIXES else "model folder"
+        raise AutointerpError(f"there is no {what} {name!r}", "check the path")
     return None
 
 
@@ -163,51 +155,66 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _describe_hub(name: str, revision: str | None) -> ModelDescription:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+def _describe_pipeline(
+    name: str, folder: Path | None, revision: str | None, loading: LoadingSettings
+) -> ModelDescription:
+    """Of a folder, or of a hub repository where there is none."""
+    if folder is None:
+        return _describe_hub(name, revision, loading.local_files_only)
+    if revision is not None:
+        raise UsageError(f"--revision does not apply to the local model {name!r}", "leave it out")
+    index = _read_json(folder / "model_index.json")
+    if index is None:
+        raise AutointerpError(f"{folder} is no pipeline: it has no model_index.json", "name the folder that has one")
+    family = family_of(str(index.get("_class_name")), index)
+    configs = {}
+    for part in family.components:
+        file = _config_file(part)
+        if (config := _read_json(folder / file)) is None:
+            raise AutointerpError(f"{folder} is not complete: {file} is missing", "fetch the model again")
+        configs[part] = config
+    own = _read_json(folder / "autointerp.json") or {}
+    kept_name = SHAPES if name == SHAPES else str(folder)
+    return _described(kept_name, str(folder), folder_revision(folder), family, configs, own)
 
-    offline = not hub_answers()
+
+def _describe_hub(name: str, revision: str | None, local_files_only: bool) -> ModelDescription:
+    from huggingface_hub import hf_hub_download
+
+    offline = not hub_answers(local_files_only)
 
     def fetch(file: str) -> Path:
         return Path(hf_hub_download(name, file, revision=revision, local_files_only=offline))
 
-    try:
+    absent = ("is no pipeline", "name one with a model_index.json")
+    with asking(name, revision=revision, local_files_only=local_files_only, absent=absent):
         index_path = fetch("model_index.json")
         index = _read_json(index_path) or {}
         family = family_of(str(index.get("_class_name")), index)
         configs = {part: _read_json(fetch(_config_file(part))) or {} for part in family.components}
-    except GatedRepoError:
+    commit = index_path.parent.name
+    return replace(_described(name, name, commit, family, configs, {}), commit=commit)
+
+
+def _describe_file(file: Path, revision: str | None, loading: LoadingSettings) -> ModelDescription:
+    """Weights alone: everything else is that of a pipeline with the same configuration."""
+    if loading.variant is not None:
+        raise UsageError(f"loading.variant does not apply to the checkpoint {file}", "leave it out")
+    config = loading.config or usual_config(file)
+    try:
+        like = _describe_pipeline(config, _on_this_machine(config), revision, loading)
+    except AutointerpError as error:
+        if loading.config is not None:
+            raise
         raise AutointerpError(
-            f"the model {name!r} is gated", f"accept its terms at https://huggingface.co/{name} and set HF_TOKEN"
-        ) from None
-    except RevisionNotFoundError:
-        raise AutointerpError(f"the model {name!r} has no revision {revision!r}", "check --revision") from None
-    except RepositoryNotFoundError:
-        raise AutointerpError(f"there is no model {name!r}, neither folder nor hub id", "check the name") from None
-    except LocalEntryNotFoundError:
-        raise AutointerpError(
-            f"the model {name!r} is neither a folder nor on this machine, and the hub does not answer",
-            "check the name, or fetch it where there is a network",
-            retryable=True,
-        ) from None
-    except EntryNotFoundError:
-        raise AutointerpError(f"the hub's {name!r} is no pipeline", "name one with a model_index.json") from None
-    except HFValidationError:
-        raise UsageError(f"{name!r} is neither a folder nor a hub id", "write a hub id as owner/name") from None
-    except AutointerpError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever the network does, the person gets one line
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise AutointerpError(f"the model {name!r} cannot be fetched: {first}", "try again", retryable=True) from None
-    return _described(name, name, index_path.parent.name, family, configs, {})
+            f"{file} looks like {config}, whose configuration it needs: {error.message}",
+            "set loading.config to a folder or hub id of a pipeline with the same configuration",
+            retryable=error.retryable,
+        ) from error
+    digest = hashlib.sha256(f"{like.revision}\n".encode())
+    _take_in(digest, file, "")
+    own = f"sha256-{digest.hexdigest()[:16]}"
+    return replace(like, name=str(file), source=str(file), revision=own, config=like.source)
 
 
 def _may_be(family: Family, hookpoint: Any) -> bool:

@@ -163,13 +163,14 @@ def _batches(
     decode: bool,
 ) -> Iterator[tuple[list[ImageJob], list[Image.Image]]]:
     from autointerp.diffusion.capture import capture
-    from autointerp.diffusion.loading import out_of_memory
+    from autointerp.diffusion.devices import out_of_memory
 
     for batch in batched(jobs, batch_size):
         arguments, branches = model.family.call(model.configs, settings.guidance, len(batch))
         with ExitStack() as stack:
             # Nothing of ours stays on the model while the caller holds a batch: it may never come back for more.
-            stack.enter_context(out_of_memory(f"batches of {len(batch)} images of {settings.size} px"))
+            what = f"batches of {len(batch)} images of {settings.size} px"
+            stack.enter_context(out_of_memory(what, model.description, model.device, running=True))
             stack.enter_context(float32_steps(model))
             if layers and wanted and consumer is not None:
                 stack.enter_context(capture(model, batch, layers, wanted, consumer, settings.steps, branches))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from autointerp.errors import AutointerpError
+from autointerp.hub import hub_answers, refusal
 from autointerp.search.protocol import Embedder
 
 if TYPE_CHECKING:
@@ -33,27 +34,26 @@ class TransformersClip:
         self.dim = int(model.config.projection_dim)
 
     @classmethod
-    def load(cls, name: str, device: str = "cpu") -> TransformersClip:
-        """Load a CLIP model.
+    def load(cls, name: str, device: str = "cpu", local_files_only: bool = False) -> TransformersClip:
+        """Load a CLIP model; with `local_files_only` the hub is never asked.
 
         Raises:
             AutointerpError: there is none under this name.
         """
         from transformers import CLIPModel, CLIPProcessor
 
-        from autointerp.diffusion.describe import hub_answers
-
         # Without a network the hub's client would try again for half a minute.
-        where = {} if Path(name).is_dir() else {"local_files_only": not hub_answers()}
+        where = {} if Path(name).is_dir() else {"local_files_only": not hub_answers(local_files_only)}
         try:
             model = CLIPModel.from_pretrained(name, **where)
             processor = CLIPProcessor.from_pretrained(name, **where)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            other = f"name a CLIP model of transformers (a folder or a hub id), or {SHAPES_CLIP!r}"
+            known = refusal(error, name, "embedder", local_files_only=local_files_only)
+            if known is not None:
+                raise AutointerpError(known.message, f"{known.hint}; or {other}", retryable=known.retryable) from error
             reason = " ".join(str(error).split())[:200]
-            raise AutointerpError(
-                f"cannot load the embedder {name!r}: {reason}",
-                f"name a CLIP model of transformers (a folder or a hub id), or {SHAPES_CLIP!r}",
-            ) from error
+            raise AutointerpError(f"cannot load the embedder {name!r}: {reason}", other) from error
         return cls(model, processor, name, device)
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -81,8 +81,10 @@ class TransformersClip:
         return np.concatenate(found)
 
 
-def load_embedder(name: str, device: str = "cpu") -> Embedder:
+def load_embedder(name: str, device: str = "cpu", local_files_only: bool = False) -> Embedder:
     """The embedder of a name: `shapes-clip`, or a folder or hub id of a transformers CLIP model.
+
+    With `local_files_only` the hub is never asked.
 
     Raises:
         AutointerpError: there is none under this name.
@@ -93,4 +95,4 @@ def load_embedder(name: str, device: str = "cpu") -> Embedder:
         from autointerp.shapes.clip import ShapesClip
 
         return cast("Embedder", ShapesClip.load())
-    return TransformersClip.load(name, device)
+    return TransformersClip.load(name, device, local_files_only)

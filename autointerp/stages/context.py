@@ -52,7 +52,7 @@ class Context:
     @cached_property
     def description(self) -> ModelDescription:
         """The model, read from its configuration files alone."""
-        return describe_model(self.settings.model, self.settings.revision)
+        return describe_model(self.settings.model, self.settings.revision, self.settings.loading)
 
     @cached_property
     def model(self) -> Model:
@@ -60,7 +60,8 @@ class Context:
         from autointerp.diffusion.loading import load_model
 
         self.progress.note(f"loading {self.settings.model}")
-        return load_model(self.settings.model, self.settings.revision, self.settings.device, self.settings.dtype)
+        wanted = self.settings
+        return load_model(wanted.model, wanted.revision, wanted.device, wanted.dtype, wanted.loading)
 
     @cached_property
     def prompts(self) -> PromptSource:
@@ -100,7 +101,7 @@ class Context:
 
         # Its bars would go to stderr past our own progress, in quiet commands too.
         logging.disable_progress_bar()
-        return load_embedder(self.embedder_name)
+        return load_embedder(self.embedder_name, local_files_only=self.settings.loading.local_files_only)
 
     @cached_property
     def windows(self) -> WindowEmbedder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import sys
 import tempfile
 from collections import deque
@@ -231,6 +232,7 @@ def _ray() -> Any:
     return ray
 
 
+_PATIENCE_SECONDS = 10
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
@@ -256,7 +258,11 @@ def _start_local(workers: int) -> Any:
 def _join(address: str) -> Any:
     """The cluster at an address; returns Ray."""
     ray = _ray()
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if colon and port.isdecimal():
+            # Ray itself asks for minutes before it gives up.
+            socket.create_connection((host, int(port)), _PATIENCE_SECONDS).close()
         ray.init(address=address, **_QUIET)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         reason = str(error).strip().splitlines()[0][:200]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from autointerp.diffusion.describe import hub_answers
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.export.bundle import MANIFEST
+from autointerp.hub import asking, hub_answers
 
 HUB = "hf:"
 _BESIDE = (".json", ".jsonl", ".yaml", ".yml")
 """Endings of what is fetched along with weights."""
 
 
-def fetched(path: str) -> Path:
+def fetched(path: str, local_files_only: bool = False) -> Path:
     """The path itself, or where the hub's files of an `hf:` address lie; they are fetched into the hub's own cache.
+
+    Args:
+        path: A path on this machine, or an address.
+        local_files_only: Never ask the hub, only its cache.
 
     Raises:
         UsageError: The address is not written so, or names a folder that holds several dictionaries.
@@ -26,45 +30,21 @@ def fetched(path: str) -> Path:
     if len(parts) < 2 or not all(parts) or ".." in parts:
         raise UsageError(f"{path!r} is no address of the hub", "write hf:OWNER/REPO, or hf:OWNER/REPO/FOLDER")
     repo, sub = "/".join(parts[:2]), "/".join(parts[2:])
-    snapshot = _fetch(path, repo, sub)
+    snapshot = _fetch(path, repo, sub, local_files_only)
     found = snapshot / sub
     if not found.exists():
         raise AutointerpError(f"{repo} has no {sub!r}", "check the name on the hub")
     return found
 
 
-def _fetch(path: str, repo: str, sub: str) -> Path:
+def _fetch(path: str, repo: str, sub: str, local_files_only: bool) -> Path:
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
 
-    try:
-        if not hub_answers():
+    with asking(repo, "dictionary", local_files_only=local_files_only):
+        if not hub_answers(local_files_only):
             return Path(snapshot_download(repo, local_files_only=True))
         wanted = _wanted(path, HfApi().list_repo_files(repo), sub)
         return Path(snapshot_download(repo, allow_patterns=wanted))
-    except GatedRepoError:
-        where = f"https://huggingface.co/{repo}"
-        raise AutointerpError(f"{repo} is gated", f"accept its terms at {where} and set HF_TOKEN") from None
-    except RepositoryNotFoundError:
-        raise AutointerpError(f"the hub has no {repo}", "check the name") from None
-    except LocalEntryNotFoundError:
-        raise AutointerpError(
-            f"{path} is not on this machine, and the hub does not answer",
-            "fetch it where there is a network, or give a folder",
-            retryable=True,
-        ) from None
-    except HFValidationError:
-        raise UsageError(f"{path!r} is no address of the hub", "write hf:OWNER/REPO[/FOLDER]") from None
-    except AutointerpError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever the network does, the person gets one line
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise AutointerpError(f"{path} cannot be fetched: {first}", "try again", retryable=True) from None
 
 
 def _wanted(path: str, files: list[str], sub: str) -> list[str]:

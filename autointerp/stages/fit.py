@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from autointerp.db import models, queries
+from autointerp.diffusion.checkpoints import SUFFIXES
 from autointerp.diffusion.layers import Layer, neurons_of
 from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.settings import DictionarySettings
@@ -145,8 +146,10 @@ def plan_fit(ctx: Context, layer_name: str, request: FitRequest | None = None) -
 
 
 def model_word(model: str) -> str:
-    """The last part of a model's name, fit for a dictionary's name."""
+    """The last part of a model's name, without a checkpoint's ending, fit for a dictionary's name."""
     word = model.rstrip("/").rsplit("/", 1)[-1]
+    for suffix in SUFFIXES:
+        word = word.removesuffix(suffix)
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in word) or "model"
 
 

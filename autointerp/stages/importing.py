@@ -40,13 +40,14 @@ class Found:
     rows: tuple[ExportRow, ...] = ()
 
 
-def read_import(path: str, form: str = "auto", k: int | None = None) -> Found:
+def read_import(path: str, form: str = "auto", k: int | None = None, local_files_only: bool = False) -> Found:
     """Read a dictionary from a folder, a file or the hub, and check it; writes nothing.
 
     Args:
         path: A folder or file, or `hf:OWNER/REPO[/SUB]`.
         form: A format, or `auto` for what the contents say.
         k: Latents that fire in a token, for files that do not say.
+        local_files_only: Never ask the hub, only its cache.
 
     Raises:
         UsageError: There is no such format, or the folder holds several dictionaries.
@@ -58,7 +59,7 @@ def read_import(path: str, form: str = "auto", k: int | None = None) -> Found:
     known = ("auto", BUNDLE, *MODULES)
     if form not in known:
         raise UsageError(f"there is no format {form!r}", nearest(form, known))
-    place = fetched(path)
+    place = fetched(path, local_files_only)
     if form == BUNDLE or (form == "auto" and _is_bundle(place)):
         return _read_bundle(path, place)
     source = Source(place)

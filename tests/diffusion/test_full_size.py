@@ -13,98 +13,7 @@ import torch
 from autointerp.diffusion.capture import named
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.layers import list_layers, resolve_layer
-
-Configs = dict[str, dict[str, Any]]
-KL = {"block_out_channels": [128, 256, 512, 512]}
-
-# The keys of the published `config.json` files that matter here.
-SD15: Configs = {
-    "unet": {
-        "sample_size": 64,
-        "in_channels": 4,
-        "out_channels": 4,
-        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-        "block_out_channels": [320, 640, 1280, 1280],
-        "layers_per_block": 2,
-        "cross_attention_dim": 768,
-        "attention_head_dim": 8,
-    },
-    "vae": KL,
-    "scheduler": {"_class_name": "PNDMScheduler", "skip_prk_steps": True, "steps_offset": 1},
-}
-SDXL: Configs = {
-    "unet": {
-        "sample_size": 128,
-        "in_channels": 4,
-        "out_channels": 4,
-        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-        "block_out_channels": [320, 640, 1280],
-        "layers_per_block": 2,
-        "transformer_layers_per_block": [1, 2, 10],
-        "cross_attention_dim": 2048,
-        "attention_head_dim": [5, 10, 20],
-        "use_linear_projection": True,
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
-        "projection_class_embeddings_input_dim": 2816,
-    },
-    "vae": KL,
-    "scheduler": {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
-}
-TURBO: Configs = {
-    **SDXL,
-    "unet": {**SDXL["unet"], "sample_size": 64},
-    "scheduler": {"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"},
-}
-FLUX: Configs = {
-    "transformer": {
-        "patch_size": 1,
-        "in_channels": 64,
-        "num_layers": 19,
-        "num_single_layers": 38,
-        "attention_head_dim": 128,
-        "num_attention_heads": 24,
-        "joint_attention_dim": 4096,
-        "pooled_projection_dim": 768,
-        "guidance_embeds": False,
-    },
-    "vae": KL,
-}
-SD35: Configs = {
-    "transformer": {
-        "sample_size": 128,
-        "patch_size": 2,
-        "in_channels": 16,
-        "out_channels": 16,
-        "num_layers": 24,
-        "attention_head_dim": 64,
-        "num_attention_heads": 24,
-        "joint_attention_dim": 4096,
-        "caption_projection_dim": 1536,
-        "pooled_projection_dim": 2048,
-        "pos_embed_max_size": 384,
-        "dual_attention_layers": list(range(13)),
-        "qk_norm": "rms_norm",
-    },
-    "vae": KL,
-}
-SIGMA: Configs = {
-    "transformer": {
-        "sample_size": 128,
-        "patch_size": 2,
-        "in_channels": 4,
-        "out_channels": 8,
-        "num_layers": 28,
-        "attention_head_dim": 72,
-        "num_attention_heads": 16,
-        "cross_attention_dim": 1152,
-        "caption_channels": 4096,
-        "use_additional_conditions": False,
-    },
-    "vae": KL,
-}
+from benchmarks.full_size import FLUX, MODELS, SD15, SDXL, TURBO, Configs
 
 
 def unet_call(text: int, pooled: int | None = None) -> Callable[[int], dict[str, Any]]:
@@ -149,14 +58,11 @@ def pixart_call(size: int) -> dict[str, Any]:
 
 UNET, BLOCKS = "unet.{}", "transformer.transformer_blocks.{}"
 SINGLE = "transformer.single_transformer_blocks.{}"
-# name -> pipeline, denoiser, configurations, a call of it, size, and alias -> (hookpoint, width, side of the grid)
-MODELS: dict[str, tuple[str, str, Configs, Callable[[int], dict[str, Any]], int, dict[str, tuple[str, int, int]]]] = {
+Sites = dict[str, tuple[str, int, int]]
+# name -> a call of the denoiser, and alias -> (hookpoint, width, side of the grid)
+EXPECTED: dict[str, tuple[Callable[[int], dict[str, Any]], Sites]] = {
     "sd-1.5": (
-        "StableDiffusionPipeline",
-        "UNet2DConditionModel",
-        SD15,
         unet_call(768),
-        512,
         {
             "early": (UNET.format("down_blocks.2.attentions.1"), 1280, 16),
             "mid": (UNET.format("mid_block.attentions.0"), 1280, 8),
@@ -164,11 +70,7 @@ MODELS: dict[str, tuple[str, str, Configs, Callable[[int], dict[str, Any]], int,
         },
     ),
     "sdxl": (
-        "StableDiffusionXLPipeline",
-        "UNet2DConditionModel",
-        SDXL,
         unet_call(2048, 1280),
-        1024,
         {
             "early": (UNET.format("down_blocks.2.attentions.1"), 1280, 32),
             "mid": (UNET.format("mid_block.attentions.0"), 1280, 32),
@@ -177,11 +79,7 @@ MODELS: dict[str, tuple[str, str, Configs, Callable[[int], dict[str, Any]], int,
         },
     ),
     "sdxl-turbo": (
-        "StableDiffusionXLPipeline",
-        "UNet2DConditionModel",
-        TURBO,
         unet_call(2048, 1280),
-        512,
         {
             "early": (UNET.format("down_blocks.2.attentions.1"), 1280, 16),
             "mid": (UNET.format("mid_block.attentions.0"), 1280, 16),
@@ -190,11 +88,7 @@ MODELS: dict[str, tuple[str, str, Configs, Callable[[int], dict[str, Any]], int,
         },
     ),
     "flux.1-schnell": (
-        "FluxPipeline",
-        "FluxTransformer2DModel",
-        FLUX,
         flux_call,
-        1024,
         {
             "early": (BLOCKS.format(9), 3072, 64),
             "mid": (BLOCKS.format(18), 3072, 64),
@@ -202,11 +96,7 @@ MODELS: dict[str, tuple[str, str, Configs, Callable[[int], dict[str, Any]], int,
         },
     ),
     "sd-3.5-medium": (
-        "StableDiffusion3Pipeline",
-        "SD3Transformer2DModel",
-        SD35,
         sd3_call,
-        1024,
         {
             "early": (BLOCKS.format(6), 1536, 64),
             "mid": (BLOCKS.format(12), 1536, 64),
@@ -214,11 +104,7 @@ MODELS: dict[str, tuple[str, str, Configs, Callable[[int], dict[str, Any]], int,
         },
     ),
     "pixart-sigma": (
-        "PixArtSigmaPipeline",
-        "PixArtTransformer2DModel",
-        SIGMA,
         pixart_call,
-        1024,
         {
             "early": (BLOCKS.format(7), 1152, 64),
             "mid": (BLOCKS.format(14), 1152, 64),
@@ -240,13 +126,14 @@ def written(folder: Path, pipeline: str, configs: Configs) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_every_alias_has_the_width_and_grid_it_says(tmp_path: Path, name: str) -> None:
     """Said from the configuration alone; then a call of the real class is run through with hooks on it."""
     import diffusers
 
-    pipeline, denoiser, configs, call, size, expected = MODELS[name]
-    description = describe_model(str(written(tmp_path / name, pipeline, configs)))
+    (call, expected), full = EXPECTED[name], MODELS[name]
+    size = full.size
+    description = describe_model(str(written(tmp_path / name, full.pipeline, full.configs)))
     native = None if "flux" in name else size  # FLUX's files do not tell.
     assert native is None or description.defaults.size == native
     found = {layer.alias: (layer.hookpoint, layer.d_in, *layer.grid) for layer in list_layers(description, size)}
@@ -254,7 +141,7 @@ def test_every_alias_has_the_width_and_grid_it_says(tmp_path: Path, name: str) -
     seen: dict[str, tuple[int, ...]] = {}
     family = description.family
     with torch.device("meta"), torch.inference_mode():
-        model = getattr(diffusers, denoiser)(**configs[family.denoiser])
+        model = getattr(diffusers, full.denoiser)(**full.configs[family.denoiser])
         given = call(size)
         # Everything that can be named exists and fires as many image tokens of that width as its layer says.
         for layer in list_layers(description, size, all_hookpoints=True):

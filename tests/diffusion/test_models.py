@@ -15,7 +15,7 @@ import torch
 from autointerp.diffusion.describe import ModelDescription, describe_model, folder_revision
 from autointerp.diffusion.families import FLUX, ModelDefaults
 from autointerp.diffusion.layers import list_layers, resolve_layer
-from autointerp.diffusion.loading import load_model, out_of_memory
+from autointerp.diffusion.loading import load_model
 from autointerp.errors import AutointerpError, UsageError
 
 
@@ -165,44 +165,12 @@ def test_what_is_no_model_says_so_in_a_line(model_folder: Path, tmp_path: Path, 
         str(other): "known: FluxPipeline",
         "shpaes": "did you mean 'shapes'",
         "": "empty",
-        "nobody/no-such-model": "hub does not answer",
+        "nobody/no-such-model": "HF_HUB_OFFLINE is set",
         "a b/c": "hub id",
     }.items():
         with pytest.raises(AutointerpError) as raised:
             describe_model(name)
         assert says in str(raised.value) and "\n" not in str(raised.value)
-
-
-def hub_error(name: str) -> Exception:
-    """An error of the hub's client, whatever its version builds them from."""
-    from huggingface_hub import errors
-
-    kind = getattr(errors, name)
-    error: Exception = kind.__new__(kind)
-    Exception.__init__(error, "no\nmore")
-    return error
-
-
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        ("GatedRepoError", "accept its terms at https://huggingface.co/owner/name and set HF_TOKEN"),
-        ("RepositoryNotFoundError", "there is no model 'owner/name'"),
-        ("RevisionNotFoundError", "has no revision 'old'"),
-        ("EntryNotFoundError", "is no pipeline"),
-        ("LocalEntryNotFoundError", "neither a folder nor on this machine"),
-    ],
-)
-def test_what_the_hub_refuses_is_said_in_a_line(monkeypatch, error: str, says: str) -> None:
-    import huggingface_hub
-
-    def refuse(*args: Any, **kwargs: Any) -> str:
-        raise hub_error(error)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
-    with pytest.raises(AutointerpError) as raised:
-        describe_model("owner/name", "old")
-    assert says in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_a_model_that_is_only_half_on_this_machine_says_so(model_folder: Path, monkeypatch) -> None:
@@ -251,10 +219,3 @@ def test_devices_and_dtypes_that_are_not_here_are_usage_errors(model_folder: Pat
         load_model(str(model_folder), device="cpu", dtype="bfloat")
     with pytest.raises(UsageError, match="float16"):
         load_model(str(model_folder), device="cpu", dtype="fp16")
-
-
-def test_running_out_of_memory_says_what_helps() -> None:
-    with pytest.raises(AutointerpError, match="smaller batches"), out_of_memory("m"):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-    with pytest.raises(RuntimeError, match="else"), out_of_memory("m"):
-        raise RuntimeError("something else")

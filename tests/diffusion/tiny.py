@@ -16,15 +16,15 @@ TEXT_WIDTH = 32
 SIZE = 64
 
 
-def clip_text(tokenizer: Any, projection: bool = False) -> Any:
-    """A CLIP text encoder of one layer for this tokenizer."""
+def clip_text(tokenizer: Any, projection: bool = False, width: int = TEXT_WIDTH) -> Any:
+    """A CLIP text encoder of two layers for this tokenizer."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=TEXT_WIDTH,
-        projection_dim=TEXT_WIDTH,
+        hidden_size=width,
+        intermediate_size=width,
+        projection_dim=width,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=tokenizer.model_max_length,
@@ -101,12 +101,12 @@ def sd(scheduler: str = "PNDMScheduler", **config: Any) -> Any:
 
 
 def sdxl() -> Any:
-    """SDXL: attention in the two deeper levels, several transformer blocks in each."""
+    """SDXL: attention in the two deeper levels, several transformer blocks in each; text encoders of two widths."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 
     from autointerp.shapes.train.tokenizers import clip_tokenizer
 
-    clip = clip_tokenizer()
+    clip, second = clip_tokenizer(), 64
     unet = UNet2DConditionModel(
         sample_size=SIZE // 8,
         block_out_channels=(16, 32, 64),
@@ -114,18 +114,18 @@ def sdxl() -> Any:
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         transformer_layers_per_block=(1, 1, 2),
-        cross_attention_dim=2 * TEXT_WIDTH,
+        cross_attention_dim=TEXT_WIDTH + second,
         attention_head_dim=(1, 2, 4),
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + TEXT_WIDTH,
+        projection_class_embeddings_input_dim=6 * 8 + second,
         norm_num_groups=8,
     )
     return StableDiffusionXLPipeline(
         vae=autoencoder(),
         text_encoder=clip_text(clip),
-        text_encoder_2=clip_text(clip, projection=True),
+        text_encoder_2=clip_text(clip, projection=True, width=second),
         tokenizer=clip,
         tokenizer_2=clip,
         unet=unet,
@@ -133,7 +133,22 @@ def sdxl() -> Any:
     )
 
 
-def flux() -> Any:
+def small_autoencoder() -> Any:
+    """An autoencoder without an encoding of its own that halves twice, as the small ones made for FLUX."""
+    from diffusers import AutoencoderTiny
+
+    widths = (8, 8, 8)
+    return AutoencoderTiny(
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        num_encoder_blocks=(1, 1, 1),
+        num_decoder_blocks=(1, 1, 1),
+        latent_channels=4,
+        shift_factor=0.0,
+    )
+
+
+def flux(head: int = 16, axes: tuple[int, int, int] = (4, 6, 6), vae: Any = None) -> Any:
     """FLUX.1-schnell."""
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
@@ -145,16 +160,16 @@ def flux() -> Any:
         in_channels=16,
         num_layers=2,
         num_single_layers=4,
-        attention_head_dim=16,
+        attention_head_dim=head,
         num_attention_heads=2,
         joint_attention_dim=TEXT_WIDTH,
         pooled_projection_dim=TEXT_WIDTH,
-        axes_dims_rope=(4, 6, 6),
+        axes_dims_rope=axes,
     )
     waken(transformer)
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
-        vae=autoencoder(levels=3),
+        vae=vae or autoencoder(levels=3),
         text_encoder=clip_text(clip),
         tokenizer=clip,
         text_encoder_2=t5_text(t5),
@@ -228,15 +243,26 @@ def pixart(alpha: bool = False) -> Any:
     )
 
 
-FAMILIES: dict[str, Callable[[], Any]] = {"sd": sd, "sdxl": sdxl, "flux": flux, "sd3": sd3, "pixart": pixart}
-GUIDED = {"sd": 5.0, "sdxl": 5.0, "flux": 2.0, "sd3": 5.0, "pixart": 5.0}
+def pixart_alpha() -> Any:
+    """PixArt-Alpha: the same transformer in a pipeline of its own."""
+    return pixart(alpha=True)
 
 
-def save(build: Callable[[], Any], folder: Path, **defaults: Any) -> Path:
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "sd": sd,
+    "sdxl": sdxl,
+    "flux": flux,
+    "sd3": sd3,
+    "pixart": pixart,
+    "pixart-alpha": pixart_alpha,
+}
+GUIDED = {name: 2.0 if name == "flux" else 5.0 for name in FAMILIES}
+
+
+def save(build: Callable[[], Any], folder: Path, dtype: torch.dtype = torch.float32, **defaults: Any) -> Path:
     """Build a pipeline with fixed weights and save it, with its own defaults for a quick run."""
     torch.manual_seed(0)
-    pipeline = build()
-    pipeline.to(torch.float32).save_pretrained(folder)
+    build().to(dtype).save_pretrained(folder)
     own = {"steps": 3, "guidance": 1.0, "size": SIZE, "max_sequence_length": 28, "capture_steps": [1], **defaults}
     (folder / "autointerp.json").write_text(json.dumps(own))
     return folder

@@ -241,3 +241,13 @@ def test_a_harvest_leaves_the_pictures_of_those_beside_it_and_each_reads_its_own
         found[path.name] = [query(path, rows.format(name)) for name in ("of-1", "of-0")]
     assert found["together"] == found["apart"]
     assert {row[2] for row in found["together"][0]} == {1} and {row[2] for row in found["together"][1]} == {0}
+
+
+@pytest.mark.parametrize(
+    ("model", "word"),
+    [("owner/FLUX.1-x", "FLUX-1-x"), ("/a/photo.safetensors", "photo"), ("/a/v1.5.ckpt", "v1-5"), ("/", "model")],
+)
+def test_the_word_of_a_model_in_names(model: str, word: str) -> None:
+    from autointerp.stages.fit import model_word
+
+    assert model_word(model) == word

@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_read_leaves_nothing(tmp_path: Path, cli: Cli) -> 
 def test_the_hub_out_of_reach_is_one_line_at_once(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from autointerp.stages import fetch
 
-    monkeypatch.setattr(fetch, "hub_answers", lambda: False)
+    monkeypatch.setattr(fetch, "hub_answers", lambda local_files_only: False)
     since = time.monotonic()
     one_line(cli("-w", tmp_path / "w", "import", "hf:no-one/nothing", "--layer", "mid"), 1, "the hub does not answer")
     assert time.monotonic() - since < 10

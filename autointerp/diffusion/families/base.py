@@ -161,3 +161,56 @@ def depths(blocks: int, prefix: str) -> dict[str, str]:
 def doubling_call(configs: Configs, guidance: float, count: int) -> tuple[dict[str, Any], int]:
     """Guidance by one run of a doubled batch, as diffusers' pipelines do it above a scale of 1."""
     return {"guidance_scale": guidance}, 1
+
+
+def native_size(configs: Configs, denoiser: str, fallback: int) -> int:
+    """Side in pixels of the pictures that a model was trained on, of its `sample_size` in latents."""
+    sample = configs[denoiser].get("sample_size")
+    if isinstance(sample, (list, tuple)):
+        sample = max(sample)
+    return int(sample) * autoencoder_pixels(configs) if sample else fallback
+
+
+def transformer_blocks(configs: Configs) -> list[str]:
+    """The blocks of a transformer that is one stack of them."""
+    return [f"transformer.transformer_blocks.{i}" for i in range(configs["transformer"]["num_layers"])]
+
+
+def transformer_width(configs: Configs, hookpoint: str) -> int:
+    """Channels of a transformer's stream: that of all its heads."""
+    return int(configs["transformer"]["num_attention_heads"] * configs["transformer"]["attention_head_dim"])
+
+
+def transformer_family(
+    name: str,
+    pipeline_class: str,
+    defaults: ModelDefaults,
+    *,
+    call: Callable[[Configs, float, int], tuple[dict[str, Any], int]],
+    image_tokens: Callable[[Mapping[str, Any], Any, int, int], tuple[Any, Any]],
+    put_image_tokens: Callable[[Mapping[str, Any], Any, Any], Any],
+    hookpoints: Callable[[Configs], list[str]] = transformer_blocks,
+) -> Family:
+    """A family whose transformer is one stack of blocks on latent patches, and whose guidance doubles the batch."""
+    return Family(
+        name=name,
+        pipeline_class=pipeline_class,
+        denoiser="transformer",
+        components=("transformer", "vae"),
+        defaults=defaults,
+        hookpoints=hookpoints,
+        # No paper says which blocks are best.
+        aliases=lambda configs: depths(configs["transformer"]["num_layers"], "transformer.transformer_blocks"),
+        width=transformer_width,
+        cell_pixels=lambda configs, _: autoencoder_pixels(configs) * int(configs["transformer"].get("patch_size", 2)),
+        call=call,
+        image_tokens=image_tokens,
+        put_image_tokens=put_image_tokens,
+        # The MLP of the image's stream is four times as wide, beside a block's attention.
+        neurons=lambda configs, hookpoint: (
+            f"{hookpoint.removesuffix('.attn')}.ff.net.0",
+            4 * transformer_width(configs, hookpoint),
+        ),
+        read_defaults=lambda configs: {"size": native_size(configs, "transformer", 1024)},
+        doubles=True,
+    )

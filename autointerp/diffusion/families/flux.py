@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autointerp.diffusion.families.base import Configs, Family, ModelDefaults, autoencoder_pixels, unknown_form
+from autointerp.diffusion.families.base import (
+    Configs,
+    Family,
+    ModelDefaults,
+    autoencoder_pixels,
+    transformer_width,
+    unknown_form,
+)
 
 
 def _flux_hookpoints(configs: Configs) -> list[str]:
@@ -29,14 +36,10 @@ def _flux_aliases(configs: Configs) -> dict[str, str]:
     return aliases
 
 
-def _flux_width(configs: Configs, hookpoint: str) -> int:
-    return configs["transformer"]["num_attention_heads"] * configs["transformer"]["attention_head_dim"]
-
-
 def _flux_neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:
     """Both kinds of block have an MLP four times as wide as the stream."""
     inside = "act_mlp" if "single_transformer_blocks" in hookpoint else "ff.net.0"
-    return f"{hookpoint}.{inside}", 4 * _flux_width(configs, hookpoint)
+    return f"{hookpoint}.{inside}", 4 * transformer_width(configs, hookpoint)
 
 
 def _flux_cell_pixels(configs: Configs, hookpoint: str | None) -> int:
@@ -114,7 +117,7 @@ FLUX = Family(
     defaults=ModelDefaults(steps=4, guidance=0.0, size=512, max_sequence_length=256, capture_steps=(0,)),
     hookpoints=_flux_hookpoints,
     aliases=_flux_aliases,
-    width=_flux_width,
+    width=transformer_width,
     cell_pixels=_flux_cell_pixels,
     call=_flux_call,
     image_tokens=flux_image_tokens,

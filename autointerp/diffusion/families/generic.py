@@ -11,10 +11,11 @@ from autointerp.diffusion.families.base import (
     ModelDefaults,
     autoencoder_pixels,
     doubling_call,
+    native_size,
     states_like,
     tokens,
 )
-from autointerp.diffusion.families.unet import native_size, unet_put_image_tokens, unet_sites
+from autointerp.diffusion.families.unet import unet_put_image_tokens, unet_sites
 from autointerp.errors import AutointerpError, UsageError
 
 _STACKS = {

@@ -7,28 +7,18 @@ from typing import Any
 
 from autointerp.diffusion.families.base import (
     Configs,
-    Family,
     ModelDefaults,
-    autoencoder_pixels,
-    depths,
     doubling_call,
     states_like,
+    transformer_blocks,
+    transformer_family,
     unknown_form,
 )
-from autointerp.diffusion.families.unet import native_size
 
 
 def _hookpoints(configs: Configs) -> list[str]:
-    blocks = [f"transformer.transformer_blocks.{i}" for i in range(configs["transformer"]["num_layers"])]
+    blocks = transformer_blocks(configs)
     return blocks + [f"{block}.attn" for block in blocks]
-
-
-def _width(configs: Configs, hookpoint: str) -> int:
-    return int(configs["transformer"]["num_attention_heads"] * configs["transformer"]["attention_head_dim"])
-
-
-def _cell_pixels(configs: Configs, hookpoint: str | None) -> int:
-    return autoencoder_pixels(configs) * int(configs["transformer"].get("patch_size", 2))
 
 
 def sd3_image_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
@@ -65,30 +55,12 @@ def sd3_put_image_tokens(inputs: Mapping[str, Any], output: Any, image: Any) -> 
     return states_like(image, output[0]), output[1]
 
 
-def _neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:
-    """The image stream's MLP is four times as wide."""
-    return f"{hookpoint.removesuffix('.attn')}.ff.net.0", 4 * _width(configs, hookpoint)
-
-
-def _defaults(configs: Configs) -> dict[str, Any]:
-    return {"size": native_size(configs, "transformer", 1024)}
-
-
-SD3 = Family(
-    name="sd3",
-    pipeline_class="StableDiffusion3Pipeline",
-    denoiser="transformer",
-    components=("transformer", "vae"),
-    defaults=ModelDefaults(steps=28, guidance=7.0, size=1024, max_sequence_length=256, capture_steps=(0,)),
-    hookpoints=_hookpoints,
-    # No paper says which blocks are best.
-    aliases=lambda configs: depths(configs["transformer"]["num_layers"], "transformer.transformer_blocks"),
-    width=_width,
-    cell_pixels=_cell_pixels,
+SD3 = transformer_family(
+    "sd3",
+    "StableDiffusion3Pipeline",
+    ModelDefaults(steps=28, guidance=7.0, size=1024, max_sequence_length=256, capture_steps=(0,)),
     call=doubling_call,
     image_tokens=sd3_image_tokens,
     put_image_tokens=sd3_put_image_tokens,
-    neurons=_neurons,
-    read_defaults=_defaults,
-    doubles=True,
+    hookpoints=_hookpoints,
 )

@@ -11,6 +11,7 @@ from autointerp.diffusion.families.base import (
     ModelDefaults,
     autoencoder_pixels,
     doubling_call,
+    native_size,
     states_like,
     tokens,
     unknown_form,
@@ -141,14 +142,6 @@ def _neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:
     if site.mlp is None:
         raise UsageError(f"{hookpoint} has no MLP", "name one of its attentions")
     return site.mlp, 4 * site.width
-
-
-def native_size(configs: Configs, denoiser: str, fallback: int) -> int:
-    """Side in pixels of the pictures that a model was trained on, of its `sample_size` in latents."""
-    sample = configs[denoiser].get("sample_size")
-    if isinstance(sample, (list, tuple)):
-        sample = max(sample)
-    return int(sample) * autoencoder_pixels(configs) if sample else fallback
 
 
 def _sd_defaults(configs: Configs) -> dict[str, Any]:

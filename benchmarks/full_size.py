@@ -1,0 +1,201 @@
+"""Full-size models as their published configurations say, for what needs their sizes and not their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Configs = dict[str, dict[str, Any]]
+
+
+def autoencoder(channels: int) -> dict[str, Any]:
+    """The autoencoder of Stable Diffusion; those with 16 channels lost a convolution on either side."""
+    return {
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "block_out_channels": [128, 256, 512, 512],
+        "layers_per_block": 2,
+        "latent_channels": channels,
+        "use_quant_conv": channels == 4,
+        "use_post_quant_conv": channels == 4,
+    }
+
+
+# The keys of the published `config.json` files that matter here.
+SD15: Configs = {
+    "unet": {
+        "sample_size": 64,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+        "block_out_channels": [320, 640, 1280, 1280],
+        "layers_per_block": 2,
+        "cross_attention_dim": 768,
+        "attention_head_dim": 8,
+    },
+    "vae": autoencoder(4),
+    "scheduler": {"_class_name": "PNDMScheduler", "skip_prk_steps": True, "steps_offset": 1},
+}
+SDXL: Configs = {
+    "unet": {
+        "sample_size": 128,
+        "in_channels": 4,
+        "out_channels": 4,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        "block_out_channels": [320, 640, 1280],
+        "layers_per_block": 2,
+        "transformer_layers_per_block": [1, 2, 10],
+        "cross_attention_dim": 2048,
+        "attention_head_dim": [5, 10, 20],
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
+    "vae": autoencoder(4),
+    "scheduler": {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"},
+}
+TURBO: Configs = {
+    **SDXL,
+    "unet": {**SDXL["unet"], "sample_size": 64},
+    "scheduler": {"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"},
+}
+FLUX: Configs = {
+    "transformer": {
+        "patch_size": 1,
+        "in_channels": 64,
+        "num_layers": 19,
+        "num_single_layers": 38,
+        "attention_head_dim": 128,
+        "num_attention_heads": 24,
+        "joint_attention_dim": 4096,
+        "pooled_projection_dim": 768,
+        "guidance_embeds": False,
+    },
+    "vae": autoencoder(16),
+}
+SD35: Configs = {
+    "transformer": {
+        "sample_size": 128,
+        "patch_size": 2,
+        "in_channels": 16,
+        "out_channels": 16,
+        "num_layers": 24,
+        "attention_head_dim": 64,
+        "num_attention_heads": 24,
+        "joint_attention_dim": 4096,
+        "caption_projection_dim": 1536,
+        "pooled_projection_dim": 2048,
+        "pos_embed_max_size": 384,
+        "dual_attention_layers": list(range(13)),
+        "qk_norm": "rms_norm",
+    },
+    "vae": autoencoder(16),
+}
+SIGMA: Configs = {
+    "transformer": {
+        "sample_size": 128,
+        "patch_size": 2,
+        "in_channels": 4,
+        "out_channels": 8,
+        "num_layers": 28,
+        "attention_head_dim": 72,
+        "num_attention_heads": 16,
+        "cross_attention_dim": 1152,
+        "caption_channels": 4096,
+        "use_additional_conditions": False,
+    },
+    "vae": autoencoder(4),
+}
+CLIP_L: dict[str, Any] = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "projection_dim": 768,
+}
+CLIP_G: dict[str, Any] = {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
+}
+T5_XXL: dict[str, Any] = {
+    "vocab_size": 32128,
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "feed_forward_proj": "gated-gelu",
+}
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """A model: its pipeline class, the class of its denoiser, its configurations, and its text encoders.
+
+    `texts` maps a component to (class, configuration), `size` is the side of its pictures in pixels.
+    """
+
+    pipeline: str
+    denoiser: str
+    configs: Configs
+    texts: dict[str, tuple[str, dict[str, Any]]]
+    size: int
+
+    def components(self) -> Iterator[tuple[str, Any]]:
+        """Each component that has weights, built on the meta device: no memory is taken."""
+        import diffusers
+        import torch
+        import transformers
+
+        with torch.device("meta"):
+            name = next(iter(self.configs))
+            yield name, getattr(diffusers, self.denoiser)(**self.configs[name])
+            yield "vae", diffusers.AutoencoderKL(**self.configs["vae"])
+            for part, (kind, config) in self.texts.items():
+                model = getattr(transformers, kind)
+                yield part, model(model.config_class(**config))
+
+
+_SDXL_TEXTS = {
+    "text_encoder": ("CLIPTextModel", CLIP_L),
+    "text_encoder_2": ("CLIPTextModelWithProjection", CLIP_G),
+}
+MODELS = {
+    "sd-1.5": FullSize(
+        "StableDiffusionPipeline", "UNet2DConditionModel", SD15, {"text_encoder": ("CLIPTextModel", CLIP_L)}, 512
+    ),
+    "sdxl": FullSize("StableDiffusionXLPipeline", "UNet2DConditionModel", SDXL, _SDXL_TEXTS, 1024),
+    "sdxl-turbo": FullSize("StableDiffusionXLPipeline", "UNet2DConditionModel", TURBO, _SDXL_TEXTS, 512),
+    "flux.1-schnell": FullSize(
+        "FluxPipeline",
+        "FluxTransformer2DModel",
+        FLUX,
+        {"text_encoder": ("CLIPTextModel", CLIP_L), "text_encoder_2": ("T5EncoderModel", T5_XXL)},
+        1024,
+    ),
+    "sd-3.5-medium": FullSize(
+        "StableDiffusion3Pipeline",
+        "SD3Transformer2DModel",
+        SD35,
+        {
+            "text_encoder": ("CLIPTextModelWithProjection", CLIP_L),
+            "text_encoder_2": ("CLIPTextModelWithProjection", CLIP_G),
+            "text_encoder_3": ("T5EncoderModel", T5_XXL),
+        },
+        1024,
+    ),
+    "pixart-sigma": FullSize(
+        "PixArtSigmaPipeline",
+        "PixArtTransformer2DModel",
+        SIGMA,
+        {"text_encoder": ("T5EncoderModel", T5_XXL)},
+        1024,
+    ),
+}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autointerp.diffusion.sizes import Size, parse_size
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.printing import cell, print_comparison, print_evaluation, print_feature, print_status, table
 from autointerp.version import VERSION
@@ -59,6 +60,18 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
         return command
 
     return apply
+
+
+class _PictureSize(click.ParamType):
+    """Pixels of a square, or WIDTHxHEIGHT."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Size:
+        try:
+            return parse_size(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 COUNT = click.IntRange(min=1)
@@ -145,30 +158,37 @@ def cli() -> None:
 @cli.command()
 @click.option("--model", metavar="M", help="shapes, a pipeline's folder, or a hub id.  [default: shapes]")
 @click.option(
-    "--prompts", metavar="FILE", help="Prompts, one a line, or JSONL.  [default: captions of the shapes world]"
+    "--prompts",
+    metavar="P",
+    help="everyday, shapes, a file (text, .jsonl, .parquet, .csv), or datasets:ID[:SPLIT[:COLUMN]].  [default: what "
+    "fits the model]",
 )
+@click.option("--images-dir", metavar="DIR", help="Read these real pictures in place of generated images.")
 @click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
 @click.option("--steps", type=COUNT, metavar="N", help="Denoising steps.")
-@click.option("--size", type=COUNT, metavar="PX", help="Side of the pictures.")
+@click.option("--size", type=_PictureSize(), metavar="PX", help="Side of the pictures, or WIDTHxHEIGHT.")
 @click.option("--seed", type=SEED, metavar="S", help="What all randomness follows from.")
 @machine_options
 @_shared
 def init(**given: Any) -> None:
-    """Make a workspace, after checking that its model and prompts can be used."""
+    """Make a workspace, after checking that its model and its prompts or pictures can be used."""
+    from autointerp.diffusion.prompts import pin_prompts
     from autointerp.settings import Settings
     from autointerp.stages.context import Context
     from autointerp.workspace import Workspace
 
     path = _workspace_path()
     values = {key: value for key, value in given.items() if value is not None}
-    if values.get("prompts", "shapes") != "shapes":
-        values["prompts"] = str(Path(values["prompts"]).expanduser().absolute())
+    if "prompts" in values and "images_dir" in values:
+        raise UsageError("--prompts and --images-dir exclude each other", "leave one of them out")
+    if "prompts" in values:
+        values["prompts"] = pin_prompts(values["prompts"])
+    if values.get("images_dir"):
+        values["images_dir"] = str(Path(values["images_dir"]).expanduser().absolute())
     if values.get("model", "shapes") not in ("shapes", "") and Path(values["model"]).expanduser().exists():
         values["model"] = str(Path(values["model"]).expanduser().absolute())
     settings = Settings.from_values(values)
-    check = Context(Workspace(path, settings), None)
-    check.description.grid(check.generation.size)
-    _ = check.prompts.identity, check.capture_steps
+    Context(Workspace(path, settings), None).check()
     Workspace.create(path, settings)
     click.echo(path)
 

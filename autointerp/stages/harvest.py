@@ -56,7 +56,7 @@ def harvest_config(ctx: Context, fit: FitPlan) -> dict[str, Any]:
     # What the dictionary was fitted on says which steps and signal it reads.
     for key in ("signal", "capture_steps"):
         made[key] = fit.config[key]
-    return {**made, "images": ctx.settings.images, "crops": ctx.settings.crops.model_dump()}
+    return {**made, "images": ctx.available(ctx.settings.images), "crops": ctx.settings.crops.model_dump()}
 
 
 def plan_harvest(ctx: Context, fit: FitPlan) -> HarvestPlan:
@@ -203,14 +203,14 @@ class _Harvest:
     @cached_property
     def jobs(self) -> list[ImageJob]:
         """What to generate, each image once: a prompts file may name a prompt and seed twice."""
-        jobs: dict[tuple[str, int], ImageJob] = {}
-        for job in self.ctx.prompts.jobs(0, self.plan.config["images"], self.ctx.settings.seed):
-            jobs.setdefault((job.prompt, job.seed), job)
+        jobs: dict[str, ImageJob] = {}
+        for job in self.ctx.jobs(0, self.plan.config["images"]):
+            jobs.setdefault(self._hash_of(job), job)
         return list(jobs.values())
 
     def take(self, encoded: Sequence[tuple[ImageJob, bytes]], done: int) -> None:
         """Take in a batch whose activations were consumed: its pictures, and how many images that makes."""
-        self.collector.update(combine(self.parts), [split_of(job.prompt) for job, _ in encoded])
+        self.collector.update(combine(self.parts), [split_of(job.alike) for job, _ in encoded])
         self.parts = []
         for job, data in encoded:
             self.new[job.index] = (job, data, picture_size(data))
@@ -235,13 +235,13 @@ class _Harvest:
         self.timesteps[captured.step] = captured.timestep
         code = self.dictionary.encode(captured.acts.reshape(-1, self.row.d_in), captured.step)
         indices = [job.index for job in captured.jobs]
-        self.parts.append(reduce_batch(code, indices, self.layer.grid, captured.step, self.dictionary.num_latents))
+        self.parts.append(reduce_batch(code, indices, captured.grid, captured.step, self.dictionary.num_latents))
 
     def _hash_of(self, job: ImageJob) -> str:
         from autointerp.diffusion.generation import generation_hash
 
         description = self.ctx.description
-        return generation_hash(description.name, description.revision, job.prompt, job.seed, self.ctx.generation)
+        return generation_hash(description.name, description.revision, job, self.ctx.generation)
 
     def _store_pictures(self, session: Any, wanted: set[int]) -> None:
         """Write the new pictures that are wanted; the rest is let go."""
@@ -254,7 +254,7 @@ class _Harvest:
             {
                 "image_index": index,
                 "prompt": job.prompt,
-                "prompt_hash": hashlib.sha256(job.prompt.encode()).hexdigest(),
+                "prompt_hash": hashlib.sha256(job.alike.encode()).hexdigest(),
                 "seed": job.seed,
                 "generation_hash": hashes[index],
                 "width": size[0],

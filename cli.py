@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autointerp.diffusion.sizes import Size, parse_size
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.printing import cell, print_comparison, print_evaluation, print_feature, print_status, table
 from autointerp.version import VERSION
@@ -59,6 +60,18 @@ def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
         return command
 
     return apply
+
+
+class _PictureSize(click.ParamType):
+    """Pixels of a square, or WIDTHxHEIGHT."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Size:
+        try:
+            return parse_size(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 COUNT = click.IntRange(min=1)
@@ -145,11 +158,15 @@ def cli() -> None:
 @cli.command()
 @click.option("--model", metavar="M", help="shapes, a pipeline's folder, or a hub id.  [default: shapes]")
 @click.option(
-    "--prompts", metavar="FILE", help="Prompts, one a line, or JSONL.  [default: captions of the shapes world]"
+    "--prompts",
+    metavar="P",
+    help="everyday, shapes, a file (text, .jsonl, .parquet, .csv), or datasets:ID[:SPLIT[:COLUMN]].  [default: what "
+    "fits the model]",
 )
+@click.option("--images-dir", metavar="DIR", help="Read these real pictures in place of generated images.")
 @click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
 @click.option("--steps", type=COUNT, metavar="N", help="Denoising steps.")
-@click.option("--size", type=COUNT, metavar="PX", help="Side of the pictures.")
+@click.option("--size", type=_PictureSize(), metavar="PX", help="Side of the pictures, or WIDTHxHEIGHT.")
 @click.option("--seed", type=SEED, metavar="S", help="What all randomness follows from.")
 @machine_options
 @click.option(
@@ -161,23 +178,26 @@ def cli() -> None:
 )
 @_shared
 def init(assignments: tuple[str, ...], **given: Any) -> None:
-    """Make a workspace, after checking that its model and prompts can be used."""
+    """Make a workspace, after checking that its model and its prompts or pictures can be used."""
+    from autointerp.diffusion.prompts import AUTO, pin_prompts
     from autointerp.settings import Settings
     from autointerp.stages.context import Context
     from autointerp.workspace import Workspace
 
     path = _workspace_path()
     settings = Settings.from_assignments(assignments, {k: v for k, v in given.items() if v is not None})
+    if settings.prompts != AUTO and settings.images_dir is not None:
+        raise UsageError("prompts and pictures exclude each other", "leave one of --prompts and --images-dir out")
     # Paths are those of this folder, not of the workspace.
-    if settings.prompts != "shapes":
-        settings = settings.changed(prompts=str(Path(settings.prompts).expanduser().absolute()))
+    if settings.prompts != AUTO:
+        settings = settings.changed(prompts=pin_prompts(settings.prompts))
+    if settings.images_dir is not None:
+        settings = settings.changed(images_dir=str(Path(settings.images_dir).expanduser().absolute()))
     if settings.model != "shapes":
         settings = settings.changed(model=_absolute(settings.model))
     if settings.loading.config is not None:
         settings = settings.changed(loading={"config": _absolute(settings.loading.config)})
-    check = Context(Workspace(path, settings), None)
-    check.description.grid(check.generation.size)
-    _ = check.prompts.identity, check.capture_steps
+    Context(Workspace(path, settings), None).check()
     Workspace.create(path, settings)
     click.echo(path)
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PositiveInt, ValidationError
 
+from autointerp.diffusion.sizes import Size, parse_size
 from autointerp.errors import AutointerpError, UsageError, nearest
 
 if sys.version_info >= (3, 11):
@@ -25,6 +26,15 @@ HEADER = """\
 """
 
 Count = Annotated[int, Field(ge=0)]
+
+
+def _size(value: Any) -> Size | None:
+    if value is None:
+        return None
+    try:
+        return parse_size(value)
+    except UsageError:
+        raise ValueError("should be pixels: an integer greater than 0, or WIDTHxHEIGHT in quotes") from None
 
 
 class _Table(BaseModel):
@@ -141,18 +151,33 @@ class Settings(_Table):
         default=None, description="layers to offer, aliases or hookpoints; the aliases if not set"
     )
     prompts: str = Field(
-        default="shapes",
+        default="auto",
         min_length=1,
-        description="'shapes', or a file with one prompt a line, relative to this folder",
+        description="'shapes', 'everyday', a file with one prompt a line (or .jsonl, .parquet, .csv), relative to this "
+        "folder, or 'datasets:ID:SPLIT:COLUMN'; auto is 'shapes' for shapes and 'everyday' for any other model",
     )
-    images: PositiveInt = Field(default=1200, description="images to harvest crops from")
+    images_dir: str | None = Field(
+        default=None, min_length=1, description="a folder of real pictures to read in place of generated ones"
+    )
+    keep_aspect: bool = Field(
+        default=False, description="real pictures keep their shape, at about the area of size; else they are cut to it"
+    )
+    invert: bool = Field(
+        default=False, description="real pictures are inverted with the scheduler, not noised with noise that is drawn"
+    )
+    images: PositiveInt = Field(
+        default=1200, description="images to harvest crops from; of real pictures, as many as there are at most"
+    )
     fit_images: PositiveInt = Field(default=800, description="images to fit a dictionary on")
     evaluate_images: PositiveInt = Field(default=500, description="held-out images for evaluate")
     steps: PositiveInt | None = Field(default=None, description="denoising steps; the model's default if not set")
     guidance: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="guidance scale; the model's default if not set"
     )
-    size: PositiveInt | None = Field(default=None, description="image side in pixels; the model's default if not set")
+    size: Annotated[Size | None, PlainValidator(_size)] = Field(
+        default=None,
+        description='image side in pixels, or "WIDTHxHEIGHT"; the model\'s default if not set',
+    )
     capture_steps: list[Count] | None = Field(
         default=None, min_length=1, description="0-based steps to read activations at; the model's default if not set"
     )

@@ -98,6 +98,6 @@ def tables(parts: Sequence[Part]) -> str:
         lines.append(f"| {part.model} | {part.component} | {part.parameters / 1e6:,.1f} M | {' | '.join(cells)} |")
     lines += ["", "| model | quantize | all on the GPU | offload = model | which is |", "|---|---|---|---|---|"]
     for peak in peaks_of(parts):
-        sizes = f"{peak.none / GB:.1f} GB | {peak.offload / GB:.1f} GB"
-        lines.append(f"| {peak.model} | {peak.quantize} | {sizes} | {peak.largest} |")
+        taken = f"{peak.none / GB:.1f} GB | {peak.offload / GB:.1f} GB"
+        lines.append(f"| {peak.model} | {peak.quantize} | {taken} | {peak.largest} |")
     return "\n".join(lines)

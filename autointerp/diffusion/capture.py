@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,7 +32,8 @@ class Captured:
 
     `acts`: float32 [batch, tokens, d_in], tokens row by row, on the model's device; it may share memory with the
     running model, so it is valid only while the consumer runs, and must not be written to. `step` is 0-based;
-    `timestep` is the scheduler's value.
+    `timestep` is the scheduler's value. `grid` is (rows, cols) of the tokens of this batch: the layer's own is that of
+    the run's size.
     """
 
     layer: Layer
@@ -40,6 +41,7 @@ class Captured:
     timestep: float
     jobs: tuple[ImageJob, ...]
     acts: torch.Tensor
+    grid: tuple[int, int]
 
 
 Consumer = Callable[[Captured], None]
@@ -140,6 +142,7 @@ def capture(
     consumer: Consumer,
     steps: int,
     branches: int,
+    grids: Sequence[tuple[int, int]],
 ) -> Iterator[None]:
     """Hand the consumer every wanted layer at every wanted step of the one generation that runs inside.
 
@@ -153,6 +156,7 @@ def capture(
         consumer: Called while the model runs, in the order of the steps and of the model's depth.
         steps: Denoising steps of the generation.
         branches: Denoiser runs a step, the conditional one first.
+        grids: Of each layer, (rows, cols) of its tokens in pictures of the batch's size.
 
     Raises:
         AutointerpError: The pipeline did not do what is known of its family, or a wanted tensor never came.
@@ -161,11 +165,13 @@ def capture(
     seen: set[tuple[str, str, int]] = set()
     wanted = set(capture_steps)
 
-    def hook_of(layer: Layer) -> Callable[..., None]:
+    def hook_of(layer: Layer, grid: tuple[int, int]) -> Callable[..., None]:
+        here = replace(layer, grid=grid)
+
         def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             if not calls.conditional or calls.step not in wanted:
                 return
-            before, after = layer_acts(model, layer, calls, named(module, args, kwargs), output)
+            before, after = layer_acts(model, here, calls, named(module, args, kwargs), output)
             acts = after[-len(jobs) :]  # Where guidance doubles the batch, the conditional half is the last.
             if layer.signal == "update" and before is not None:
                 acts = acts - before[-len(jobs) :]
@@ -179,16 +185,16 @@ def capture(
                     f"{layer.hookpoint} gave activations that are no numbers at step {calls.step}",
                     "use --dtype bfloat16 or float32",
                 )
-            consumer(Captured(layer, calls.step, calls.timestep, tuple(jobs), acts))
+            consumer(Captured(layer, calls.step, calls.timestep, tuple(jobs), acts, grid))
 
         return hook
 
     handles = []
     try:
         handles.append(model.denoiser.register_forward_pre_hook(calls.before, with_kwargs=True))
-        for layer in layers:
+        for layer, grid in zip(layers, grids, strict=True):
             module = model.module(layer.hookpoint)
-            handles.append(module.register_forward_hook(hook_of(layer), with_kwargs=True))
+            handles.append(module.register_forward_hook(hook_of(layer, grid), with_kwargs=True))
         yield
         missing = len(layers) * len(wanted) - len(seen)
         if missing:

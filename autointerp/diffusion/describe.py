@@ -12,6 +12,7 @@ from typing import Any
 
 from autointerp.diffusion.checkpoints import SUFFIXES, usual_config
 from autointerp.diffusion.families import Configs, Family, ModelDefaults, family_of
+from autointerp.diffusion.sizes import Size, parse_size, sides
 from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.hub import asking, hub_answers
 from autointerp.settings import LoadingSettings
@@ -44,21 +45,28 @@ class ModelDescription:
     commit: str | None = None
     loading: LoadingSettings = field(default_factory=LoadingSettings)
 
-    def grid(self, size: int | None = None, hookpoint: str | None = None) -> tuple[int, int]:
-        """Token grid (rows, cols) of pictures of `size` pixels a side; the model's default size if None.
+    def grid(self, size: Size | None = None, hookpoint: str | None = None) -> tuple[int, int]:
+        """Token grid (rows, cols) of pictures of a size; of the model's default size if None.
 
         It depends on the hookpoint in a U-Net. Without one it is that of the denoiser's inputs.
 
         Raises:
-            UsageError: The size is no multiple of a token's side.
+            UsageError: A side is no multiple of a token's side.
         """
-        size = self.defaults.size if size is None else size
+        size = self.defaults.size if size is None else parse_size(size)
         cell = self.family.cell_pixels(self.configs, hookpoint)
-        if size < cell or size % cell:
-            down = max(size // cell, 1) * cell
+        width, height = sides(size)
+        if width % cell or height % cell:
+            down = parse_size(tuple(max(side // cell, 1) * cell for side in (width, height)))
             what = f"{hookpoint} of {self.name}" if hookpoint else self.name
             raise UsageError(f"a picture size of {size} does not fit {what}", f"a multiple of {cell} does: {down}")
-        return size // cell, size // cell
+        return height // cell, width // cell
+
+    @property
+    def coarsest_cell(self) -> int:
+        """Side in pixels of the largest cell of any layer: a picture of a multiple of it fits all of them."""
+        hookpoints = [None, *self.family.hookpoints(self.configs)]
+        return max(self.family.cell_pixels(self.configs, hookpoint) for hookpoint in hookpoints)
 
 
 def describe_model(

@@ -1,4 +1,8 @@
-"""Generating images, each a function of (model, prompt, seed) alone, while their activations are read."""
+"""Generating images, each a function of (model, prompt, seed) alone, while their activations are read.
+
+Real pictures come the same way: where a job has one, the model runs on noised versions of it (`noising`) and nothing
+is generated.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,14 @@ import json
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, fields
-from itertools import islice
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import groupby, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.diffusion.families import ModelDefaults
-from autointerp.diffusion.layers import Layer
+from autointerp.diffusion.layers import Layer, grid_at
+from autointerp.diffusion.sizes import Size, parse_size, sides
 from autointerp.errors import AutointerpError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -25,22 +31,49 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class RealPicture:
+    """A picture from a file, in place of one that is generated.
+
+    `sha256` is that of the file's content. With `inverted` the noise that leads to the picture is found, see
+    `inversion`; else noise is drawn.
+    """
+
+    path: Path
+    sha256: str
+    inverted: bool = False
+
+
+@dataclass(frozen=True)
 class ImageJob:
-    """One image to make. `index` is its number in the run, `seed` that of its noise."""
+    """One image to make. `index` is its number in the run, `seed` that of its noise.
+
+    `size` is its own, where it is not the run's. With a `picture` nothing is made: that is read.
+    """
 
     index: int
     prompt: str
     seed: int
+    size: Size | None = None
+    picture: RealPicture | None = None
+
+    @property
+    def alike(self) -> str:
+        """What images that look alike share, and what they are split by: the prompt; without one, the picture."""
+        return self.prompt if self.prompt or self.picture is None else self.picture.sha256
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How images are made; `size` is the side of the square picture in pixels."""
+    """How images are made; `size` is that of images whose job has none of its own."""
 
     steps: int
     guidance: float
-    size: int
+    size: Size
     max_sequence_length: int
+
+    def of(self, job: ImageJob) -> GenerationSettings:
+        """How this image is made: with its own size, where it has one."""
+        return self if job.size in (None, self.size) else replace(self, size=parse_size(job.size))
 
     @classmethod
     def resolve(cls, defaults: ModelDefaults, overrides: Mapping[str, Any] | None = None) -> GenerationSettings:
@@ -56,7 +89,8 @@ class GenerationSettings:
                 raise UsageError(f"there is no generation setting {key!r}", nearest(key, known))
             if value is not None:
                 values[key] = value
-        for key in ("steps", "size", "max_sequence_length"):
+        values["size"] = parse_size(values["size"])
+        for key in ("steps", "max_sequence_length"):
             if type(values[key]) is not int or values[key] < 1:
                 raise UsageError(f"{key} is {values[key]!r}", "give a whole number above 0")
         try:
@@ -68,9 +102,18 @@ class GenerationSettings:
         return cls(**values)
 
 
-def generation_hash(name: str, revision: str, prompt: str, seed: int, settings: GenerationSettings) -> str:
-    """What identifies an image: the same hash, the same picture (up to floating-point noise)."""
-    made_of = [name, revision, prompt, seed, asdict(settings)]
+def generation_hash(name: str, revision: str, job: ImageJob, settings: GenerationSettings) -> str:
+    """What identifies an image: the same hash, the same picture (up to floating-point noise).
+
+    Args:
+        name: The model's name.
+        revision: What names its weights.
+        job: The image; neither its number nor where its picture lies counts.
+        settings: Those of the run.
+    """
+    made_of = [name, revision, job.prompt, job.seed, asdict(settings.of(job))]
+    if job.picture is not None:
+        made_of.append({"picture": job.picture.sha256, "inverted": job.picture.inverted})
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
@@ -102,10 +145,10 @@ def generate(
         model: A loaded model.
         jobs: What to make, in order; read one batch ahead at most.
         settings: How.
-        layers: What the consumer gets of each batch, see `capture`.
+        layers: What the consumer gets of each batch, see `capture`; resolved for the size of `settings`.
         capture_steps: At which 0-based steps; all layers at all of them.
         consumer: Gets `Captured` while a batch runs.
-        batch_size: Images a batch; the last one may be smaller.
+        batch_size: Images a batch; fewer where the size changes, see `batched`.
         decode: False makes no pictures: lists are empty, and a batch ends after its last wanted step.
 
     Raises:
@@ -119,18 +162,9 @@ def generate(
     wanted = check_capture_steps(capture_steps, settings.steps)
     model.description.grid(settings.size)
     for layer in layers:
-        if layer.grid != (grid := _grid_of(model, layer, settings.size)):
+        if layer.grid != (grid := grid_at(model, layer, settings.size)):
             raise ValueError(f"{layer.name} was resolved for a grid of {layer.grid}, not {grid}")
     return _batches(model, iter(jobs), settings, layers, wanted, consumer, batch_size, decode)
-
-
-def _grid_of(model: Model, layer: Layer, size: int) -> tuple[int, int]:
-    """The grid of a layer's tokens; that of an MLP's hidden units is the one of the block around it."""
-    known = set(model.family.hookpoints(model.configs))
-    hookpoint = layer.hookpoint
-    while hookpoint not in known and "." in hookpoint and not model.family.open:
-        hookpoint = hookpoint.rpartition(".")[0]
-    return model.description.grid(size, hookpoint)
 
 
 def steps_of_calls(timesteps: Sequence[float], steps: int) -> list[int]:
@@ -164,28 +198,42 @@ def _batches(
 ) -> Iterator[tuple[list[ImageJob], list[Image.Image]]]:
     from autointerp.diffusion.capture import capture
     from autointerp.diffusion.devices import out_of_memory
+    from autointerp.diffusion.real import read_pictures
 
     for batch in batched(jobs, batch_size):
-        arguments, branches = model.family.call(model.configs, settings.guidance, len(batch))
+        how = settings.of(batch[0])
+        model.description.grid(how.size)
         with ExitStack() as stack:
             # Nothing of ours stays on the model while the caller holds a batch: it may never come back for more.
-            what = f"batches of {len(batch)} images of {settings.size} px"
+            what = f"batches of {len(batch)} images of {how.size} px"
             stack.enter_context(out_of_memory(what, model.description, model.device, running=True))
-            stack.enter_context(float32_steps(model))
+            reading: AbstractContextManager[None] = nullcontext()
             if layers and wanted and consumer is not None:
-                stack.enter_context(capture(model, batch, layers, wanted, consumer, settings.steps, branches))
-            last = None if decode else max(wanted, default=0)
-            pictures = run_pipeline(model, batch, settings, arguments, last)
+                grids = [grid_at(model, layer, how.size) for layer in layers]
+                _, branches = model.family.call(model.configs, how.guidance, len(batch))
+                reading = capture(model, batch, layers, wanted, consumer, how.steps, branches, grids)
+            if batch[0].picture is not None:
+                pictures = read_pictures(model, batch, how, wanted, reading, decode)
+            else:
+                stack.enter_context(float32_steps(model))
+                stack.enter_context(reading)
+                arguments, _ = model.family.call(model.configs, how.guidance, len(batch))
+                last = None if decode else max(wanted, default=0)
+                pictures = run_pipeline(model, batch, how, arguments, last)
         if decode and len(pictures) != len(batch):
             raise AutointerpError(f"the pipeline made {len(pictures)} pictures of {len(batch)} prompts")
         yield batch, pictures
 
 
 def batched(jobs: Iterable[ImageJob], batch_size: int) -> Iterator[list[ImageJob]]:
-    """Jobs in lists of `batch_size`; the last may be shorter."""
-    left = iter(jobs)
-    while batch := list(islice(left, batch_size)):
-        yield batch
+    """Jobs in lists of `batch_size`, each of one size and kind, in their order.
+
+    A list ends early where the size changes, or where generated images follow real ones. So where lists begin depends
+    on the jobs alone, and a run that goes on at the beginning of one has the same from there on.
+    """
+    for _, alike in groupby(jobs, lambda job: (job.size, job.picture and job.picture.inverted)):
+        while batch := list(islice(alike, batch_size)):
+            yield batch
 
 
 def run_pipeline(
@@ -226,8 +274,8 @@ def run_pipeline(
             after_step(step, {"latents": latents})
 
     wanted: dict[str, Any] = {
-        "height": settings.size,
-        "width": settings.size,
+        "width": sides(settings.size)[0],
+        "height": sides(settings.size)[1],
         "max_sequence_length": settings.max_sequence_length,
     }
     # What the family says is passed as it is: a pipeline that does not know it is not of the family.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from autointerp.diffusion.families import Signal
+from autointerp.diffusion.sizes import Size
 from autointerp.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 class Layer:
     """A place in a model: `hookpoint` is the dotted module path in the pipeline.
 
-    `grid` is (rows, cols) of image tokens; `signal` is `output` (the residual stream after the block) or `update`
-    (output minus input).
+    `grid` is (rows, cols) of image tokens in pictures of the size that the layer was resolved for, see `grid_at` for
+    any other; `signal` is `output` (the residual stream after the block) or `update` (output minus input).
     """
 
     alias: str | None
@@ -50,7 +51,7 @@ def _description(model: ModelDescription | Model) -> ModelDescription:
     return described
 
 
-def list_layers(model: ModelDescription | Model, size: int | None = None, all_hookpoints: bool = False) -> list[Layer]:
+def list_layers(model: ModelDescription | Model, size: Size | None = None, all_hookpoints: bool = False) -> list[Layer]:
     """The layers of a model that have a name; with `all_hookpoints` every one that can be captured."""
     description = _description(model)
     names = list(description.aliases)
@@ -61,7 +62,7 @@ def list_layers(model: ModelDescription | Model, size: int | None = None, all_ho
 
 
 def resolve_layer(
-    model: ModelDescription | Model, name: str, signal: str | None = None, size: int | None = None
+    model: ModelDescription | Model, name: str, signal: str | None = None, size: Size | None = None
 ) -> Layer:
     """Find a layer by alias or hookpoint.
 
@@ -69,7 +70,7 @@ def resolve_layer(
         model: A loaded model or its description.
         name: An alias, or a dotted hookpoint; a hookpoint that has an alias gets it.
         signal: `output` or `update`; the model's default if None.
-        size: Side of the pictures in pixels, which decides the grid; the model's default if None.
+        size: Of the pictures, which decides the grid; the model's default if None.
 
     Raises:
         UsageError: The name, signal or size does not exist here; the hint holds the nearest names.
@@ -94,6 +95,20 @@ def resolve_layer(
     alias = name if name in aliases else next((a for a, h in aliases.items() if h == hookpoint), None)
     width = family.width(description.configs, hookpoint)
     return Layer(alias, hookpoint, width, description.grid(size, hookpoint), family.stream, signal)  # type: ignore[arg-type]
+
+
+def grid_at(model: ModelDescription | Model, layer: Layer, size: Size | None) -> tuple[int, int]:
+    """The grid of a layer's tokens in pictures of another size; in an MLP it is that of the block around it.
+
+    Raises:
+        UsageError: The size does not fit the layer.
+    """
+    description = _description(model)
+    known = set(description.family.hookpoints(description.configs))
+    hookpoint = layer.hookpoint
+    while hookpoint not in known and "." in hookpoint and not description.family.open:
+        hookpoint = hookpoint.rpartition(".")[0]
+    return description.grid(size, hookpoint)
 
 
 def neurons_of(model: ModelDescription | Model, layer: Layer) -> Layer:

@@ -1,23 +1,35 @@
-"""Where prompts come from: the shapes world's own captions without end, or a file of the user's."""
+"""Where prompts come from: the shapes world's captions without end, a shipped set, a file, or a data set."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from autointerp.diffusion.describe import SHAPES
 from autointerp.diffusion.generation import ImageJob
+from autointerp.diffusion.sizes import Size, parse_size
 from autointerp.errors import AutointerpError, UsageError, nearest
 
+AUTO = "auto"
+"""The prompts that suit the model: captions of its world for shapes, `EVERYDAY` for any other."""
+EVERYDAY = "everyday"
+"""The shipped set for models of pictures at large."""
+DATASETS = "datasets:"
+"""What a data set's name begins with."""
+TABLES = (".parquet", ".csv")
+"""Files that are read as data sets."""
 LONGEST = 4000
 """Characters a prompt may have; more is a file that holds something else."""
 HELD_OUT_SEEDS = 1_000_000_000
 """Added to the seed of every held-out image, so that its noise is no crop's."""
 _HARVEST_STREAM, _HELD_OUT_STREAM = 31, 32
+_SETS = files("autointerp.prompts") / "sets"
 
 
 class PromptSource(Protocol):
@@ -25,7 +37,7 @@ class PromptSource(Protocol):
 
     @property
     def spec(self) -> str:
-        """What the user wrote: `shapes`, or the file's name."""
+        """What the user wrote: the name of a set, of a file, of a data set, or of a folder of pictures."""
         ...
 
     @property
@@ -33,8 +45,18 @@ class PromptSource(Protocol):
         """A hash of the content, whatever the file is called."""
         ...
 
+    @property
+    def count(self) -> int | None:
+        """How many images there can be; None: without end."""
+        ...
+
+    @property
+    def sizes(self) -> Mapping[Size, str]:
+        """Sizes that single prompts ask for, and where each is first asked for."""
+        ...
+
     def jobs(self, start: int, stop: int, seed: int) -> list[ImageJob]:
-        """Images `start` to `stop` (exclusive) of a run with this base seed."""
+        """Images `start` to `stop` (exclusive) of a run with this base seed; fewer where there are no more."""
         ...
 
     def held_out(self, count: int, seed: int, used: int = 0) -> list[ImageJob]:
@@ -46,11 +68,13 @@ class ShapesPrompts:
     """Captions of random scenes, caption n the same for ever."""
 
     spec = SHAPES
+    count = None
+    sizes: Mapping[Size, str] = {}
 
     @cached_property
     def identity(self) -> str:
         """A hash of the first captions: it changes when the world does."""
-        return _hash([job.prompt for job in self.jobs(0, 64, 0)])
+        return content_hash([job.prompt for job in self.jobs(0, 64, 0)])
 
     def jobs(self, start: int, stop: int, seed: int) -> list[ImageJob]:
         """See `PromptSource`."""
@@ -80,60 +104,112 @@ class ShapesPrompts:
         return jobs
 
 
+class Prompt(NamedTuple):
+    """A prompt of a file; `seed` and `size` are its own, where it has them, `line` where it stands."""
+
+    text: str
+    seed: int | None = None
+    size: Size | None = None
+    line: int = 0
+
+
+def job_of(prompts: Sequence[Prompt], n: int, seed: int) -> ImageJob:
+    """Image n of prompts that come from the first again after the last.
+
+    A prompt's own seed holds the first time round alone: the same image twice would tell nothing.
+    """
+    prompt = prompts[n % len(prompts)]
+    own = prompt.seed if n < len(prompts) else None
+    return ImageJob(n, prompt.text, seed + n if own is None else own, prompt.size)
+
+
+def held_out_jobs(pool: Sequence[Prompt], count: int, seed: int) -> list[ImageJob]:
+    """Held-out images of these prompts, again from the first after the last, each with a seed of no crop."""
+    chosen = [pool[n % len(pool)] for n in range(count)]
+    return [ImageJob(n, one.text, HELD_OUT_SEEDS + seed + n, one.size) for n, one in enumerate(chosen)]
+
+
 @dataclass(frozen=True)
 class FilePrompts:
-    """The prompts of a file, from the first again after the last.
-
-    `prompts`: (prompt, its own seed or None). A prompt's own seed holds the first time round alone: the same image
-    twice would tell nothing.
-    """
+    """The prompts of a file or of a shipped set, see `job_of`."""
 
     spec: str
-    prompts: tuple[tuple[str, int | None], ...]
+    prompts: tuple[Prompt, ...]
+    count = None
 
     @cached_property
     def identity(self) -> str:
-        """A hash of prompts and seeds."""
-        return _hash(self.prompts)
+        """A hash of prompts, seeds and sizes."""
+        return content_hash([prompt[:2] if prompt.size is None else prompt[:3] for prompt in self.prompts])
+
+    @cached_property
+    def sizes(self) -> Mapping[Size, str]:
+        """See `PromptSource`."""
+        found: dict[Size, str] = {}
+        for prompt in self.prompts:
+            if prompt.size is not None:
+                found.setdefault(prompt.size, f"{self.spec}, line {prompt.line}")
+        return found
 
     def jobs(self, start: int, stop: int, seed: int) -> list[ImageJob]:
         """See `PromptSource`."""
-        jobs = []
-        for n in range(start, stop):
-            prompt, own = self.prompts[n % len(self.prompts)]
-            first = own is not None and n < len(self.prompts)
-            jobs.append(ImageJob(n, prompt, own if first and own is not None else seed + n))
-        return jobs
+        return [job_of(self.prompts, n, seed) for n in range(start, stop)]
 
     def held_out(self, count: int, seed: int, used: int = 0) -> list[ImageJob]:
         """Prompts beyond the first `used`, where the file has any; other seeds in every case."""
-        seen = {prompt for prompt, _ in self.prompts[:used]}
-        tail = [prompt for prompt, _ in self.prompts[used:] if prompt not in seen]
-        pool = tail or [prompt for prompt, _ in self.prompts]
-        return [ImageJob(n, pool[n % len(pool)], HELD_OUT_SEEDS + seed + n) for n in range(count)]
+        seen = {prompt.text for prompt in self.prompts[:used]}
+        tail = [prompt for prompt in self.prompts[used:] if prompt.text not in seen]
+        return held_out_jobs(tail or self.prompts, count, seed)
 
 
-def load_prompts(spec: str | Path) -> PromptSource:
+def prompt_sets() -> list[str]:
+    """Names of the shipped prompt sets."""
+    return sorted(entry.name.removesuffix(".txt") for entry in _SETS.iterdir() if entry.name.endswith(".txt"))
+
+
+def is_name(spec: str) -> bool:
+    """Whether prompts are named, rather than a file: `shapes`, `auto`, or a shipped set."""
+    return spec in (AUTO, SHAPES, *prompt_sets())
+
+
+def load_prompts(spec: str | Path, folder: Path | None = None) -> PromptSource:
     """The prompts that a setting means.
 
     Args:
-        spec: `shapes`, or a file: `.jsonl` with a `{"prompt": ..., "seed": ...}` a line (the seed may be left out),
-            any other with a prompt a line. Blank lines, and in text files lines that begin with `#`, do not count.
+        spec: `shapes`, a shipped set, `datasets:ID[@REVISION][:SPLIT[:COLUMN]]` (see `dataset_prompts`), or a file:
+            `.jsonl` with a `{"prompt": ..., "seed": ..., "size": ...}` a line (all but the prompt may be left out,
+            and `size` be `width` and `height`), `.parquet` or `.csv` with a column of prompts, any other with a
+            prompt a line. Blank lines, and in text files lines that begin with `#`, do not count.
+        folder: What relative paths are relative to; the current one if None.
 
     Raises:
         AutointerpError: The file is missing, no text, empty, or has a bad line (the message says which).
+        UsageError: There is no such set.
     """
-    if str(spec) == SHAPES:
+    name = str(spec)
+    if not name.strip():
+        raise UsageError(
+            "the prompts file has no name", f"give a file, or one of {', '.join([SHAPES, *prompt_sets()])}"
+        )
+    if name == SHAPES:
         return ShapesPrompts()
-    path = Path(spec).expanduser()
-    if not str(spec).strip():
-        raise UsageError("the prompts file has no name", f"give a file, or {SHAPES}")
+    if name in prompt_sets():
+        return FilePrompts(name, _parsed((_SETS / f"{name}.txt").read_text(encoding="utf-8"), name, False))
+    path = (folder or Path()) / Path(spec).expanduser()
+    if name.startswith(DATASETS) or path.suffix.lower() in TABLES:
+        from autointerp.diffusion.dataset_prompts import load_dataset_prompts
+
+        return load_dataset_prompts(name, folder)
     if path.is_dir():
-        raise AutointerpError(f"the prompts file {spec} is a folder", "name a file in it")
+        raise AutointerpError(f"the prompts file {spec} is a folder", "name a file in it, or use --images-dir")
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise AutointerpError(f"there is no prompts file {spec}", f"check the path, or use {SHAPES}") from None
+        if "/" not in name and "." not in name:
+            known = nearest(name, [SHAPES, *prompt_sets()])
+            raise UsageError(f"there is no prompt set and no prompts file {name!r}", known) from None
+        known = ", ".join([SHAPES, *prompt_sets()])
+        raise AutointerpError(f"there is no prompts file {spec}", f"check the path, or use one of: {known}") from None
     except OSError as error:
         raise AutointerpError(f"the prompts file {spec} cannot be read: {error.strerror}", "check it") from None
     try:
@@ -142,40 +218,108 @@ def load_prompts(spec: str | Path) -> PromptSource:
         text = "\0"
     if "\0" in text:
         raise AutointerpError(f"the prompts file {spec} is not text", "give a UTF-8 file with a prompt a line")
-    read = _read_json_line if path.suffix.lower() in (".jsonl", ".ndjson") else _read_text_line
+    prompts = _parsed(text, name, path.suffix.lower() in (".jsonl", ".ndjson"))
+    if not prompts:
+        raise AutointerpError(f"the prompts file {spec} holds no prompt", "write a prompt a line")
+    return FilePrompts(name, prompts)
+
+
+def pin_prompts(spec: str) -> str:
+    """What a new workspace stores of prompts that were given on the command line: the same ones, from any folder.
+
+    A file's path is made absolute; of a data set the revision, split and column are written down.
+
+    Raises:
+        AutointerpError: A data set cannot be reached.
+    """
+    if is_name(spec) or not spec.strip():
+        return spec
+    path = Path(spec).expanduser()
+    if spec.startswith(DATASETS) or path.suffix.lower() in TABLES:
+        from autointerp.diffusion.dataset_prompts import load_dataset_prompts
+
+        return load_dataset_prompts(spec).spec
+    if not path.exists() and "/" not in spec and "." not in spec:
+        return spec  # A mistyped name stays one, so that the error says so.
+    return str(path.absolute())
+
+
+def _parsed(text: str, spec: str, json_lines: bool) -> tuple[Prompt, ...]:
     prompts = []
     # Only real line ends: a prompt may hold any of the other characters that str.splitlines breaks at.
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        if line.strip() and (prompt := read(line.strip(), f"{spec}, line {number}")) is not None:
-            if len(prompt[0]) > LONGEST:
-                raise AutointerpError(
-                    f"{spec}, line {number}: a prompt of {len(prompt[0])} characters", f"at most {LONGEST} are allowed"
-                )
-            prompts.append(prompt)
-    if not prompts:
-        raise AutointerpError(f"the prompts file {spec} holds no prompt", "write a prompt a line")
-    return FilePrompts(str(spec), tuple(prompts))
+        line = line.strip()
+        if not line or (not json_lines and line.startswith("#")):
+            continue
+        where = f"{spec}, line {number}"
+        prompt = _read_json_line(line, where) if json_lines else Prompt(line)
+        check_length(prompt.text, where)
+        prompts.append(prompt._replace(line=number))
+    return tuple(prompts)
 
 
-def _read_text_line(line: str, where: str) -> tuple[str, int | None] | None:
-    return None if line.startswith("#") else (line, None)
+def check_length(prompt: str, where: str) -> None:
+    """Raise `AutointerpError` for what is too long to be a prompt."""
+    if len(prompt) > LONGEST:
+        raise AutointerpError(f"{where}: a prompt of {len(prompt)} characters", f"at most {LONGEST} are allowed")
 
 
-def _read_json_line(line: str, where: str) -> tuple[str, int | None]:
+def json_line(line: str, where: str, write: str) -> dict[str, Any]:
+    """A line that holds a JSON object.
+
+    Raises:
+        AutointerpError: It does not; `where` it stands and what to `write` instead are in the error.
+    """
     try:
         entry = json.loads(line)
     except ValueError as error:
-        raise AutointerpError(f"{where}: no JSON ({error})", 'write {"prompt": "..."}') from None
-    if not isinstance(entry, dict) or not isinstance(entry.get("prompt"), str) or not entry["prompt"].strip():
-        raise AutointerpError(f"{where}: there is no prompt", 'write {"prompt": "..."}')
+        raise AutointerpError(f"{where}: no JSON ({error})", write) from None
+    if not isinstance(entry, dict):
+        raise AutointerpError(f"{where}: there is no prompt", write)
+    return entry
+
+
+_KEYS = ("prompt", "seed", "size", "width", "height")
+
+
+def _read_json_line(line: str, where: str) -> Prompt:
+    write = 'write {"prompt": "..."}'
+    entry = json_line(line, where, write)
+    if not isinstance(entry.get("prompt"), str) or not entry["prompt"].strip():
+        raise AutointerpError(f"{where}: there is no prompt", write)
     for key in entry:
-        if key not in ("prompt", "seed"):
-            raise AutointerpError(f"{where}: unknown key {key!r}", nearest(key, ["prompt", "seed"]))
+        if key not in _KEYS:
+            raise AutointerpError(f"{where}: unknown key {key!r}", nearest(key, _KEYS))
     seed = entry.get("seed")
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
         raise AutointerpError(f"{where}: the seed is {seed!r}", "give a whole number of 0 or more")
-    return entry["prompt"].strip(), seed
+    size, both = entry.get("size"), [entry.get("width"), entry.get("height")]
+    if both != [None, None]:
+        if size is not None or None in both:
+            raise AutointerpError(f"{where}: the size is not clear", "give width and height, or size alone")
+        size = tuple(both)
+    try:
+        return Prompt(entry["prompt"].strip(), seed, None if size is None else parse_size(size))
+    except UsageError as error:
+        raise AutointerpError(f"{where}: {error.message}", error.hint) from None
 
 
-def _hash(content: Any) -> str:
+def content_hash(content: Any) -> str:
+    """A short hash of JSON values."""
     return f"sha256-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]}"
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        AutointerpError: It cannot be read.
+    """
+    try:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+        return digest.hexdigest()
+    except OSError as error:
+        raise AutointerpError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autointerp.diffusion.capture import Calls, denoised, layer_acts, named
+from autointerp.diffusion.capture import Calls, layer_acts, named
 from autointerp.diffusion.generation import (
     GenerationSettings,
     ImageJob,
@@ -18,7 +18,11 @@ from autointerp.diffusion.generation import (
     float32_steps,
     run_pipeline,
 )
-from autointerp.diffusion.layers import Layer
+from autointerp.diffusion.layers import Layer, grid_at
+from autointerp.diffusion.noising import answering, denoising_at, matches_flow, noised
+from autointerp.diffusion.pictures import load_picture
+from autointerp.diffusion.real import check_shape, encode_pictures
+from autointerp.diffusion.sizes import sides
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ class Spliced:
 
     `errors` are the denoising errors, float64 [images]: the mean squared distance of what the model predicts from
     what it should, at noised versions of its own unchanged images, over the steps that were spliced. `pictures` are
-    the images that it generates.
+    the images that it generates; none where the batch is of real pictures, which themselves are noised.
     """
 
     errors: Mapping[str, torch.Tensor]
@@ -111,33 +115,35 @@ def splice_images(
 ) -> Iterator[tuple[list[ImageJob], Spliced]]:
     """Generate images unchanged and under each splice, with the denoising error of each.
 
-    The error needs clean images, and the model's own are all there are: each is noised with the noise that it was
-    generated from, to the level of each of the `steps`, and the model is asked there. So all splices are compared at
-    the same inputs.
+    The error needs clean images. Those are real pictures, or the model's own, where it generates: each is noised with
+    the noise that it was or would be generated from, to the level of each of the `steps`, and the model is asked
+    there. So all splices are compared at the same inputs.
 
     Raises:
         AutointerpError: What the model predicts is not known of its scheduler.
     """
     wanted = check_capture_steps(steps, settings.steps)
     for batch in batched(jobs, batch_size):
-        plain = _unchanged(model, batch, settings, wanted[0])
-        errors = {UNCHANGED: _error(model, batch, settings, wanted, plain, None)}
+        how = settings.of(batch[0])
+        real = batch[0].picture is not None
+        plain = _real(model, batch, how) if real else _unchanged(model, batch, how, wanted[0])
+        errors = {UNCHANGED: _error(model, batch, how, wanted, plain, None)}
         generated: dict[str, Sequence[Image.Image]] = {UNCHANGED: plain.pictures}
-        for name, where in spliced.items():
-            errors[name] = _error(model, batch, settings, wanted, plain, where)
-            generated[name] = _pictures(model, batch, settings, wanted, plain, where)
+        for name, (layer, replacement) in spliced.items():
+            where = (replace(layer, grid=grid_at(model, layer, how.size)), replacement)
+            errors[name] = _error(model, batch, how, wanted, plain, where)
+            generated[name] = () if real else _pictures(model, batch, how, wanted, plain, where)
         yield batch, Spliced(errors, generated)
 
 
 @dataclass(frozen=True)
 class _Unchanged:
-    """A batch as it is generated: final latents, the noise it began with, pictures, and the denoiser's first answers.
+    """A batch as it is generated: final latents, pictures, and the denoiser's first answers.
 
     The answers are those before the first step that is spliced: they are the same under every splice.
     """
 
     clean: torch.Tensor
-    noise: torch.Tensor
     pictures: Sequence[Image.Image]
     answers: Sequence[Any]
 
@@ -159,28 +165,12 @@ def _running(
         yield arguments
 
 
-@contextmanager
-def _answering(model: Model, answer: Callable[[dict[str, Any]], Any]) -> Iterator[None]:
-    """The denoiser gives what `answer` does of its arguments, and runs only where that is None. Its hooks stay."""
-    denoiser = model.denoiser
-    own, run = vars(denoiser).get("forward"), denoiser.forward
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        given = answer(named(denoiser, args, kwargs))
-        return run(*args, **kwargs) if given is None else given
-
-    denoiser.forward = forward
-    try:
-        yield
-    finally:
-        if own is None:
-            del denoiser.forward
-        else:
-            denoiser.forward = own
+def _real(model: Model, batch: Sequence[ImageJob], settings: GenerationSettings) -> _Unchanged:
+    pictures = [load_picture(job, sides(settings.size)) for job in batch]
+    return _Unchanged(encode_pictures(model, pictures), (), ())
 
 
 def _unchanged(model: Model, batch: Sequence[ImageJob], settings: GenerationSettings, first_step: int) -> _Unchanged:
-    noise: list[torch.Tensor] = []
     latents: list[torch.Tensor] = []
     answers: list[Any] = []
     _, branches = model.family.call(model.configs, settings.guidance, len(batch))
@@ -191,9 +181,6 @@ def _unchanged(model: Model, batch: Sequence[ImageJob], settings: GenerationSett
         nonlocal reached
         calls.before(module, args, kwargs)
         reached = reached or calls.step == first_step
-        if not noise:
-            latents = denoised(named(module, args, kwargs))[-len(batch) :].float()
-            noise.append(latents / _scale_at_start(model))
 
     def keep(module: torch.nn.Module, args: Any, output: Any) -> None:
         if not reached:
@@ -212,7 +199,7 @@ def _unchanged(model: Model, batch: Sequence[ImageJob], settings: GenerationSett
     finally:
         for handle in handles:
             handle.remove()
-    return _Unchanged(latents[0], noise[0], pictures, answers)
+    return _Unchanged(latents[0], pictures, answers)
 
 
 def _pictures(
@@ -225,7 +212,7 @@ def _pictures(
 ) -> Sequence[Image.Image]:
     """The batch as it is generated under a splice; what comes before the splice is not computed again."""
     answers = iter(plain.answers)
-    with _answering(model, lambda inputs: next(answers, None)), _running(model, batch, settings, where, steps) as given:
+    with answering(model, lambda inputs: next(answers, None)), _running(model, batch, settings, where, steps) as given:
         return run_pipeline(model, batch, settings, given)
 
 
@@ -239,75 +226,31 @@ def _error(
 ) -> torch.Tensor:
     """Denoising error of each image, float64 [batch], at its noised latents."""
     _, branches = model.family.call(model.configs, settings.guidance, len(batch))
-    calls = Calls(model, settings.steps, branches, len(batch))
     found = torch.zeros(len(batch), dtype=torch.float64)
+    drawn: list[torch.Tensor] = []
 
-    def counts() -> bool:
-        return calls.conditional and calls.step in steps
+    def at(run: int, noise: torch.Tensor) -> torch.Tensor:
+        check_shape(model, plain.clean, noise)
+        drawn[:] = [noise]
+        return noised(model, run, plain.clean, noise)
 
-    def put(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        calls.before(module, args, kwargs)
-        if not counts():
-            return None
-        inputs = named(module, args, kwargs)
-        old = denoised(inputs)
-        noised = _noised(model, calls.run, plain.clean, plain.noise).to(old.dtype)
-        key = "hidden_states" if "hidden_states" in inputs else "sample"
-        # The other branch is run at the same latents, as the pipeline does.
-        return (), {**inputs, key: torch.cat([noised] * (old.shape[0] // len(batch)))}
+    with denoising_at(model, len(batch), settings.steps, branches, steps, at) as calls:
 
-    def answer(inputs: dict[str, Any]) -> Any:
-        # Where nothing is measured, anything will do: the inputs of what is measured are put there.
-        if counts():
-            return None
-        old = denoised(inputs)
-        sizes: Any = model.denoiser.config
-        channels = sizes.get("out_channels") if old.ndim == 4 else None
-        return (old.new_zeros(old.shape[0], channels or old.shape[1], *old.shape[2:]),)
+        def compare(module: torch.nn.Module, args: Any, output: Any) -> None:
+            if calls.conditional and calls.step in steps:
+                target = _target(model, calls.run, plain.clean, drawn[0])
+                # PixArt predicts a variance beside the noise, in channels of its own.
+                predicted = output[0][-len(batch) :, : target.shape[1]].float()
+                missed = (predicted - target).square().flatten(1).mean(1)
+                found.add_(missed.double().cpu() / len(steps))
 
-    def compare(module: torch.nn.Module, args: Any, output: Any) -> None:
-        if counts():
-            target = _target(model, calls.run, plain.clean, plain.noise)
-            # PixArt predicts a variance beside the noise, in channels of its own.
-            predicted = output[0][-len(batch) :, : target.shape[1]].float()
-            missed = (predicted - target).square().flatten(1).mean(1)
-            found.add_(missed.double().cpu() / len(steps))
-
-    handles = [
-        model.denoiser.register_forward_pre_hook(put, with_kwargs=True),
-        model.denoiser.register_forward_hook(compare),
-    ]
-    try:
-        with _answering(model, answer), _running(model, batch, settings, where, steps) as arguments:
-            run_pipeline(model, batch, settings, arguments, stop_after=max(steps))
-    finally:
-        for handle in handles:
+        handle = model.denoiser.register_forward_hook(compare)
+        try:
+            with _running(model, batch, settings, where, steps) as arguments:
+                run_pipeline(model, batch, settings, arguments, stop_after=max(steps))
+        finally:
             handle.remove()
     return found
-
-
-def _matches_flow(scheduler: Any) -> bool:
-    return hasattr(scheduler, "scale_noise") and hasattr(scheduler, "sigmas")
-
-
-def _scale_at_start(model: Model) -> float:
-    """What the noise was multiplied by before the denoiser's first run got it."""
-    scheduler = model.pipeline.scheduler
-    scale = float(getattr(scheduler, "init_noise_sigma", 1.0))
-    if hasattr(scheduler, "scale_model_input"):
-        scale *= float(scheduler.scale_model_input(torch.ones(1), scheduler.timesteps[0]))
-    return scale
-
-
-def _noised(model: Model, run: int, clean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """What the denoiser gets at its run number `run` for clean latents with this noise."""
-    scheduler = model.pipeline.scheduler
-    if _matches_flow(scheduler):
-        sigma = float(scheduler.sigmas[run])
-        return (1 - sigma) * clean + sigma * noise
-    timestep = scheduler.timesteps[run]
-    noised: torch.Tensor = scheduler.add_noise(clean, noise, timestep.reshape(1).expand(len(clean)))
-    return scheduler.scale_model_input(noised, timestep) if hasattr(scheduler, "scale_model_input") else noised
 
 
 def _target(model: Model, run: int, clean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -318,7 +261,7 @@ def _target(model: Model, run: int, clean: torch.Tensor, noise: torch.Tensor) ->
     """
     scheduler = model.pipeline.scheduler
     predicts = scheduler.config.get("prediction_type")
-    if _matches_flow(scheduler) or predicts == "flow_prediction":
+    if matches_flow(scheduler) or predicts == "flow_prediction":
         return noise - clean
     if hasattr(scheduler, "add_noise"):
         if predicts == "epsilon":

@@ -41,8 +41,8 @@ class ActivationSource:
 
         needed = 0
         for layer, cache in self.caches.items():
-            images = sum(stop - start for start, stop in ranges if not cache.has(start, stop))
-            needed += estimate_bytes(images * layer.grid[0] * layer.grid[1] * len(self.steps), [layer.d_in])
+            cells = sum(self.ctx.tokens(layer, start, stop) for start, stop in ranges if not cache.has(start, stop))
+            needed += estimate_bytes(cells * len(self.steps), [layer.d_in])
         return needed
 
     def read(self, start: int, stop: int, layers: Sequence[Layer], bar: Task | None = None) -> dict[Layer, Round]:
@@ -56,7 +56,7 @@ class ActivationSource:
             if bar is not None:
                 bar.advance(stop - start)
             return found
-        jobs = self.ctx.prompts.jobs(start, stop, self.ctx.settings.seed)
+        jobs = self.ctx.jobs(start, stop)
         found |= generate_rounds(self.ctx, wanted, jobs, self.steps, bar)
         for layer in wanted:
             if layer in self.caches:
@@ -78,7 +78,7 @@ def generate_rounds(
 
     def keep(captured: Captured) -> None:
         layer = captured.layer
-        rows, cols = layer.grid
+        rows, cols = captured.grid
         grids = (
             torch.tensor([job.index for job in captured.jobs]),
             torch.tensor([captured.step]),

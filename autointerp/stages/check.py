@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,8 @@ def _images(ctx: Context, bar: Task) -> Iterator[str]:
     query = select(Image.id, Image.width, Image.height, Image.prompt, Image.prompt_hash, Image.picture)
     for image, width, height, prompt, digest, data in _rows(ctx, query.order_by(Image.id), _PICTURES):
         bar.advance(1)
-        if digest != _sha256(prompt):
+        # A picture without a caption goes by its content, which is not here.
+        if prompt and digest != _sha256(prompt):
             yield f"the prompt_hash of image {image} is not that of its prompt"
         try:
             size = decode_picture(data).size
@@ -96,20 +98,41 @@ def _orphans(ctx: Context) -> Iterator[str]:
 
 
 def _generated(ctx: Context) -> Iterator[str]:
-    """The generation_hash of every image follows from the harvest that made it."""
-    from autointerp.diffusion.generation import GenerationSettings, generation_hash
+    """The generation_hash of every image is that of a job of the harvests whose prompts and settings are those here."""
+    from autointerp.diffusion.generation import generation_hash
 
     with ctx.db.session() as session:
         made = session.execute(
             select(Run.dictionary_id, Run.config).where(Run.kind == "harvest", Run.status == "done").order_by(Run.id)
         ).all()
     for dictionary, config in made:
-        how = GenerationSettings(**config["generation"])
+        if not _is_of(ctx, config):
+            continue
+        jobs = {
+            generation_hash(config["model"], config["revision"], job, ctx.generation): (job.prompt, job.seed)
+            for job in ctx.jobs(0, config["images"])
+        }
         used = select(Crop.image_id).join(Feature).where(Feature.dictionary_id == dictionary)
         query = select(Image.id, Image.prompt, Image.seed, Image.generation_hash).where(Image.id.in_(used))
         for image, prompt, seed, digest in _rows(ctx, query.order_by(Image.id)):
-            if digest != generation_hash(config["model"], config["revision"], prompt, seed, how):
+            if jobs.get(digest) != (prompt, seed):
                 yield f"the generation_hash of image {image} is not that of its model, prompt, seed and settings"
+
+
+def _is_of(ctx: Context, config: dict[str, Any]) -> bool:
+    """Whether a harvest's images are those of the settings here; prompts that are not here cannot be asked."""
+    here = {
+        "model": ctx.description.name,
+        "revision": ctx.description.revision,
+        "generation": asdict(ctx.generation),
+        "seed": ctx.settings.seed,
+    }
+    if any(config[key] != value for key, value in here.items()):
+        return False
+    try:
+        return bool(config["prompts"] == ctx.prompts.identity)
+    except AutointerpError:
+        return False
 
 
 def _crops(ctx: Context, bar: Task) -> Iterator[str]:
@@ -132,7 +155,7 @@ def _crop(row: Any) -> Iterator[str]:
     box = (row.box_left, row.box_top, row.box_right, row.box_bottom)
     if not (0 <= box[0] < box[2] <= row.width and 0 <= box[1] < box[3] <= row.height):
         yield f"has a box outside of its {row.width}x{row.height} picture"
-    if row.split != split_of(row.prompt):
+    if row.prompt and row.split != split_of(row.prompt):
         yield f"is of split {row.split}, and its prompt of the other: labels would be scored on what was shown"
     if row.role == "negative":
         if row.activation != 0:

@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
-from autointerp.diffusion.describe import ModelDescription, describe_model
-from autointerp.diffusion.generation import GenerationSettings, check_capture_steps
-from autointerp.diffusion.layers import Layer, neurons_of, resolve_layer
-from autointerp.diffusion.prompts import PromptSource, load_prompts
+from autointerp.diffusion.describe import SHAPES, ModelDescription, describe_model
+from autointerp.diffusion.generation import GenerationSettings, ImageJob, check_capture_steps
+from autointerp.diffusion.layers import Layer, grid_at, neurons_of, resolve_layer
+from autointerp.diffusion.pictures import PictureFolder, load_pictures
+from autointerp.diffusion.prompts import AUTO, EVERYDAY, PromptSource, load_prompts
 from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.progress import NullProgress, Progress
 
@@ -65,9 +66,40 @@ class Context:
 
     @cached_property
     def prompts(self) -> PromptSource:
-        """The prompts that images are generated from."""
-        spec = self.settings.prompts
-        return load_prompts(spec if spec == "shapes" else self.workspace.resolve(spec))
+        """The prompts that images are generated from, or the real pictures that are read in their place."""
+        settings = self.settings
+        if settings.images_dir is None:
+            for key in ("keep_aspect", "invert"):
+                if getattr(settings, key):
+                    raise UsageError(f"{key} is for real pictures", "name their folder: images_dir")
+            suits = SHAPES if settings.model == SHAPES else EVERYDAY
+            return load_prompts(suits if settings.prompts == AUTO else settings.prompts, self.workspace.path)
+        if settings.prompts != AUTO:
+            raise UsageError("there are both prompts and images_dir", "leave one of them out")
+        keep = (self.generation.size, self.description.coarsest_cell) if settings.keep_aspect else None
+        return load_pictures(self.workspace.resolve(settings.images_dir), keep, settings.invert)
+
+    def available(self, images: int) -> int:
+        """That many images, or as many as there are."""
+        return images if self.prompts.count is None else min(images, self.prompts.count)
+
+    def check(self) -> None:
+        """Raise for settings that cannot be used: model, sizes, steps, prompts or pictures."""
+        self.description.grid(self.generation.size)
+        _ = self.capture_steps
+        self.check_sizes(None)
+        if isinstance(self.prompts, PictureFolder):
+            self.prompts.check()
+        self.prompts.jobs(0, 1, self.settings.seed)
+        _ = self.prompts.identity
+
+    def check_sizes(self, layer: Layer | None) -> None:
+        """Raise `UsageError` where a prompt's own size does not fit a layer, or the model if it is None."""
+        for size, where in self.prompts.sizes.items():
+            try:
+                self.description.grid(size) if layer is None else grid_at(self.description, layer, size)
+            except UsageError as error:
+                raise UsageError(f"{where}: {error.message}", error.hint) from None
 
     @cached_property
     def generation(self) -> GenerationSettings:
@@ -82,6 +114,9 @@ class Context:
         """The denoising steps whose activations count."""
         steps = self.generation.steps
         wanted = self.settings.capture_steps or self.description.defaults.capture_at(steps)
+        if self.settings.images_dir and not self.settings.invert and not self.settings.capture_steps:
+            # The first steps see noise alone: of the defaults those in the later half, else three quarters through.
+            wanted = [step for step in wanted if step >= steps / 2] or [min(steps * 3 // 4, steps - 1)]
         return check_capture_steps(wanted, steps)
 
     @property
@@ -139,6 +174,17 @@ class Context:
             )
         return layer
 
+    def tokens(self, layer: Layer, start: int, stop: int) -> int:
+        """How many cells of a layer the images `start` to `stop` of the run have, at each step."""
+        if not self.prompts.sizes and not self.settings.keep_aspect:
+            return layer.grid[0] * layer.grid[1] * (stop - start)
+        grids = [grid_at(self.description, layer, self.generation.of(job).size) for job in self.jobs(start, stop)]
+        return sum(rows * cols for rows, cols in grids)
+
+    def jobs(self, start: int, stop: int) -> list[ImageJob]:
+        """The images `start` to `stop` (exclusive) of the run."""
+        return self.prompts.jobs(start, stop, self.settings.seed)
+
     def dictionary_named(self, name: str) -> models.Dictionary:
         """The dictionary of that name, detached.
 
@@ -172,7 +218,12 @@ class Context:
             return row
 
     def made_of(self, layer: Layer) -> dict[str, Any]:
-        """What activations of a layer depend on, whatever they are used for."""
+        """What activations of a layer depend on, whatever they are used for.
+
+        Raises:
+            UsageError: The size of a prompt does not fit the layer.
+        """
+        self.check_sizes(layer)
         return {
             "model": self.description.name,
             "revision": self.description.revision,

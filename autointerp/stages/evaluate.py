@@ -14,6 +14,7 @@ import numpy as np
 
 from autointerp.db import queries
 from autointerp.db.models import Dictionary
+from autointerp.diffusion.describe import SHAPES
 from autointerp.diffusion.layers import Layer
 from autointerp.shapes.verdict import (
     Collected,
@@ -67,7 +68,7 @@ def run_evaluate(
     """All figures of dictionaries, each given as (layer, its name or None), from one generation pass.
 
     What is known already is not measured again. Labels and features are held against the truth where there is one,
-    on `shapes`; how well a dictionary rebuilds its layer is measured on any model.
+    for what `shapes` generates; how well a dictionary rebuilds its layer is measured on any model.
 
     Raises:
         AutointerpError: Nothing is fitted at a layer.
@@ -109,8 +110,8 @@ def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
         **ctx.made_of(layer),
         "capture_steps": row.steps,
         "version": VERSION,
-        "truth": ctx.settings.model == "shapes",
-        "harvested": ctx.settings.images,
+        "truth": _has_truth(ctx),
+        "harvested": ctx.available(ctx.settings.images),
         "dictionary": row.identity,
         "weights": row.weights_sha256,
         "labels": sorted([index, name, score] for index, (name, score) in named.items()),
@@ -121,6 +122,12 @@ def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
     found = find_run(ctx.db, "evaluate", key)
     known = dict(found.result) if found is not None and found.status == "done" else None
     return _Evaluation(row, layer, named, [state for _, state in features.values()], key, config, known)
+
+
+def _has_truth(ctx: Context) -> bool:
+    """Whether the oracle can read the pictures: those that `shapes` generates, in its own size."""
+    own_size = ctx.generation.size == ctx.description.defaults.size and not ctx.prompts.sizes
+    return ctx.settings.model == SHAPES and own_size and ctx.settings.images_dir is None
 
 
 def _evaluate_all(ctx: Context, todo: Sequence[_Evaluation]) -> dict[str, dict[str, Any]]:
@@ -212,14 +219,14 @@ def _observe(
     from autointerp.diffusion.generation import generate
 
     oracle = None
-    if ctx.settings.model == "shapes":
+    if _has_truth(ctx):
         from autointerp.shapes.oracle import Oracle
 
         oracle = Oracle.load()
     # Random directions know nothing of a layer but its scale, measured on a few harvested images.
     layers = list(dict.fromkeys(layer for _, layer in targets))
     steps = sorted({step for row, _ in targets for step in row.steps})
-    few = generate_rounds(ctx, layers, ctx.prompts.jobs(0, 16, ctx.settings.seed), steps)
+    few = generate_rounds(ctx, layers, ctx.jobs(0, 16), steps)
     observers = [_Observer(ctx, row, layer, few[layer].of_steps(row.steps).acts) for row, layer in targets]
     held_out = ctx.prompts.held_out(ctx.settings.evaluate_images, ctx.settings.seed, ctx.settings.images)
     what = observers[0].row.name if len(observers) == 1 else f"{len(observers)} dictionaries"
@@ -260,6 +267,9 @@ class _Observer:
         self.row, self.layer = row, layer
         self.dictionary = load_dictionary(ctx.workspace.dictionary_dir(row.name)).to(ctx.model.device)
         self.own, self.random = Collected(row.num_latents), Collected(row.num_latents)
+        self._firsts: dict[int, int] = {}
+        """Number of the first image of a batch -> that of its first cell, among all that came."""
+        self._cells = 0
         self.figures = Reconstruction(row.d_in, row.num_latents)
         k = self.dictionary.k or max(1, round(row.l0 or 0))
         self.chance = RandomDirections.draw(Normalization.measure(few), row.num_latents, k, ctx.settings.seed).to(
@@ -267,8 +277,11 @@ class _Observer:
         )
 
     def consume(self, captured: Captured) -> None:
-        acts, tokens = captured.acts.reshape(-1, self.row.d_in), self.layer.grid[0] * self.layer.grid[1]
-        first = captured.jobs[0].index * tokens
+        acts, index = captured.acts.reshape(-1, self.row.d_in), captured.jobs[0].index
+        if index not in self._firsts:
+            self._firsts[index] = self._cells
+            self._cells += len(acts)
+        first = self._firsts[index]
         self.own.add(self.figures.update(self.dictionary, acts, captured.step), first)
         self.random.add(self.chance.encode(acts), first)
 

@@ -109,7 +109,7 @@ def dictionary_config(ctx: Context, layer: Layer, request: FitRequest) -> dict[s
         "kind": kind,
         "latents": latents,
         "k": k,
-        "images": request.images or settings.fit_images,
+        "images": ctx.available(request.images or settings.fit_images),
         "buffer": settings.dictionary.buffer,
         "fit_seed": settings.seed if request.seed is None else request.seed,
         **{name: options[name] for name in _OPTIONS.get(kind, ())},

@@ -48,8 +48,8 @@ class Reader:
         self.timesteps[captured.step] = captured.timestep
         code = self.dictionary.encode(captured.acts.reshape(-1, self.layer.d_in), captured.step)
         indices = [job.index for job in captured.jobs]
-        splits = [split_of(job.prompt) for job in captured.jobs]
-        self._parts.append(self.collector.reduce(code, indices, splits, self.layer.grid, captured.step))
+        splits = [split_of(job.alike) for job in captured.jobs]
+        self._parts.append(self.collector.reduce(code, indices, splits, captured.grid, captured.step))
 
     def close_batch(self) -> None:
         """Take in the batch of which all steps were consumed."""

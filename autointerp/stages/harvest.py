@@ -60,7 +60,7 @@ def harvest_config(ctx: Context, fit: FitPlan) -> dict[str, Any]:
     # What the dictionary was fitted on says which steps and signal it reads.
     for key in ("signal", "capture_steps"):
         made[key] = fit.config[key]
-    return {**made, "images": ctx.settings.images, "crops": ctx.settings.crops.model_dump()}
+    return {**made, "images": ctx.available(ctx.settings.images), "crops": ctx.settings.crops.model_dump()}
 
 
 def plan_harvest(ctx: Context, fit: FitPlan) -> HarvestPlan:
@@ -148,10 +148,9 @@ class _Pass:
     @cached_property
     def jobs(self) -> list[ImageJob]:
         """What to generate, each image once: a prompts file may name a prompt and seed twice."""
-        jobs: dict[tuple[str, int], ImageJob] = {}
-        count = self.harvests[0].plan.config["images"]
-        for job in self.ctx.prompts.jobs(0, count, self.ctx.settings.seed):
-            jobs.setdefault((job.prompt, job.seed), job)
+        jobs: dict[str, ImageJob] = {}
+        for job in self.ctx.jobs(0, self.harvests[0].plan.config["images"]):
+            jobs.setdefault(self.hash_of(job), job)
         return list(jobs.values())
 
     def hash_of(self, job: ImageJob) -> str:
@@ -159,7 +158,7 @@ class _Pass:
         from autointerp.diffusion.generation import generation_hash
 
         description = self.ctx.description
-        return generation_hash(description.name, description.revision, job.prompt, job.seed, self.ctx.generation)
+        return generation_hash(description.name, description.revision, job, self.ctx.generation)
 
     def run(self) -> None:
         """Generate what any of the harvests lacks, give it to those that lack it, and store what they kept."""
@@ -255,7 +254,7 @@ class _Pass:
             {
                 "image_index": index,
                 "prompt": one.job.prompt,
-                "prompt_hash": hashlib.sha256(one.job.prompt.encode()).hexdigest(),
+                "prompt_hash": hashlib.sha256(one.job.alike.encode()).hexdigest(),
                 "seed": one.job.seed,
                 "generation_hash": hashes[index],
                 "width": one.size[0],

@@ -197,18 +197,22 @@ def write_crops(ctx: Context, name: str, folder: Path) -> int:
 def render_atom(ctx: Context, row: Dictionary, feature: Feature, side: int = 224) -> Image.Image:
     """The cell that an atom was taken from, marked in its image; generated again where it is not stored."""
     from autointerp.diffusion.generation import ImageJob, generate, generation_hash
+    from autointerp.diffusion.layers import grid_at
 
     prompt, seed, cell = feature.atom_prompt, feature.atom_seed, (feature.atom_row, feature.atom_col)
     if prompt is None or seed is None or cell[0] is None or cell[1] is None:
         raise ValueError(f"feature {feature.latent_index} has no atom")
-    wanted = generation_hash(ctx.description.name, ctx.description.revision, prompt, seed, ctx.generation)
+    # Its picture and its own size, if any, are known of the job that it was taken from.
+    jobs = (job for job in ctx.jobs(0, row.images or 0) if (job.prompt, job.seed) == (prompt, seed))
+    job = next(jobs, ImageJob(0, prompt, seed))
+    wanted = generation_hash(ctx.description.name, ctx.description.revision, job, ctx.generation)
     with ctx.db.session() as session:
         stored = queries.picture(session, wanted)
     if stored is not None:
         picture = decode_picture(stored)
     else:
-        _, (picture,) = next(generate(ctx.model, [ImageJob(0, prompt, seed)], ctx.generation))
-    grid = (row.grid_rows, row.grid_cols)
+        _, (picture,) = next(generate(ctx.model, [job], ctx.generation))
+    grid = grid_at(ctx.description, ctx.layer_of(row), ctx.generation.of(job).size)
     place = np.zeros(grid, np.float32)
     place[cell] = 1
     box = crop_box((cell[0], cell[1]), grid, picture.size)

@@ -19,8 +19,9 @@ def measure_splices(ctx: Context, targets: Sequence[tuple[Dictionary, Layer]]) -
     """What it does to the model to have dictionaries rebuild their layers, by dictionary id.
 
     `loss_recovered` is 1 where the denoising error stays what it was, 0 where it rises as much as by zero-ablation.
-    `image_change` is the mean cosine distance of the embedder's vectors from those of the unchanged pictures. Where the
-    scheduler is of an unknown kind all of it is None, with a note.
+    `image_change` is the mean cosine distance of the embedder's vectors from those of the unchanged pictures; None
+    where pictures are real, and nothing is generated. Where the scheduler is of an unknown kind all of it is None, with
+    a note.
     """
     from autointerp.diffusion.splice import NoDenoisingError
 
@@ -39,6 +40,8 @@ def _measured(ctx: Context, targets: Sequence[tuple[Dictionary, Layer]]) -> dict
 
     found: dict[int, dict[str, Any]] = {}
     jobs = ctx.prompts.held_out(ctx.settings.evaluate_images, ctx.settings.seed, ctx.settings.images)[:SPLICED_IMAGES]
+    if ctx.settings.images_dir:
+        ctx.progress.note("no change of the image: real pictures are read, not generated")
     groups: dict[tuple[int, ...], list[tuple[Dictionary, Layer]]] = {}
     for row, layer in targets:
         groups.setdefault(tuple(row.steps), []).append((row, layer))
@@ -56,7 +59,7 @@ def _measured(ctx: Context, targets: Sequence[tuple[Dictionary, Layer]]) -> dict
             ):
                 for name, values in spliced.errors.items():
                     errors[name] += values.tolist()
-                if ctx.has_embedder:
+                if ctx.has_embedder and spliced.pictures[UNCHANGED]:
                     before = ctx.embedder.embed_images(list(spliced.pictures[UNCHANGED]))
                     for name in wanted:
                         after = ctx.embedder.embed_images(list(spliced.pictures[name]))

@@ -62,7 +62,7 @@ def image_rounds(plan: FitPlan) -> tuple[list[tuple[int, int]], tuple[int, int]]
 
 
 def _tokens(plan: FitPlan) -> int:
-    """Activations of one image."""
+    """Activations of one image of the run's size."""
     return plan.layer.grid[0] * plan.layer.grid[1] * len(plan.config["capture_steps"])
 
 
@@ -100,7 +100,9 @@ class _Fit:
 
         self.ctx, self.plan, self.run_id = ctx, plan, run_id
         self.rounds, self.measured = image_rounds(plan)
-        self.trainer: Trainer = make_trainer(_fit_config(plan, len(self.rounds)), plan.layer.d_in, ctx.model.device)
+        self.trainer: Trainer = make_trainer(
+            _fit_config(ctx, plan, len(self.rounds)), plan.layer.d_in, ctx.model.device
+        )
         self.seconds = 0.0
         """Time in training alone, without generation."""
         self.seen = self._resume()
@@ -173,13 +175,13 @@ class _Fit:
 
         dictionary = self.trainer.dictionary().to("cpu")
         if isinstance(dictionary, ITDA) and dictionary.sources is not None:
-            jobs = self.ctx.prompts.jobs(0, self.measured[0], self.ctx.settings.seed)
+            jobs = self.ctx.jobs(0, self.measured[0])
             dictionary.sources = dictionary.sources.located({job.index: (job.prompt, job.seed) for job in jobs})
         figures = measure(dictionary, held_out).figures()
         return _store(self.ctx, self.plan, self.run_id, dictionary, {**figures, "fit_seconds": self.seconds})
 
 
-def _fit_config(plan: FitPlan, rounds: int) -> FitConfig:
+def _fit_config(ctx: Context, plan: FitPlan, rounds: int) -> FitConfig:
     from autointerp.dictionaries.fitting import FitConfig
     from autointerp.dictionaries.growth import GrowthOptions
     from autointerp.dictionaries.training import SAEOptions
@@ -195,7 +197,7 @@ def _fit_config(plan: FitPlan, rounds: int) -> FitConfig:
         config["kind"],
         config["latents"],
         config["k"],
-        tokens=trained_on * _tokens(plan),
+        tokens=ctx.tokens(plan.layer, 0, trained_on) * len(config["capture_steps"]),
         rounds=rounds,
         steps=tuple(config["capture_steps"]),
         normalize=config.get("normalize", "standard"),

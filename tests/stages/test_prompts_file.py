@@ -27,7 +27,8 @@ def test_prompts_of_ones_own(
     tmp_path: Path, small_parts: None, cli: Callable[..., Any], query: Callable[..., list[Any]]
 ) -> None:
     """A seed may meet that of a later round, a line may come twice: each image is made, stored and counted once."""
-    lines = [{"prompt": "a red circle", "seed": 4}, {"prompt": "a blue square"}] + [{"prompt": "a star", "seed": 7}] * 2
+    lines = [{"prompt": "a red circle", "seed": 4}, {"prompt": "a blue square"}] + [{"prompt": "a star", "seed": 7}]
+    lines += [{"prompt": "a star", "seed": 7, "size": 96}]
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (tmp_path / "autointerp.toml").write_text(SETTINGS)
     done = cli("-w", tmp_path, "label", "--layer", "mid")

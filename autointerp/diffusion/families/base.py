@@ -108,6 +108,8 @@ class Family:
     put_image_tokens: Callable[[Mapping[str, Any], Any, Any], Any]
     neurons: Callable[[Configs, str], tuple[str, int]]
     read_defaults: Callable[[Configs], Mapping[str, Any]] = lambda configs: {}
+    pack_latents: Callable[[Any], Any] = lambda latents: latents
+    """Latents [batch, channels, rows, cols] as the denoiser gets them: packed into tokens, where it takes those."""
     timestep_scales: tuple[float, ...] = (1.0,)
     """The scheduler's timestep over what the denoiser is told; several where that is not known for sure."""
     doubles: bool = False

@@ -108,6 +108,13 @@ def flux_put_image_tokens(inputs: Mapping[str, Any], output: Any, image: Any) ->
     return changed
 
 
+def flux_pack_latents(latents: Any) -> Any:
+    """Latents [batch, channels, rows, cols] as tokens [batch, rows * cols / 4, 4 * channels]: 2x2 of them in each."""
+    batch, channels, rows, cols = latents.shape
+    squares = latents.reshape(batch, channels, rows // 2, 2, cols // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return squares.reshape(batch, rows * cols // 4, 4 * channels)
+
+
 FLUX = Family(
     name="flux",
     pipeline_class="FluxPipeline",
@@ -124,5 +131,6 @@ FLUX = Family(
     put_image_tokens=flux_put_image_tokens,
     neurons=_flux_neurons,
     read_defaults=_flux_defaults,
+    pack_latents=flux_pack_latents,
     timestep_scales=(1000.0,),
 )

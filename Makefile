@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-postgres lint bench interop docs install clean
+.PHONY: demo test test-postgres test-quantized lint bench interop docs install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -24,6 +24,12 @@ test: $(STAMP)
 # Needs PostgreSQL's binaries (Debian: apt-get install postgresql-15); a server is made, used and removed.
 test-postgres: $(STAMP)
 	$(BIN)/python -m pytest tests/stages tests/db --database postgresql
+
+# The extra is heavy, and slows the import of diffusers down: it is installed for these tests alone.
+test-quantized: $(STAMP)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[quantized]'
+	$(BIN)/python -m pytest tests/diffusion/test_loading.py -k quantize
+	$(BIN)/python -m pip uninstall -qq -y bitsandbytes torchao
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -671,6 +672,9 @@ def main(arguments: list[str] | None = None) -> None:
     from autointerp.db.errors import DatabaseError
 
     state = _Globals()
+    for noisy in ("torchao", "torch.utils._pytree"):
+        # They warn of each other as soon as diffusers finds them installed.
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         outcome = cli.main(arguments, prog_name="autointerp", standalone_mode=False, obj=state)
         sys.exit(outcome if isinstance(outcome, int) else 0)

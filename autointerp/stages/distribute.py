@@ -239,8 +239,10 @@ _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 def _start_local(workers: int) -> Any:
     """A cluster of this machine alone, that ends with this process; returns Ray."""
     if "ray" not in sys.modules:  # It reads these when it is imported.
-        # It listens on more than the loopback address: without the token of this run nobody else gets in. Given by
-        # the environment, the token is not written into the home folder.
+        # Of a machine that is to be no part of a cluster Ray takes the loopback address, and listens there alone.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Another user of the machine does not get in without the token of this run. Given by the environment, it is
+        # not written into the home folder.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -248,7 +250,6 @@ def _start_local(workers: int) -> Any:
     ray.init(
         num_cpus=max(workers, os.cpu_count() or 1),
         include_dashboard=False,
-        _node_ip_address="127.0.0.1",
         _temp_dir=str(Path(tempfile.gettempdir()) / "autointerp-ray"),
         **_QUIET,
     )

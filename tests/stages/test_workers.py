@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -45,11 +46,13 @@ def test_two_workers_give_the_rows_of_one_process_and_one_may_die(
 
     path = fitted(labeled, tmp_path / "w", cli)
     real, killed = Workers.gather, []
+    listening: set[str] = set()
 
     def killing(self: Workers, shards: Any) -> Any:
         for number, found in enumerate(real(self, shards)):
             yield found
             if number == 1:
+                listening.update(_listening_addresses())
                 killed.append(_worker_processes()[0])
                 os.kill(killed[0], signal.SIGKILL)
 
@@ -57,6 +60,7 @@ def test_two_workers_give_the_rows_of_one_process_and_one_may_die(
     monkeypatch.setattr(harvest, "CHECKPOINT_IMAGES", 16)
     done = cli("-w", path, "harvest", "--layer", "mid", "--workers", "2")
     assert done.code == 0, done.err
+    assert listening == {"127.0.0.1"}
     assert "a worker died: its images are given to another" in done.err
     from benchmarks.kills import harvested_rows
 
@@ -114,6 +118,18 @@ def test_without_ray_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "ray", None)
     done = cli("-w", workspace, "-q", "harvest", "--layer", "mid", "--top", "4", "--workers", "2")
     assert done.code == 2 and "pip install 'autointerp[ray]'" in done.err and done.err.count("\n") == 1
+
+
+def _listening_addresses() -> set[str]:
+    """Addresses at which this process and those that it started wait for connections."""
+    import psutil
+
+    me = psutil.Process()
+    found = set()
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            found |= {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    return {address.removeprefix("::ffff:") for address in found}
 
 
 def _worker_processes() -> list[int]:

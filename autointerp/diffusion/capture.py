@@ -112,14 +112,22 @@ def layer_acts(
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
     """What went into a layer's module (None where its shape differs), and what came out of it.
 
-    Both [rows of the call, tokens, d_in], image tokens alone, of both branches where the call has both.
+    Both [rows of the call, tokens, d_in], of the layer's stream alone, of both branches where the call has both.
 
     Raises:
         AutointerpError: The tensors are not of the layer's shape, or it has no such signal.
     """
     rows, cols = layer.grid
-    wanted = calls.image_tokens or rows * cols
-    before, after = model.family.image_tokens(inputs, output, calls.text_tokens, wanted)
+    if layer.stream == "text":
+        if calls.text_tokens != cols:
+            raise AutointerpError(
+                f"the text of this call has {calls.text_tokens} tokens, not the {cols} of {layer.hookpoint}",
+                "resolve the layer for the max_sequence_length that is generated with",
+            )
+        image_tokens = calls.image_tokens
+    else:
+        image_tokens = calls.image_tokens or rows * cols
+    before, after = model.family.tokens(layer.stream)(inputs, output, calls.text_tokens, image_tokens)
     if layer.signal == "update" and before is None:
         raise AutointerpError(f"{layer.hookpoint} has no update", "read its output: --signal output")
     expected = (calls.batch, rows * cols, layer.d_in)
@@ -143,7 +151,7 @@ def capture(
 ) -> Iterator[None]:
     """Hand the consumer every wanted layer at every wanted step of the one generation that runs inside.
 
-    Image tokens of the conditional branch alone. Hooks are gone afterwards, whatever happened.
+    Tokens of the layer's stream, of the conditional branch alone. Hooks are gone afterwards, whatever happened.
 
     Args:
         model: The model that generates.
@@ -158,7 +166,7 @@ def capture(
         AutointerpError: The pipeline did not do what is known of its family, or a wanted tensor never came.
     """
     calls = Calls(model, steps, branches, len(jobs))
-    seen: set[tuple[str, str, int]] = set()
+    seen: set[tuple[Layer, int]] = set()
     wanted = set(capture_steps)
 
     def hook_of(layer: Layer) -> Callable[..., None]:
@@ -169,7 +177,7 @@ def capture(
             acts = after[-len(jobs) :]  # Where guidance doubles the batch, the conditional half is the last.
             if layer.signal == "update" and before is not None:
                 acts = acts - before[-len(jobs) :]
-            key = (layer.hookpoint, layer.signal, calls.step)
+            key = (layer, calls.step)
             if key in seen:
                 raise AutointerpError(f"{layer.hookpoint} ran twice in step {calls.step}", UNSUPPORTED)
             seen.add(key)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from autointerp.diffusion.capture import Consumer
+    from autointerp.diffusion.edit import Edit
     from autointerp.diffusion.loading import Model
 
 
@@ -95,6 +96,7 @@ def generate(
     consumer: Consumer | None = None,
     batch_size: int = 16,
     decode: bool = True,
+    edits: Sequence[Edit] = (),
 ) -> Iterator[tuple[list[ImageJob], list[Image.Image]]]:
     """Generate images in batches; a batch's activations have all been consumed when it is yielded.
 
@@ -107,6 +109,7 @@ def generate(
         consumer: Gets `Captured` while a batch runs.
         batch_size: Images a batch; the last one may be smaller.
         decode: False makes no pictures: lists are empty, and a batch ends after its last wanted step.
+        edits: What is changed on the way, see `edit`; the consumer gets the changed activations.
 
     Raises:
         UsageError: A size, step or batch size that cannot be.
@@ -118,10 +121,11 @@ def generate(
         raise ValueError("layers without a consumer")
     wanted = check_capture_steps(capture_steps, settings.steps)
     model.description.grid(settings.size)
-    for layer in layers:
-        if layer.grid != (grid := _grid_of(model, layer, settings.size)):
+    for layer in (*layers, *(one.layer for one in edits)):
+        # That of a text layer is held against the call's own text.
+        if layer.stream == "image" and layer.grid != (grid := _grid_of(model, layer, settings.size)):
             raise ValueError(f"{layer.name} was resolved for a grid of {layer.grid}, not {grid}")
-    return _batches(model, iter(jobs), settings, layers, wanted, consumer, batch_size, decode)
+    return _batches(model, iter(jobs), settings, layers, wanted, consumer, batch_size, decode, edits)
 
 
 def _grid_of(model: Model, layer: Layer, size: int) -> tuple[int, int]:
@@ -161,8 +165,10 @@ def _batches(
     consumer: Consumer | None,
     batch_size: int,
     decode: bool,
+    edits: Sequence[Edit],
 ) -> Iterator[tuple[list[ImageJob], list[Image.Image]]]:
     from autointerp.diffusion.capture import capture
+    from autointerp.diffusion.edit import edit
     from autointerp.diffusion.loading import out_of_memory
 
     for batch in batched(jobs, batch_size):
@@ -171,6 +177,8 @@ def _batches(
             # Nothing of ours stays on the model while the caller holds a batch: it may never come back for more.
             stack.enter_context(out_of_memory(f"batches of {len(batch)} images of {settings.size} px"))
             stack.enter_context(float32_steps(model))
+            if edits:
+                stack.enter_context(edit(model, edits, len(batch), settings.steps, branches))
             if layers and wanted and consumer is not None:
                 stack.enter_context(capture(model, batch, layers, wanted, consumer, settings.steps, branches))
             last = None if decode else max(wanted, default=0)

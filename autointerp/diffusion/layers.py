@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from autointerp.diffusion.families import Signal
+from autointerp.diffusion.families import Signal, Stream
 from autointerp.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 class Layer:
     """A place in a model: `hookpoint` is the dotted module path in the pipeline.
 
-    `grid` is (rows, cols) of image tokens; `signal` is `output` (the residual stream after the block) or `update`
-    (output minus input).
+    `grid` is (rows, cols) of image tokens, or (1, number of text tokens); `signal` is `output` (the residual stream
+    after the block) or `update` (output minus input); `stream` says whose tokens are read.
     """
 
     alias: str | None
     hookpoint: str
     d_in: int
     grid: tuple[int, int]
-    stream: str
+    stream: Stream
     signal: Signal
 
     @property
@@ -50,18 +50,28 @@ def _description(model: ModelDescription | Model) -> ModelDescription:
     return described
 
 
-def list_layers(model: ModelDescription | Model, size: int | None = None, all_hookpoints: bool = False) -> list[Layer]:
-    """The layers of a model that have a name; with `all_hookpoints` every one that can be captured."""
+def list_layers(
+    model: ModelDescription | Model, size: int | None = None, all_hookpoints: bool = False, stream: str = "image"
+) -> list[Layer]:
+    """The layers of a model that have a name and this stream; with `all_hookpoints` every one that can be captured."""
     description = _description(model)
-    names = list(description.aliases)
+    family, aliases = description.family, description.aliases
+    names = list(aliases)
     if all_hookpoints:
-        named = set(description.aliases.values())
-        names += [h for h in description.family.hookpoints(description.configs) if h not in named]
-    return [resolve_layer(description, name, size=size) for name in names]
+        named = set(aliases.values())
+        names += [h for h in family.hookpoints(description.configs) if h not in named]
+    if stream == "text":
+        streaming = set(family.text_stream().hookpoints(description.configs))
+        names = [name for name in names if aliases.get(name, name) in streaming]
+    return [resolve_layer(description, name, size=size, stream=stream) for name in names]
 
 
 def resolve_layer(
-    model: ModelDescription | Model, name: str, signal: str | None = None, size: int | None = None
+    model: ModelDescription | Model,
+    name: str,
+    signal: str | None = None,
+    size: int | None = None,
+    stream: str = "image",
 ) -> Layer:
     """Find a layer by alias or hookpoint.
 
@@ -70,9 +80,10 @@ def resolve_layer(
         name: An alias, or a dotted hookpoint; a hookpoint that has an alias gets it.
         signal: `output` or `update`; the model's default if None.
         size: Side of the pictures in pixels, which decides the grid; the model's default if None.
+        stream: `image` or `text`, whose grid is (1, text tokens of the model's default length).
 
     Raises:
-        UsageError: The name, signal or size does not exist here; the hint holds the nearest names.
+        UsageError: The name, signal, size or stream does not exist here; the hint holds the nearest names.
     """
     description = _description(model)
     family, aliases = description.family, dict(description.aliases)
@@ -91,13 +102,26 @@ def resolve_layer(
     signal = signal or description.defaults.signal
     if signal not in ("output", "update"):
         raise UsageError(f"there is no signal {signal!r}", nearest(signal, ["output", "update"]))
+    if stream not in get_args(Stream):
+        raise UsageError(f"there is no stream {stream!r}", nearest(stream, get_args(Stream)))
     alias = name if name in aliases else next((a for a, h in aliases.items() if h == hookpoint), None)
     width = family.width(description.configs, hookpoint)
-    return Layer(alias, hookpoint, width, description.grid(size, hookpoint), family.stream, signal)  # type: ignore[arg-type]
+    grid = description.grid(size, hookpoint) if stream == "image" else _text_grid(description, hookpoint)
+    return Layer(alias, hookpoint, width, grid, stream, signal)  # type: ignore[arg-type]
+
+
+def _text_grid(description: ModelDescription, hookpoint: str) -> tuple[int, int]:
+    """One row of text tokens."""
+    text = description.family.text_stream()
+    if hookpoint not in text.hookpoints(description.configs):
+        raise UsageError(f"{hookpoint} of {description.name} hands no text on", "name a block before it")
+    return 1, text.length(description.defaults.max_sequence_length)
 
 
 def neurons_of(model: ModelDescription | Model, layer: Layer) -> Layer:
     """The hidden units of a layer's MLP, as a layer of the same name."""
     description = _description(model)
-    hookpoint, width = description.family.neurons(description.configs, layer.hookpoint)
+    family = description.family
+    neurons = family.neurons if layer.stream == "image" else family.text_stream().neurons
+    hookpoint, width = neurons(description.configs, layer.hookpoint)
     return replace(layer, alias=layer.name, hookpoint=hookpoint, d_in=width, signal="output")

@@ -109,7 +109,7 @@ def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
         **ctx.made_of(layer),
         "capture_steps": row.steps,
         "version": VERSION,
-        "truth": ctx.settings.model == "shapes",
+        "truth": _has_truth(ctx, layer),
         "harvested": ctx.settings.images,
         "dictionary": row.identity,
         "weights": row.weights_sha256,
@@ -121,6 +121,11 @@ def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
     found = find_run(ctx.db, "evaluate", key)
     known = dict(found.result) if found is not None and found.status == "done" else None
     return _Evaluation(row, layer, named, [state for _, state in features.values()], key, config, known)
+
+
+def _has_truth(ctx: Context, layer: Layer) -> bool:
+    """Whether it is known what is true where a layer's tokens are."""
+    return ctx.settings.model == "shapes" and layer.stream == "image"
 
 
 def _evaluate_all(ctx: Context, todo: Sequence[_Evaluation]) -> dict[str, dict[str, Any]]:
@@ -142,7 +147,7 @@ def _result(
         "dead": states.count("dead") if states else int((~fired).sum()),
         "images": ctx.settings.evaluate_images,
         "labeled": len(one.named),
-        **(_truth(ctx, one, seen, cells) if cells is not None else dict.fromkeys(_OF_TRUTH)),
+        **(_truth(ctx, one, seen, cells) if cells is not None and one.config["truth"] else dict.fromkeys(_OF_TRUTH)),
         **seen.figures,
         **spliced,
         "fit_seconds": row.figures.get("fit_seconds"),
@@ -212,7 +217,7 @@ def _observe(
     from autointerp.diffusion.generation import generate
 
     oracle = None
-    if ctx.settings.model == "shapes":
+    if any(_has_truth(ctx, layer) for _, layer in targets):
         from autointerp.shapes.oracle import Oracle
 
         oracle = Oracle.load()

@@ -344,7 +344,8 @@ class _Harvest:
 
     def _crop(self, row: CropRow, feature_id: int, image_id: int, sizes: dict[int, tuple[int, int]]) -> dict[str, Any]:
         size = sizes[image_id]
-        if row.row is None or row.col is None:
+        # A text token has no place in the picture.
+        if row.row is None or row.col is None or self.layer.stream == "text":
             box = (0, 0, *size)
         else:
             box = crop_box((row.row, row.col), self.layer.grid, size)

@@ -505,6 +505,48 @@ def evaluate(
 
 
 @cli.command()
+@click.argument("feature")
+@click.option(
+    "--prompt", "prompts", required=True, multiple=True, metavar="TEXT", help="A row of pictures; repeatable."
+)
+@click.option(
+    "--strength",
+    "strengths",
+    type=float,
+    multiple=True,
+    metavar="X",
+    help="By how many of its mean activations the feature is raised; below 0 lowered; repeatable.  [default: 4]",
+)
+@click.option("--ablate", is_flag=True, help="Also a picture without the feature.")
+@click.option("--steps", metavar="A:B", help="Denoising steps, 0-based, B exclusive.  [default: all]")
+@click.option("--box", metavar="R0,C0,R1,C1", help="Cells of the layer's grid, ends exclusive.  [default: all]")
+@click.option("--seed", type=SEED, metavar="S", help="Seed of the pictures.  [default: the workspace's]")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The PNG to write.")
+@machine_options
+@_shared
+def steer(
+    feature: str,
+    prompts: tuple[str, ...],
+    strengths: tuple[float, ...],
+    ablate: bool,
+    steps: str | None,
+    box: str | None,
+    seed: int | None,
+    out: Path,
+    device: str | None,
+    dtype: str | None,
+) -> None:
+    """Change a feature (DICTIONARY:INDEX) while pictures are generated: before and after, side by side."""
+    from autointerp.stages.steer import SteerRequest, parse_box, parse_steps, steer_feature, writer
+
+    ctx = _context(device=device, dtype=dtype)
+    write = writer(out)
+    where = (parse_steps(steps, ctx.generation.steps), parse_box(box))
+    picture = steer_feature(ctx, feature, SteerRequest(prompts, strengths, ablate, *where, seed))
+    click.echo(write(picture))
+
+
+@cli.command()
 @click.argument("one", metavar="DICTIONARY")
 @click.argument("other", metavar="DICTIONARY")
 @json_option

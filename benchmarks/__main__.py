@@ -8,12 +8,13 @@ from dataclasses import asdict
 
 import click
 
-from benchmarks import collector, harvest, pursuit, startup
+from benchmarks import capture, collector, harvest, pursuit, startup
 from benchmarks.pairs import Row
 
 BENCHMARKS = {
     "startup": startup.run,
     "collector": collector.run,
+    "capture": capture.run,
     "harvest": harvest.run,
     "pursuit": pursuit.run,
 }
@@ -22,7 +23,7 @@ BENCHMARKS = {
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--quick", is_flag=True, help="Sizes so small that only failures mean anything.")
-@click.option("--pairs", type=click.IntRange(min=1), metavar="N", help="Pairs of each.  [default: 15, 6, 6 and 6]")
+@click.option("--pairs", type=click.IntRange(min=1), metavar="N", help="Pairs of each.  [default: 15, 6, 30, 6 and 6]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(names: tuple[str, ...], quick: bool, pairs: int | None, as_json: bool) -> None:
     """Time things side by side: all benchmarks, or those that are named."""

@@ -7,6 +7,7 @@ what does not fit raises.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,11 +46,16 @@ class Captured:
 Consumer = Callable[[Captured], None]
 
 
+@functools.cache
+def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a method's parameters; looking them up costs more than a small module's run."""
+    return tuple(inspect.signature(forward).parameters)[1:]
+
+
 def named(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """A call's arguments by name, however they were passed."""
     # Of the class: an instance's `forward` may be wrapped while we watch.
-    parameters = list(inspect.signature(type(module).forward).parameters)[1:]
-    return {**dict(zip(parameters, args, strict=False)), **kwargs}
+    return {**dict(zip(_parameters(type(module).forward), args, strict=False)), **kwargs}
 
 
 def denoised(inputs: Mapping[str, Any]) -> torch.Tensor:
@@ -67,7 +73,7 @@ class Calls:
 
     def __init__(self, model: Model, steps: int, branches: int, count: int) -> None:
         self.model, self.steps, self.branches, self.count = model, steps, branches, count
-        self.calls, self.plan = 0, [-1]
+        self.calls, self.plan, self.timesteps = 0, [-1], [0.0]
         self.step, self.run, self.conditional, self.timestep = -1, -1, False, 0.0
         self.text_tokens, self.image_tokens, self.batch = 0, 0, 0
 
@@ -78,14 +84,16 @@ class Calls:
             AutointerpError: It is called in another way than is known of its family.
         """
         inputs, family = named(module, args, kwargs), self.model.family
-        timesteps = [float(t) for t in self.model.pipeline.scheduler.timesteps]
+        scheduled = self.model.pipeline.scheduler.timesteps
         if not self.calls:
-            self.plan = steps_of_calls(timesteps, self.steps)
+            # Read once: on an accelerator each number would wait for all that is under way.
+            self.timesteps = torch.as_tensor(scheduled, dtype=torch.float64).tolist()
+            self.plan = steps_of_calls(self.timesteps, self.steps)
         self.run, branch = divmod(self.calls, self.branches)
         self.calls += 1
-        if self.run >= len(self.plan) or len(timesteps) != len(self.plan):
+        if self.run >= len(self.plan) or len(scheduled) != len(self.plan):
             raise AutointerpError("the pipeline ran its denoiser more often than its steps say", UNSUPPORTED)
-        self.step, self.timestep = self.plan[self.run], timesteps[self.run]
+        self.step, self.timestep = self.plan[self.run], self.timesteps[self.run]
         self.conditional = branch == 0 and self.step >= 0
         raw = inputs["timestep"]
         told = float(raw.flatten()[0] if isinstance(raw, torch.Tensor) else raw)
@@ -181,13 +189,13 @@ def capture(
             if key in seen:
                 raise AutointerpError(f"{layer.hookpoint} ran twice in step {calls.step}", UNSUPPORTED)
             seen.add(key)
-            acts = acts.detach().float()
-            if not torch.isfinite(acts.sum()):
+            # Before the cast, which doubles what is to be read; the sum of half precision would overflow.
+            if not torch.isfinite(acts.sum(dtype=torch.float32)):
                 raise AutointerpError(
                     f"{layer.hookpoint} gave activations that are no numbers at step {calls.step}",
                     "use --dtype bfloat16 or float32",
                 )
-            consumer(Captured(layer, calls.step, calls.timestep, tuple(jobs), acts))
+            consumer(Captured(layer, calls.step, calls.timestep, tuple(jobs), acts.detach().float()))
 
         return hook
 

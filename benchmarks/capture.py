@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.pairs import Row, interleave
 
 PAIRS, QUICK_PAIRS, GPU_PAIRS = 30, 1, 20
-IMAGES, QUICK_IMAGES = 8, 2
+SDXL_IMAGES, SHAPES_IMAGES, QUICK_IMAGES = 8, 2, 1
 LATENTS, K = 65_536, 64
 
 
@@ -168,12 +168,13 @@ def run(quick: bool, pairs: int | None = None) -> list[Row]:
     from autointerp.diffusion.loading import load_model
     from tests.diffusion import tiny
 
-    count, images = pairs or (QUICK_PAIRS if quick else PAIRS), QUICK_IMAGES if quick else IMAGES
+    count = pairs or (QUICK_PAIRS if quick else PAIRS)
+    many, few = (QUICK_IMAGES,) * 2 if quick else (SDXL_IMAGES, SHAPES_IMAGES)
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(str(tiny.save(tiny.sdxl, Path(folder) / "sdxl")), device="cpu", dtype="float32")
-    rows = rows_of("tiny SDXL", model, tiny.GUIDED["sdxl"], 3, images, count)
+    rows = rows_of("tiny SDXL", model, tiny.GUIDED["sdxl"], 3, many, count)
     shapes = load_model("shapes", device="cpu", dtype="float32")
-    rows += rows_of("shapes", shapes, shapes.defaults.guidance, 2 if quick else 8, images, count)
+    rows += rows_of("shapes", shapes, shapes.defaults.guidance, 2 if quick else 8, few, count)
     if torch.cuda.is_available() and not quick:
         rows += full_size(pairs or GPU_PAIRS)
     return rows

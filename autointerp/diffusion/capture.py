@@ -87,7 +87,7 @@ class Calls:
         scheduled = self.model.pipeline.scheduler.timesteps
         if not self.calls:
             # Read once: on an accelerator each number would wait for all that is under way.
-            self.timesteps = torch.as_tensor(scheduled, dtype=torch.float64).tolist()
+            self.timesteps = [float(t) for t in torch.as_tensor(scheduled).tolist()]
             self.plan = steps_of_calls(self.timesteps, self.steps)
         self.run, branch = divmod(self.calls, self.branches)
         self.calls += 1

@@ -149,9 +149,10 @@ def test_capture_gets_what_edits_made_of_a_layer(tiny_model: Models, stream: str
 
 def test_feature_edits_leave_what_the_dictionary_does_not_explain() -> None:
     layer = Layer("mid", "transformer.transformer_blocks.1", 16, (2, 3), "image", "output")
-    dictionary, latent = dictionary_of(layer), 5
-    acts = torch.randn(4, 6, 16)
-    read, direction = reader_of(dictionary, latent), dictionary.directions[5]
+    dictionary = dictionary_of(layer)
+    acts = torch.randn(4, 6, 16, generator=torch.Generator().manual_seed(1))
+    latent = int(dictionary.encode(acts.reshape(-1, 16)).latent_indices.flatten().mode().values)
+    read, direction = reader_of(dictionary, latent), dictionary.directions[latent]
     old = read(acts.reshape(-1, 16), 0).reshape(4, 6)
     assert 0 < (old > 0).sum() < old.numel()
     changes = {

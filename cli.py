@@ -515,7 +515,7 @@ def evaluate(
     type=float,
     multiple=True,
     metavar="X",
-    help="By how many of its mean activations the feature is raised; below 0 lowered; repeatable.  [default: 4]",
+    help="How many of its mean activations are added; below 0 suppresses; repeatable.  [default: 4]",
 )
 @click.option("--ablate", is_flag=True, help="Also a picture without the feature.")
 @click.option("--steps", metavar="A:B", help="Denoising steps, 0-based, B exclusive.  [default: all]")

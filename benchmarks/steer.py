@@ -4,7 +4,7 @@
 
 The workspace must hold labels. The best labeled features whose names say what a caption can say are raised on held-out
 prompts that do not say it, and lowered on prompts that do. The oracle reads which share of a picture's cells shows the
-concept, before and after. The control does the same along a random direction of the same norm, by the same activations.
+concept, before and after. The control does the same along a random direction of the same norm.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from autointerp.shapes.truth import REGIONS, Concept, all_concepts, concept_mask
 
 SAID = ("color", "shape", "texture", "size", "background", "pair")
 """Kinds of concepts that a caption can say."""
-STRENGTHS = (-8.0, 2.0, 4.0, 8.0)
+STRENGTHS = (-8.0, -4.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Line:
     more: float
     low: float
     high: float
-    """`more` is how much further the steered share went the wanted way than the control's, with its 95% interval."""
+    """By how much further the steered share went the wanted way than the control's, with its 95% interval."""
     right: float
     right_random: float
 
@@ -62,10 +62,10 @@ def measured(ctx: Any, count: int, prompts: int, strengths: Sequence[float]) -> 
     import torch
 
     from autointerp.dictionaries.storage import load_dictionary
-    from autointerp.diffusion.edit import shift_feature
+    from autointerp.diffusion.edit import add_vector
     from autointerp.shapes.oracle import Oracle
     from autointerp.stages.read import best_features, find_dictionary
-    from autointerp.stages.steer import SteerRequest, read_latent, steered
+    from autointerp.stages.steer import SteerRequest, steered
 
     row = find_dictionary(ctx, "mid", None)
     layer, oracle = ctx.layer_of(row), Oracle.load()
@@ -79,7 +79,7 @@ def measured(ctx: Any, count: int, prompts: int, strengths: Sequence[float]) -> 
     cases: dict[float, list[list[tuple[float, float, float]]]] = {strength: [] for strength in strengths}
     with ctx.progress.task("steer", len(chosen) * len(strengths), unit="case") as bar:
         for feature, _, concept in chosen:
-            read, direction = read_latent(dictionary, feature.latent_index), dictionary.directions[feature.latent_index]
+            direction = dictionary.directions[feature.latent_index]
             draw = torch.Generator().manual_seed(feature.latent_index)
             random = torch.randn(len(direction), generator=draw).to(direction)
             random *= direction.norm() / random.norm()
@@ -88,11 +88,9 @@ def measured(ctx: Any, count: int, prompts: int, strengths: Sequence[float]) -> 
                 given = prompts_for(concept, held_out, says=not wanted, count=prompts)
                 if not given or not mine:
                     continue
-                changes = [None] + [
-                    shift_feature(read, along, s * feature.mean_activation)
-                    for s in mine
-                    for along in (direction, random)
-                ]
+                unit = feature.mean_activation
+                ways = [s * unit * along for s in mine for along in (direction, random)]
+                changes = [None, *(add_vector(way) for way in ways)]
                 shares = [
                     concept_masks(oracle.read(pictures))[1][place[concept.words]].mean((1, 2))
                     for pictures in steered(ctx, layer, changes, SteerRequest(given))

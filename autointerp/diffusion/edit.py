@@ -79,11 +79,6 @@ def clamp_feature(
     return change_feature(read, direction, lambda old: old.clamp(least, most))
 
 
-def shift_feature(read: ReadFeature, direction: torch.Tensor, amount: float) -> Change:
-    """A feature's activation grows by `amount`, or falls, but not below 0: a feature cannot be less than absent."""
-    return change_feature(read, direction, lambda old: (old + amount).clamp_min(0))
-
-
 @dataclass(frozen=True, eq=False)
 class Edit:
     """A change of one layer's activations, and where it happens.

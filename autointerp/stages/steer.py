@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from autointerp.diffusion.layers import Layer
 
 STRENGTH = 4.0
-"""How much a feature is raised if nobody says: in units of its mean activation, where it fires."""
+"""How much of a feature is added if nobody says: in units of its mean activation where it fires."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,18 @@ def read_latent(dictionary: AnyDictionary, latent: int) -> ReadFeature:
 def changes_of(
     dictionary: AnyDictionary, feature: Feature, strengths: Sequence[float], ablate: bool
 ) -> list[tuple[str, Change]]:
-    """What is done to a feature that fires, a caption and a change each."""
-    from autointerp.diffusion.edit import scale_feature, shift_feature
+    """What is done to a feature that fires, a caption and a change each.
+
+    A strength adds so many mean activations of the feature in every cell, whether it fires there or not: suppressed
+    where it fires alone, a concept comes back by the features beside it.
+    """
+    from autointerp.diffusion.edit import add_vector, scale_feature
 
     latent, unit = feature.latent_index, feature.mean_activation
-    read, direction = read_latent(dictionary, latent), dictionary.directions[latent]
-    changes = [(f"strength {s:+g}", shift_feature(read, direction, s * unit)) for s in strengths]
-    return changes + ([("without the feature", scale_feature(read, direction, 0.0))] if ablate else [])
+    direction = dictionary.directions[latent]
+    changes = [(f"strength {s:+g}", add_vector(s * unit * direction)) for s in strengths]
+    ablated = scale_feature(read_latent(dictionary, latent), direction, 0.0)
+    return changes + ([("without the feature", ablated)] if ablate else [])
 
 
 def steered(

@@ -41,7 +41,7 @@ def test_one_picture_a_strength_after_the_one_before(workspace: Path, tmp_path: 
     with Image.open(out) as sheet:
         assert sheet.format == "PNG"
         # Three pictures beside each other, two rows of them, at 288 px.
-        assert 3 * 288 < sheet.width < 4 * 288 and 2 * 288 < sheet.height < 3 * 288
+        assert 3 * 288 < sheet.width < 4 * 288 and 2 * 288 < sheet.height < 3.5 * 288
 
 
 def test_strength_0_changes_nothing_and_more_of_it_changes_more(labeled: Path, strongest: int) -> None:

@@ -84,7 +84,8 @@ def test_nothing_is_marked_in_the_picture_of_a_text_token(read: Path, query: Que
 
 
 def test_an_export_says_its_stream_and_an_import_heeds_it(read: Path, cli: Cli, tmp_path: Path) -> None:
-    assert cli("-w", read, "export", "--layer", "mid", "--dictionary", NAME, "-o", tmp_path / "out").code == 0
+    out = ("--format", "saelens", "-o", tmp_path / "out")
+    assert cli("-w", read, "export", "--layer", "mid", "--dictionary", NAME, *out).code == 0
     done = cli("-w", tmp_path / "new", "import", tmp_path / "out", "--dry-run")
     assert done.code == 0 and NAME in done.out
     done = cli("-w", tmp_path / "new", "import", tmp_path / "out", "--stream", "image", "--dry-run")

@@ -85,6 +85,7 @@ dictionary_option = click.option("--dictionary", metavar="X", help="Dictionary b
 dictionaries_option = click.option(
     "--dictionary", "dictionaries", multiple=True, metavar="X", help="By name; repeatable.  [default: a layer's newest]"
 )
+stream_option = click.option("--stream", metavar="S", help="image or text tokens.  [default: image]")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with stable keys.")
 machine_options = _options(
@@ -206,9 +207,10 @@ def init(assignments: tuple[str, ...], **given: Any) -> None:
 @cli.command()
 @click.option("--model", metavar="M", help="shapes, a pipeline's folder, or a hub id.")
 @click.option("--all", "every", is_flag=True, help="Every hookpoint, not only those with an alias.")
+@stream_option
 @json_option
 @_shared
-def layers(model: str | None, every: bool, as_json: bool) -> None:
+def layers(model: str | None, every: bool, stream: str | None, as_json: bool) -> None:
     """List the layers of a model: alias, hookpoint, width, grid and stream."""
     from autointerp.diffusion.describe import describe_model
     from autointerp.diffusion.layers import list_layers, resolve_layer
@@ -221,11 +223,13 @@ def layers(model: str | None, every: bool, as_json: bool) -> None:
             settings = Workspace(path).settings
             model, revision, size = settings.model, settings.revision, settings.size
             offered, signal, loading = settings.layers, settings.signal, settings.loading
+            stream = stream or settings.stream
+    stream = stream or "image"
     description = describe_model(model or "shapes", revision, loading)
     if offered and not every:
-        found = [resolve_layer(description, name, signal=signal, size=size) for name in offered]
+        found = [resolve_layer(description, name, signal, size, stream) for name in offered]
     else:
-        found = list_layers(description, size, all_hookpoints=every)
+        found = list_layers(description, size, every, stream)
     if as_json:
         _print_json([layer.as_dict() for layer in found])
         return
@@ -264,6 +268,7 @@ def status(as_json: bool) -> None:
     metavar="X",
     help="itda: unexplained share that makes an atom.",
 )
+@stream_option
 @click.option("--cache-activations", type=click.Path(path_type=Path), metavar="DIR", help="Keep raw activations here.")
 @click.option("--cache-budget", type=click.FloatRange(0, min_open=True), metavar="GB", help="The most they may take.")
 @machine_options
@@ -274,6 +279,7 @@ def fit(
     kinds: tuple[str, ...],
     cache_activations: Path | None,
     cache_budget: float | None,
+    stream: str | None,
     device: str | None,
     dtype: str | None,
     dry_run: bool,
@@ -286,7 +292,7 @@ def fit(
     from autointerp.stages.fit import CacheRequest, FitRequest
     from autointerp.stages.pipeline import fit_layers
 
-    ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype)
+    ctx = _context(create=True, dry_run=dry_run, stream=stream, device=device, dtype=dtype)
     cache = None if cache_activations is None else CacheRequest(cache_activations, cache_budget)
     plan, rows = fit_layers(ctx, layers, [FitRequest(kind, **request) for kind in kinds or (None,)], cache, dry_run)
     _report(plan, dry_run)
@@ -442,12 +448,20 @@ def show(feature: str, crops: Path | None, as_json: bool) -> None:
     help="bundle, saelens, sparsify, dictionary-learning, sdxl-unbox, itda, overcomplete or saev.",
 )
 @click.option("--signal", metavar="S", help="output or update.  [default: what the files say]")
+@stream_option
 @click.option("--name", metavar="X", help="Name of the dictionary.")
 @click.option("-k", "k", type=COUNT, metavar="K", help="Latents that fire in a token, for files that do not say.")
 @dry_run_option
 @_shared
 def import_(
-    path: str, layer: str | None, form: str, signal: str | None, name: str | None, k: int | None, dry_run: bool
+    path: str,
+    layer: str | None,
+    form: str,
+    signal: str | None,
+    stream: str | None,
+    name: str | None,
+    k: int | None,
+    dry_run: bool,
 ) -> None:
     """Take in a dictionary that another tool or another workspace made, with its labels.
 
@@ -459,7 +473,7 @@ def import_(
     # Read before a workspace is made: nothing is left behind by files that cannot be read.
     local = has_settings(_workspace_path()) and Workspace(_workspace_path()).settings.loading.local_files_only
     found = read_import(path, form, k, local)
-    plan = run_import(_context(create=True, dry_run=dry_run), found, layer, signal, name, dry_run)
+    plan = run_import(_context(create=True, dry_run=dry_run), found, layer, signal, name, dry_run, stream)
     if dry_run:
         click.echo(plan.step.text)
         return
@@ -525,6 +539,48 @@ def evaluate(
         for i, one in enumerate(found):
             click.echo("\n" if i else "", nl=False)
             print_evaluation(one)
+
+
+@cli.command()
+@click.argument("feature")
+@click.option(
+    "--prompt", "prompts", required=True, multiple=True, metavar="TEXT", help="A row of pictures; repeatable."
+)
+@click.option(
+    "--strength",
+    "strengths",
+    type=float,
+    multiple=True,
+    metavar="X",
+    help="How many of its mean activations are added; below 0 suppresses; repeatable.  [default: 4]",
+)
+@click.option("--ablate", is_flag=True, help="Also a picture without the feature.")
+@click.option("--steps", metavar="A:B", help="Denoising steps, 0-based, B exclusive.  [default: all]")
+@click.option("--box", metavar="R0,C0,R1,C1", help="Cells of the layer's grid, ends exclusive.  [default: all]")
+@click.option("--seed", type=SEED, metavar="S", help="Seed of the pictures.  [default: the workspace's]")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The PNG to write.")
+@machine_options
+@_shared
+def steer(
+    feature: str,
+    prompts: tuple[str, ...],
+    strengths: tuple[float, ...],
+    ablate: bool,
+    steps: str | None,
+    box: str | None,
+    seed: int | None,
+    out: Path,
+    device: str | None,
+    dtype: str | None,
+) -> None:
+    """Change a feature (DICTIONARY:INDEX) while pictures are generated: before and after, side by side."""
+    from autointerp.stages.steer import SteerRequest, parse_box, parse_steps, steer_feature, writer
+
+    ctx = _context(device=device, dtype=dtype)
+    write = writer(out)
+    where = (parse_steps(steps, ctx.generation.steps), parse_box(box))
+    picture = steer_feature(ctx, feature, SteerRequest(prompts, strengths, ablate, *where, seed))
+    click.echo(write(picture))
 
 
 @cli.command()

@@ -27,7 +27,8 @@ def print_status(found: dict[str, Any]) -> None:
 def print_feature(found: dict[str, Any]) -> None:
     """A feature with its label, scores and strongest crops."""
     named, atom = found["label"], found["atom"]
-    click.echo(f"{found['feature']}  {found['state']}, fires in {found['density']:.2%} of cells")
+    of = "text tokens" if found["stream"] == "text" else "cells"
+    click.echo(f"{found['feature']}  {found['state']}, fires in {found['density']:.2%} of {of}")
     if named is None:
         click.echo(f"no label yet: run `autointerp label --layer ... --feature {found['feature'].rpartition(':')[2]}`")
     elif named["status"] == "ok":
@@ -36,6 +37,7 @@ def print_feature(found: dict[str, Any]) -> None:
         click.echo(f"{named['status']}  ({named['labeler']})  {named['error']}".rstrip())
     if named is not None and named["explanation"]:
         click.echo(named["explanation"])
+    what = "token" if found["stream"] == "text" else "cell"
     for given in found["scores"]:
         value = "no value" if given["value"] is None else f"{given['value']:.3f}"
         span = "" if given["ci_low"] is None else f"  [{given['ci_low']:.3f}, {given['ci_high']:.3f}]"
@@ -49,15 +51,23 @@ def print_feature(found: dict[str, Any]) -> None:
     for other in found["neighbours"][:3]:
         click.echo(f"fires with {other['feature']}  {other['name']}  (Jaccard {other['jaccard']:.2f})")
     if atom is not None:
-        place = f"step {atom['step']}, cell {atom['cell'][0]},{atom['cell'][1]}, seed {atom['seed']}"
+        place = f"step {atom['step']}, {what} {_place(atom, what)}, seed {atom['seed']}"
         click.echo(f"atom of {place}: {atom['prompt']}")
     firing = [c for c in found["crops"] if c["role"] != "negative"]
     rows = [
-        (c["role"], c["split"], cell(c["activation"]), f"{c['cell'][0]},{c['cell'][1]}", str(c["image"]), c["prompt"])
+        (c["role"], c["split"], cell(c["activation"]), _place(c, what), str(c["image"]), c["prompt"])
         for c in firing[:12]
     ]
     if rows:
-        table(("role", "split", "activation", "cell", "image", "prompt"), rows)
+        table(("role", "split", "activation", what, "image", "prompt"), rows)
+
+
+def _place(found: dict[str, Any], what: str) -> str:
+    """Where a crop or atom is: its cell, or the number of its text token with the token where it is known."""
+    row, col = found["cell"]
+    if what == "cell":
+        return f"{row},{col}"
+    return str(col) if found["token"] is None else f"{col} {found['token']}"
 
 
 def sparkline(counts: Sequence[int]) -> str:

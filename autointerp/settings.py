@@ -184,6 +184,10 @@ class Settings(_Table):
     signal: Literal["output", "update"] | None = Field(
         default=None, description="output (residual stream) or update (output - input); the layer's default if not set"
     )
+    stream: Literal["image", "text"] = Field(
+        default="image",
+        description="image or text: whose tokens are read; only FLUX and SD3 have text in their blocks",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(default=0, description="what all randomness follows from")
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps"

@@ -8,13 +8,14 @@ from dataclasses import asdict
 
 import click
 
-from benchmarks import collector, database, growth, harvest, memory, pursuit, shards, startup
+from benchmarks import capture, collector, database, growth, harvest, memory, pursuit, shards, startup
 from benchmarks.pairs import Row
 
 BENCHMARKS = {
     "startup": startup.run,
     "collector": collector.run,
     "growth": growth.run,
+    "capture": capture.run,
     "harvest": harvest.run,
     "shards": shards.run,
     "pursuit": pursuit.run,
@@ -29,7 +30,7 @@ MEMORY = "memory"
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, MEMORY]))
 @click.option("--quick", is_flag=True, help="Sizes so small that only failures mean anything.")
-@click.option("--pairs", type=click.IntRange(min=1), metavar="N", help="Pairs of each.  [default: 15 or 6]")
+@click.option("--pairs", type=click.IntRange(min=1), metavar="N", help="Pairs of each.  [default: 3 to 30]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(names: tuple[str, ...], quick: bool, pairs: int | None, as_json: bool) -> None:
     """Time things side by side, and count what full-size models take: everything, or what is named."""

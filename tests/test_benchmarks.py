@@ -88,6 +88,30 @@ def test_quantized_weights_take_what_is_counted(dtype, library):
     assert sum(p.numel() * p.element_size() for p in [*parts, module.bias]) == counted
 
 
+def test_capture_benchmark_runs_at_any_size_and_on_any_device():
+    import torch
+
+    from autointerp.diffusion.families import FLUX, SDXL
+    from benchmarks import capture, pipelines
+
+    def flux():
+        sizes = {"in_channels": 16, "num_layers": 2, "num_single_layers": 2, "num_attention_heads": 2}
+        narrow = {"attention_head_dim": 16, "axes_dims_rope": (4, 6, 6)}
+        return pipelines.flux((8,) * 4, **sizes, **narrow, joint_attention_dim=32, pooled_projection_dim=16)
+
+    def sdxl():
+        sizes = {"sample_size": 8, "block_out_channels": (32, 32, 64), "transformer_layers_per_block": (1, 1, 2)}
+        narrow = {"attention_head_dim": (1, 2, 4), "addition_time_embed_dim": 8}
+        return pipelines.sdxl((8,) * 4, (16, 32), **sizes, **narrow, projection_class_embeddings_input_dim=6 * 8 + 32)
+
+    for family, build, tokens in ((FLUX, flux, 16), (SDXL, sdxl, 4)):
+        model = capture.random_model(family, build, "cpu", torch.bfloat16)
+        assert model.denoiser.dtype == torch.bfloat16
+        row = capture.encoded("tiny", model, {"size": 64, "steps": 2}, latents=96, k=4, pairs=2)
+        assert row.pairs == 2 and row.ratio > 0
+        assert row.figure == f"tiny, 64 px, 2 steps, {tokens} tokens, 96 latents: encode / bare"
+
+
 @pytest.mark.slow
 def test_harvest_benchmark_runs():
     from benchmarks import harvest

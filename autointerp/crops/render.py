@@ -16,7 +16,7 @@ HEAT = (30, 60, 255)
 _HEAT_ALPHA = 0.7
 _LONGEST = 512
 
-_INK, _SOFT, _PAPER, _CARD, _LINE = (24, 28, 36), (104, 112, 126), (246, 247, 249), (255, 255, 255), (224, 227, 232)
+INK, SOFT, PAPER, CARD, LINE = (24, 28, 36), (104, 112, 126), (246, 247, 249), (255, 255, 255), (224, 227, 232)
 
 
 def encode_picture(picture: Image.Image, quality: int = 90) -> bytes:
@@ -158,27 +158,27 @@ def contact_sheet(
     gutter = 18
     width = 2 * margin + columns * card[0] + (columns - 1) * gutter
     height = top + lines * card[1] + max(lines - 1, 0) * gutter + margin
-    sheet = Image.new("RGB", (width, height), _PAPER)
+    sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     y = margin
     if heading:
-        draw.text((margin, y), heading, _INK, ImageFont.load_default(28), stroke_width=0.3)
+        draw.text((margin, y), heading, INK, ImageFont.load_default(28), stroke_width=0.3)
         y += 40
     if note:
-        draw.text((margin, y), _fitted(note, small_font, width - 2 * margin), _SOFT, small_font)
+        draw.text((margin, y), fitted(note, small_font, width - 2 * margin), SOFT, small_font)
     for i, (title, subtitle, images) in enumerate(rows):
         x = margin + i % columns * (card[0] + gutter)
         y = top + i // columns * (card[1] + gutter)
-        _paste_rounded(sheet, Image.new("RGB", card, _CARD), (x, y), 12, _LINE)
-        draw.text((x + pad, y + pad - 5), _fitted(title, title_font, inner), _INK, title_font, stroke_width=0.25)
-        draw.text((x + pad, y + pad + 22), _fitted(subtitle, small_font, inner), _SOFT, small_font)
+        paste_rounded(sheet, Image.new("RGB", card, CARD), (x, y), 12, LINE)
+        draw.text((x + pad, y + pad - 5), fitted(title, title_font, inner), INK, title_font, stroke_width=0.25)
+        draw.text((x + pad, y + pad + 22), fitted(subtitle, small_font, inner), SOFT, small_font)
         for j, image in enumerate(images):
             tile = ImageOps.fit(image.convert("RGB"), (thumb, thumb), Image.Resampling.LANCZOS)
-            _paste_rounded(sheet, tile, (x + pad + j * (thumb + gap), y + pad + 48), 6)
+            paste_rounded(sheet, tile, (x + pad + j * (thumb + gap), y + pad + 48), 6)
     return sheet
 
 
-def _paste_rounded(
+def paste_rounded(
     sheet: Image.Image, tile: Image.Image, at: tuple[int, int], radius: int, line: tuple[int, int, int] | None = None
 ) -> None:
     """Paste with rounded corners, and a hair line around if `line` is a colour."""
@@ -190,12 +190,12 @@ def _paste_rounded(
     if line:
         sheet.paste(Image.new("RGB", tile.size, line), at, mask)
         inset = tile.crop((1, 1, w - 1, h - 1))
-        _paste_rounded(sheet, inset, (at[0] + 1, at[1] + 1), radius - 1)
+        paste_rounded(sheet, inset, (at[0] + 1, at[1] + 1), radius - 1)
         return
     sheet.paste(tile, at, mask)
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The text, cut with an ellipsis where it is too long."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:

@@ -7,6 +7,7 @@ what does not fit raises.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,11 +48,16 @@ class Captured:
 Consumer = Callable[[Captured], None]
 
 
+@functools.cache
+def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a method's parameters; looking them up costs more than a small module's run."""
+    return tuple(inspect.signature(forward).parameters)[1:]
+
+
 def named(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """A call's arguments by name, however they were passed."""
     # Of the class: an instance's `forward` may be wrapped while we watch.
-    parameters = list(inspect.signature(type(module).forward).parameters)[1:]
-    return {**dict(zip(parameters, args, strict=False)), **kwargs}
+    return {**dict(zip(_parameters(type(module).forward), args, strict=False)), **kwargs}
 
 
 def denoised(inputs: Mapping[str, Any]) -> torch.Tensor:
@@ -69,7 +75,7 @@ class Calls:
 
     def __init__(self, model: Model, steps: int, branches: int, count: int) -> None:
         self.model, self.steps, self.branches, self.count = model, steps, branches, count
-        self.calls, self.plan = 0, [-1]
+        self.calls, self.plan, self.timesteps = 0, [-1], [0.0]
         self.step, self.run, self.conditional, self.timestep = -1, -1, False, 0.0
         self.text_tokens, self.image_tokens, self.batch = 0, 0, 0
 
@@ -80,14 +86,16 @@ class Calls:
             AutointerpError: It is called in another way than is known of its family.
         """
         inputs, family = named(module, args, kwargs), self.model.family
-        timesteps = [float(t) for t in self.model.pipeline.scheduler.timesteps]
+        scheduled = self.model.pipeline.scheduler.timesteps
         if not self.calls:
-            self.plan = steps_of_calls(timesteps, self.steps)
+            # Read once: on an accelerator each number would wait for all that is under way.
+            self.timesteps = [float(t) for t in torch.as_tensor(scheduled).tolist()]
+            self.plan = steps_of_calls(self.timesteps, self.steps)
         self.run, branch = divmod(self.calls, self.branches)
         self.calls += 1
-        if self.run >= len(self.plan) or len(timesteps) != len(self.plan):
+        if self.run >= len(self.plan) or len(scheduled) != len(self.plan):
             raise AutointerpError("the pipeline ran its denoiser more often than its steps say", UNSUPPORTED)
-        self.step, self.timestep = self.plan[self.run], timesteps[self.run]
+        self.step, self.timestep = self.plan[self.run], self.timesteps[self.run]
         self.conditional = branch == 0 and self.step >= 0
         raw = inputs["timestep"]
         told = float(raw.flatten()[0] if isinstance(raw, torch.Tensor) else raw)
@@ -114,14 +122,22 @@ def layer_acts(
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
     """What went into a layer's module (None where its shape differs), and what came out of it.
 
-    Both [rows of the call, tokens, d_in], image tokens alone, of both branches where the call has both.
+    Both [rows of the call, tokens, d_in], of the layer's stream alone, of both branches where the call has both.
 
     Raises:
         AutointerpError: The tensors are not of the layer's shape, or it has no such signal.
     """
     rows, cols = layer.grid
-    wanted = calls.image_tokens or rows * cols
-    before, after = model.family.image_tokens(inputs, output, calls.text_tokens, wanted)
+    if layer.stream == "text":
+        if calls.text_tokens != cols:
+            raise AutointerpError(
+                f"the text of this call has {calls.text_tokens} tokens, not the {cols} of {layer.hookpoint}",
+                "resolve the layer for the max_sequence_length that is generated with",
+            )
+        image_tokens = calls.image_tokens
+    else:
+        image_tokens = calls.image_tokens or rows * cols
+    before, after = model.family.tokens(layer.stream)(inputs, output, calls.text_tokens, image_tokens)
     if layer.signal == "update" and before is None:
         raise AutointerpError(f"{layer.hookpoint} has no update", "read its output: --signal output")
     expected = (calls.batch, rows * cols, layer.d_in)
@@ -146,7 +162,7 @@ def capture(
 ) -> Iterator[None]:
     """Hand the consumer every wanted layer at every wanted step of the one generation that runs inside.
 
-    Image tokens of the conditional branch alone. Hooks are gone afterwards, whatever happened.
+    Tokens of the layer's stream, of the conditional branch alone. Hooks are gone afterwards, whatever happened.
 
     Args:
         model: The model that generates.
@@ -162,7 +178,7 @@ def capture(
         AutointerpError: The pipeline did not do what is known of its family, or a wanted tensor never came.
     """
     calls = Calls(model, steps, branches, len(jobs))
-    seen: set[tuple[str, str, int]] = set()
+    seen: set[tuple[Layer, int]] = set()
     wanted = set(capture_steps)
 
     def hook_of(layer: Layer, grid: tuple[int, int]) -> Callable[..., None]:
@@ -175,17 +191,17 @@ def capture(
             acts = after[-len(jobs) :]  # Where guidance doubles the batch, the conditional half is the last.
             if layer.signal == "update" and before is not None:
                 acts = acts - before[-len(jobs) :]
-            key = (layer.hookpoint, layer.signal, calls.step)
+            key = (layer, calls.step)
             if key in seen:
                 raise AutointerpError(f"{layer.hookpoint} ran twice in step {calls.step}", UNSUPPORTED)
             seen.add(key)
-            acts = acts.detach().float()
-            if not torch.isfinite(acts.sum()):
+            # Before the cast, which doubles what is to be read; the sum of half precision would overflow.
+            if not torch.isfinite(acts.sum(dtype=torch.float32)):
                 raise AutointerpError(
                     f"{layer.hookpoint} gave activations that are no numbers at step {calls.step}",
                     "use --dtype bfloat16 or float32",
                 )
-            consumer(Captured(layer, calls.step, calls.timestep, tuple(jobs), acts, grid))
+            consumer(Captured(layer, calls.step, calls.timestep, tuple(jobs), acts.detach().float(), grid))
 
         return hook
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.diffusion.families import ModelDefaults
-from autointerp.diffusion.layers import Layer, grid_at
+from autointerp.diffusion.layers import Layer, grid_at, layer_at
 from autointerp.diffusion.sizes import Size, parse_size, sides
 from autointerp.errors import AutointerpError, UsageError, nearest
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from autointerp.diffusion.capture import Consumer
+    from autointerp.diffusion.edit import Edit
     from autointerp.diffusion.loading import Model
 
 
@@ -138,6 +139,7 @@ def generate(
     consumer: Consumer | None = None,
     batch_size: int = 16,
     decode: bool = True,
+    edits: Sequence[Edit] = (),
 ) -> Iterator[tuple[list[ImageJob], list[Image.Image]]]:
     """Generate images in batches; a batch's activations have all been consumed when it is yielded.
 
@@ -150,6 +152,7 @@ def generate(
         consumer: Gets `Captured` while a batch runs.
         batch_size: Images a batch; fewer where the size changes, see `batched`.
         decode: False makes no pictures: lists are empty, and a batch ends after its last wanted step.
+        edits: What is changed on the way, see `edit`; the consumer gets the changed activations.
 
     Raises:
         UsageError: A size, step or batch size that cannot be.
@@ -161,10 +164,10 @@ def generate(
         raise ValueError("layers without a consumer")
     wanted = check_capture_steps(capture_steps, settings.steps)
     model.description.grid(settings.size)
-    for layer in layers:
+    for layer in (*layers, *(one.layer for one in edits)):
         if layer.grid != (grid := grid_at(model, layer, settings.size)):
             raise ValueError(f"{layer.name} was resolved for a grid of {layer.grid}, not {grid}")
-    return _batches(model, iter(jobs), settings, layers, wanted, consumer, batch_size, decode)
+    return _batches(model, iter(jobs), settings, layers, wanted, consumer, batch_size, decode, edits)
 
 
 def steps_of_calls(timesteps: Sequence[float], steps: int) -> list[int]:
@@ -195,9 +198,11 @@ def _batches(
     consumer: Consumer | None,
     batch_size: int,
     decode: bool,
+    edits: Sequence[Edit],
 ) -> Iterator[tuple[list[ImageJob], list[Image.Image]]]:
     from autointerp.diffusion.capture import capture
     from autointerp.diffusion.devices import out_of_memory
+    from autointerp.diffusion.edit import edit
     from autointerp.diffusion.real import read_pictures
 
     for batch in batched(jobs, batch_size):
@@ -207,17 +212,19 @@ def _batches(
             # Nothing of ours stays on the model while the caller holds a batch: it may never come back for more.
             what = f"batches of {len(batch)} images of {how.size} px"
             stack.enter_context(out_of_memory(what, model.description, model.device, running=True))
+            arguments, branches = model.family.call(model.configs, how.guidance, len(batch))
+            if edits:
+                here = [replace(one, layer=layer_at(model, one.layer, how.size)) for one in edits]
+                stack.enter_context(edit(model, here, len(batch), how.steps, branches))
             reading: AbstractContextManager[None] = nullcontext()
             if layers and wanted and consumer is not None:
                 grids = [grid_at(model, layer, how.size) for layer in layers]
-                _, branches = model.family.call(model.configs, how.guidance, len(batch))
                 reading = capture(model, batch, layers, wanted, consumer, how.steps, branches, grids)
             if batch[0].picture is not None:
                 pictures = read_pictures(model, batch, how, wanted, reading, decode)
             else:
                 stack.enter_context(float32_steps(model))
                 stack.enter_context(reading)
-                arguments, _ = model.family.call(model.configs, how.guidance, len(batch))
                 last = None if decode else max(wanted, default=0)
                 pictures = run_pipeline(model, batch, how, arguments, last)
         if decode and len(pictures) != len(batch):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from autointerp.diffusion.families import Signal
+from autointerp.diffusion.families import Signal, Stream
 from autointerp.diffusion.sizes import Size
 from autointerp.errors import UsageError, nearest
 
@@ -19,14 +19,15 @@ class Layer:
     """A place in a model: `hookpoint` is the dotted module path in the pipeline.
 
     `grid` is (rows, cols) of image tokens in pictures of the size that the layer was resolved for, see `grid_at` for
-    any other; `signal` is `output` (the residual stream after the block) or `update` (output minus input).
+    any other, or (1, number of text tokens); `signal` is `output` (the residual stream after the block) or `update`
+    (output minus input); `stream` says whose tokens are read.
     """
 
     alias: str | None
     hookpoint: str
     d_in: int
     grid: tuple[int, int]
-    stream: str
+    stream: Stream
     signal: Signal
 
     @property
@@ -51,18 +52,28 @@ def _description(model: ModelDescription | Model) -> ModelDescription:
     return described
 
 
-def list_layers(model: ModelDescription | Model, size: Size | None = None, all_hookpoints: bool = False) -> list[Layer]:
-    """The layers of a model that have a name; with `all_hookpoints` every one that can be captured."""
+def list_layers(
+    model: ModelDescription | Model, size: Size | None = None, all_hookpoints: bool = False, stream: str = "image"
+) -> list[Layer]:
+    """The layers of a model that have a name and this stream; with `all_hookpoints` every one that can be captured."""
     description = _description(model)
-    names = list(description.aliases)
+    family, aliases = description.family, description.aliases
+    names = list(aliases)
     if all_hookpoints:
-        named = set(description.aliases.values())
-        names += [h for h in description.family.hookpoints(description.configs) if h not in named]
-    return [resolve_layer(description, name, size=size) for name in names]
+        named = set(aliases.values())
+        names += [h for h in family.hookpoints(description.configs) if h not in named]
+    if stream == "text":
+        streaming = set(family.text_stream().hookpoints(description.configs))
+        names = [name for name in names if aliases.get(name, name) in streaming]
+    return [resolve_layer(description, name, size=size, stream=stream) for name in names]
 
 
 def resolve_layer(
-    model: ModelDescription | Model, name: str, signal: str | None = None, size: Size | None = None
+    model: ModelDescription | Model,
+    name: str,
+    signal: str | None = None,
+    size: Size | None = None,
+    stream: str = "image",
 ) -> Layer:
     """Find a layer by alias or hookpoint.
 
@@ -71,9 +82,10 @@ def resolve_layer(
         name: An alias, or a dotted hookpoint; a hookpoint that has an alias gets it.
         signal: `output` or `update`; the model's default if None.
         size: Of the pictures, which decides the grid; the model's default if None.
+        stream: `image` or `text`, whose grid is (1, text tokens of the model's default length).
 
     Raises:
-        UsageError: The name, signal or size does not exist here; the hint holds the nearest names.
+        UsageError: The name, signal, size or stream does not exist here; the hint holds the nearest names.
     """
     description = _description(model)
     family, aliases = description.family, dict(description.aliases)
@@ -92,17 +104,32 @@ def resolve_layer(
     signal = signal or description.defaults.signal
     if signal not in ("output", "update"):
         raise UsageError(f"there is no signal {signal!r}", nearest(signal, ["output", "update"]))
+    if stream not in get_args(Stream):
+        raise UsageError(f"there is no stream {stream!r}", nearest(stream, get_args(Stream)))
     alias = name if name in aliases else next((a for a, h in aliases.items() if h == hookpoint), None)
     width = family.width(description.configs, hookpoint)
-    return Layer(alias, hookpoint, width, description.grid(size, hookpoint), family.stream, signal)  # type: ignore[arg-type]
+    grid = description.grid(size, hookpoint) if stream == "image" else _text_grid(description, hookpoint)
+    return Layer(alias, hookpoint, width, grid, stream, signal)  # type: ignore[arg-type]
+
+
+def _text_grid(description: ModelDescription, hookpoint: str) -> tuple[int, int]:
+    """One row of text tokens."""
+    text = description.family.text_stream()
+    if hookpoint not in text.hookpoints(description.configs):
+        raise UsageError(f"{hookpoint} of {description.name} hands no text on", "name a block before it")
+    return 1, text.length(description.defaults.max_sequence_length)
 
 
 def grid_at(model: ModelDescription | Model, layer: Layer, size: Size | None) -> tuple[int, int]:
     """The grid of a layer's tokens in pictures of another size; in an MLP it is that of the block around it.
 
+    Text tokens are as many in any picture: a capture holds them against the call's own.
+
     Raises:
         UsageError: The size does not fit the layer.
     """
+    if layer.stream == "text":
+        return layer.grid
     description = _description(model)
     known = set(description.family.hookpoints(description.configs))
     hookpoint = layer.hookpoint
@@ -111,8 +138,15 @@ def grid_at(model: ModelDescription | Model, layer: Layer, size: Size | None) ->
     return description.grid(size, hookpoint)
 
 
+def layer_at(model: ModelDescription | Model, layer: Layer, size: Size | None) -> Layer:
+    """The layer in pictures of another size; see `grid_at`."""
+    return replace(layer, grid=grid_at(model, layer, size))
+
+
 def neurons_of(model: ModelDescription | Model, layer: Layer) -> Layer:
     """The hidden units of a layer's MLP, as a layer of the same name."""
     description = _description(model)
-    hookpoint, width = description.family.neurons(description.configs, layer.hookpoint)
+    family = description.family
+    neurons = family.neurons if layer.stream == "image" else family.text_stream().neurons
+    hookpoint, width = neurons(description.configs, layer.hookpoint)
     return replace(layer, alias=layer.name, hookpoint=hookpoint, d_in=width, signal="output")

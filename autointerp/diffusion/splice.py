@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autointerp.diffusion.capture import Calls, layer_acts, named
+from autointerp.diffusion.capture import Calls
+from autointerp.diffusion.edit import Edit, Function, edit, replace
 from autointerp.diffusion.generation import (
     GenerationSettings,
     ImageJob,
@@ -18,7 +19,7 @@ from autointerp.diffusion.generation import (
     float32_steps,
     run_pipeline,
 )
-from autointerp.diffusion.layers import Layer, grid_at
+from autointerp.diffusion.layers import Layer, layer_at
 from autointerp.diffusion.noising import answering, denoising_at, matches_flow, noised
 from autointerp.diffusion.pictures import load_picture
 from autointerp.diffusion.real import check_shape, encode_pictures
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from autointerp.diffusion.loading import Model
 
-Replacement = Callable[[torch.Tensor, int], torch.Tensor]
+Replacement = Function
 """(activations float32 [batch, tokens, d_in], denoising step) -> what stands in their place, of the same shape."""
 
 
@@ -60,49 +61,14 @@ class Spliced:
 UNCHANGED = "unchanged"
 
 
-@contextmanager
 def splice(
     model: Model, layer: Layer, replacement: Replacement, steps: Collection[int], count: int, total: int, branches: int
-) -> Iterator[None]:
-    """Replace a layer's image tokens at some steps of the one generation that runs inside, conditional branch alone.
+) -> AbstractContextManager[None]:
+    """Replace a layer's tokens at some steps of the one generation that runs inside, conditional branch alone.
 
-    Args:
-        model: The model that generates.
-        layer: Where; for the signal `update` what the block adds is replaced.
-        replacement: What stands there instead.
-        steps: 0-based steps at which it does.
-        count: Images of the batch.
-        total: Denoising steps of the generation.
-        branches: Denoiser runs a step, the conditional one first.
-
-    Raises:
-        AutointerpError: The pipeline did not do what is known of its family.
+    The rest is as in `edit`. For the signal `update` what the block adds is replaced.
     """
-    calls = Calls(model, total, branches, count)
-    module = model.module(layer.hookpoint)
-
-    def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        if not calls.conditional or calls.step not in steps:
-            return None
-        inputs = named(module, args, kwargs)
-        before, after = layer_acts(model, layer, calls, inputs, output)
-        # Where guidance doubles the batch, the conditional half is the last, and the other stays as it is.
-        acts = after[-count:]
-        if layer.signal == "update" and before is not None:
-            acts = acts - before[-count:]
-        new = replacement(acts.float(), calls.step).to(acts.dtype)
-        if layer.signal == "update" and before is not None:
-            new = before[-count:] + new
-        return model.family.put_image_tokens(inputs, output, torch.cat([after[:-count], new]))
-
-    handles = []
-    try:
-        handles.append(model.denoiser.register_forward_pre_hook(calls.before, with_kwargs=True))
-        handles.append(module.register_forward_hook(hook, with_kwargs=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return edit(model, [Edit(layer, replace(replacement), steps)], count, total, branches)
 
 
 def splice_images(
@@ -130,7 +96,7 @@ def splice_images(
         errors = {UNCHANGED: _error(model, batch, how, wanted, plain, None)}
         generated: dict[str, Sequence[Image.Image]] = {UNCHANGED: plain.pictures}
         for name, (layer, replacement) in spliced.items():
-            where = (replace(layer, grid=grid_at(model, layer, how.size)), replacement)
+            where = (layer_at(model, layer, how.size), replacement)
             errors[name] = _error(model, batch, how, wanted, plain, where)
             generated[name] = () if real else _pictures(model, batch, how, wanted, plain, where)
         yield batch, Spliced(errors, generated)

@@ -33,7 +33,8 @@ class ActivationSource:
 
             for layer in self.layers:
                 made_of = {**ctx.made_of(layer), "capture_steps": list(self.steps)}
-                self.caches[layer] = ActivationCache(cache / f"{layer.hookpoint}.{layer.signal}", made_of)
+                text = ".text" if layer.stream == "text" else ""
+                self.caches[layer] = ActivationCache(cache / f"{layer.hookpoint}.{layer.signal}{text}", made_of)
 
     def missing(self, ranges: Sequence[tuple[int, int]]) -> int:
         """How many bytes the cache would still take to hold these ranges of images."""

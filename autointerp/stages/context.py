@@ -156,13 +156,14 @@ class Context:
             return False
         return True
 
-    def layer(self, name: str) -> Layer:
-        """A layer of the model by alias or hookpoint."""
-        return resolve_layer(self.description, name, signal=self.settings.signal, size=self.generation.size)
+    def layer(self, name: str, stream: str | None = None) -> Layer:
+        """A layer of the model by alias or hookpoint; of the settings' stream if none is given."""
+        stream = stream or self.settings.stream
+        return resolve_layer(self.description, name, self.settings.signal, self.generation.size, stream)
 
     def layer_of(self, row: models.Dictionary) -> Layer:
-        """The layer that a stored dictionary reads, with the signal it reads."""
-        layer = resolve_layer(self.description, row.layer, size=self.generation.size)
+        """The layer that a stored dictionary reads, with the signal and stream it reads."""
+        layer = resolve_layer(self.description, row.layer, size=self.generation.size, stream=row.stream)
         if row.kind == "neurons":
             layer = neurons_of(self.description, layer)
         else:
@@ -202,12 +203,15 @@ class Context:
     def dictionary_of(self, layer: str) -> models.Dictionary | None:
         """What a layer means where no dictionary is named: the newest fitted there, else the only import; detached.
 
+        Only those count that read the stream of the settings.
+
         Raises:
             UsageError: There are only imports, and several.
         """
         name = self.layer(layer).name
         with self.db.session() as session:
-            found = queries.dictionaries_of_layer(session, name)
+            every = queries.dictionaries_of_layer(session, name)
+            found = [row for row in every if row.stream == self.settings.stream]
             fitted = [row for row in found if row.images]
             if len(found) > 1 and not fitted:
                 names = ", ".join(row.name for row in reversed(found))

@@ -110,7 +110,7 @@ def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
         **ctx.made_of(layer),
         "capture_steps": row.steps,
         "version": VERSION,
-        "truth": _has_truth(ctx),
+        "truth": _has_truth(ctx, layer),
         "harvested": ctx.available(ctx.settings.images),
         "dictionary": row.identity,
         "weights": row.weights_sha256,
@@ -124,10 +124,11 @@ def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
     return _Evaluation(row, layer, named, [state for _, state in features.values()], key, config, known)
 
 
-def _has_truth(ctx: Context) -> bool:
-    """Whether the oracle can read the pictures: those that `shapes` generates, in its own size."""
+def _has_truth(ctx: Context, layer: Layer) -> bool:
+    """Whether the oracle can read where a layer's tokens are: in pictures that `shapes` generates, in its own size."""
     own_size = ctx.generation.size == ctx.description.defaults.size and not ctx.prompts.sizes
-    return ctx.settings.model == SHAPES and own_size and ctx.settings.images_dir is None
+    own = ctx.settings.model == SHAPES and own_size and ctx.settings.images_dir is None
+    return own and layer.stream == "image"
 
 
 def _evaluate_all(ctx: Context, todo: Sequence[_Evaluation]) -> dict[str, dict[str, Any]]:
@@ -149,7 +150,7 @@ def _result(
         "dead": states.count("dead") if states else int((~fired).sum()),
         "images": ctx.settings.evaluate_images,
         "labeled": len(one.named),
-        **(_truth(ctx, one, seen, cells) if cells is not None else dict.fromkeys(_OF_TRUTH)),
+        **(_truth(ctx, one, seen, cells) if cells is not None and one.config["truth"] else dict.fromkeys(_OF_TRUTH)),
         **seen.figures,
         **spliced,
         "fit_seconds": row.figures.get("fit_seconds"),
@@ -219,7 +220,7 @@ def _observe(
     from autointerp.diffusion.generation import generate
 
     oracle = None
-    if _has_truth(ctx):
+    if any(_has_truth(ctx, layer) for _, layer in targets):
         from autointerp.shapes.oracle import Oracle
 
         oracle = Oracle.load()

@@ -48,7 +48,9 @@ class EvidenceReader:
 
     def __init__(self, db: Database, dictionary: Dictionary) -> None:
         self.db, self.dictionary = db, dictionary
-        self.grid = (dictionary.grid_rows, dictionary.grid_cols)
+        self.placed = dictionary.stream == "image"
+        # Where a token has no place in the picture, the whole picture is the one cell.
+        self.grid = (dictionary.grid_rows, dictionary.grid_cols) if self.placed else (1, 1)
         self._pictures = Pictures()
 
     def crops(self, feature_ids: Sequence[int], split: str | None = None) -> dict[int, list[CropEvidence]]:
@@ -71,8 +73,8 @@ class EvidenceReader:
         return found
 
     def _evidence(self, crop: Crop, prompt: str, picture: bytes) -> CropEvidence:
-        cell = None if crop.row is None or crop.col is None else (crop.row, crop.col)
-        heat = None if crop.activation_map is None else decode_map(crop.activation_map)
+        cell = None if crop.row is None or crop.col is None else (crop.row, crop.col) if self.placed else (0, 0)
+        heat = None if crop.activation_map is None or not self.placed else decode_map(crop.activation_map)
         return CropEvidence(
             crop_id=crop.id,
             image_id=crop.image_id,

@@ -132,7 +132,7 @@ def plan_fit(ctx: Context, layer_name: str, request: FitRequest | None = None) -
     key = identity({"fit": config})
     with ctx.db.session() as session:
         row = queries.dictionary_by_identity(session, key)
-        base = request.name or f"{model_word(config['model'])}.{layer.name}.{config['kind']}"
+        base = request.name or dictionary_name(config["model"], layer.name, layer.stream, config["kind"])
         name = queries.free_name(session, base)
         if row is not None:
             session.expunge(row)
@@ -151,6 +151,12 @@ def model_word(model: str) -> str:
     for suffix in SUFFIXES:
         word = word.removesuffix(suffix)
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in word) or "model"
+
+
+def dictionary_name(model: str, layer: str, stream: str, kind: str) -> str:
+    """What a dictionary of this origin is called, before a number is added."""
+    place = layer if stream == "image" else f"{layer}-{stream}"
+    return f"{model_word(model)}.{place}.{kind}"
 
 
 def resolve_dictionary(ctx: Context, layer_name: str, dictionary: str | None) -> FitPlan:
@@ -183,8 +189,8 @@ def _plan_of(row: models.Dictionary, layer: Layer) -> FitPlan:
 
 
 def branch_name(row: models.Dictionary) -> str:
-    """What a dictionary of this origin is called before a number is added."""
-    return f"{model_word(row.model)}.{row.layer}.{row.kind}"
+    """What a copy of a dictionary is called, before a number is added."""
+    return dictionary_name(row.model, row.layer, row.stream, row.kind)
 
 
 def branch_dictionary(ctx: Context, plan: FitPlan, key: str) -> FitPlan:

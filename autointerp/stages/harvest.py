@@ -422,7 +422,8 @@ class _Harvest:
         self, row: CropRow, feature_id: int, image_id: int, sizes: Mapping[int, tuple[int, int]]
     ) -> dict[str, Any]:
         size = sizes[image_id]
-        if row.row is None or row.col is None or row.grid is None:
+        # A text token has no place in the picture.
+        if row.row is None or row.col is None or row.grid is None or self.reader.layer.stream == "text":
             box = (0, 0, *size)
         else:
             box = crop_box((row.row, row.col), row.grid, size)

@@ -16,7 +16,7 @@ from autointerp.export.bundle import MANIFEST, read_bundle
 from autointerp.export.rows import ExportRow, read_lines
 from autointerp.stages.context import Context, identity
 from autointerp.stages.fetch import fetched
-from autointerp.stages.fit import model_word
+from autointerp.stages.fit import dictionary_name
 from autointerp.stages.plan import Step
 
 if TYPE_CHECKING:
@@ -131,9 +131,16 @@ class ImportPlan:
 
 
 def plan_import(
-    ctx: Context, found: Found, layer: str | None = None, signal: str | None = None, name: str | None = None
+    ctx: Context,
+    found: Found,
+    layer: str | None = None,
+    signal: str | None = None,
+    name: str | None = None,
+    stream: str | None = None,
 ) -> ImportPlan:
-    """Decide what an import is called and where it belongs; `layer` and `signal` win over the files, with a note.
+    """Decide what an import is called and where it belongs.
+
+    `layer`, `signal` and `stream` win over the files, with a note.
 
     Raises:
         UsageError: The name is taken, the layer or signal does not exist, or nobody says which layer it is.
@@ -142,7 +149,7 @@ def plan_import(
     if name is not None:
         ctx.workspace.dictionary_dir(name)  # A name that cannot be stored is refused before the work.
     notes = list(found.imported.notes)
-    place = _with_signal(_layer(ctx, found, layer, notes), found, signal, notes)
+    place = _with_signal(_layer(ctx, found, layer, _stream(found, stream, notes), notes), found, signal, notes)
     _check_model(ctx, found, notes)
     dictionary = found.imported.dictionary
     if dictionary.d_in != place.d_in:
@@ -162,7 +169,8 @@ def plan_import(
     key = identity({"import": found.format, "files": found.files, "made_of": config})
     with ctx.db.session() as session:
         row = queries.dictionary_by_identity(session, key)
-        free = queries.free_name(session, name or f"{model_word(config['model'])}.{place.name}.{dictionary.kind}")
+        usual = dictionary_name(config["model"], place.name, place.stream, dictionary.kind)
+        free = queries.free_name(session, name or usual)
         if row is not None:
             session.expunge(row)
     if name not in (None, free):
@@ -180,6 +188,7 @@ def run_import(
     signal: str | None = None,
     name: str | None = None,
     dry_run: bool = False,
+    stream: str | None = None,
 ) -> ImportPlan:
     """Store what was read, with the labels that came along; the plan that comes back has its row, detached.
 
@@ -187,23 +196,31 @@ def run_import(
         UsageError: As `plan_import`.
         AutointerpError: As `plan_import`.
     """
-    plan = plan_import(ctx, found, layer, signal, name)
+    plan = plan_import(ctx, found, layer, signal, name, stream)
     for note in plan.notes:
         ctx.progress.note(f"{plan.name}: {note}")
     if dry_run or plan.row is not None:
         return plan
     with ctx.workspace.lock():
         # Planned again inside the lock: what another process stored meanwhile is there.
-        plan = plan_import(ctx, found, layer, signal, name)
+        plan = plan_import(ctx, found, layer, signal, name, stream)
         return plan if plan.row is not None else replace(plan, row=_store(ctx, plan))
 
 
-def _layer(ctx: Context, found: Found, layer: str | None, notes: list[str]) -> Layer:
+def _stream(found: Found, stream: str | None, notes: list[str]) -> str | None:
+    """The stream asked for, else that of the files; None for that of the settings."""
+    said = found.imported.provenance.get("stream")
+    if stream is not None and said not in (None, stream):
+        notes.append(f"stream {stream} is yours; the files say {said}")
+    return stream or said
+
+
+def _layer(ctx: Context, found: Found, layer: str | None, stream: str | None, notes: list[str]) -> Layer:
     """The layer asked for, else the one the files name."""
     neurons = found.imported.dictionary.kind == "neurons"
     # Neurons hang on a module inside their layer, which is what people name.
     said = found.imported.provenance.get("layer") if neurons else found.imported.hookpoint
-    place = _named_layer(ctx, found, layer or said)
+    place = _named_layer(ctx, found, layer or said, stream)
     if layer is None:
         notes.append(f"layer {place.name}: as the files say")
     elif said not in (None, place.hookpoint, place.name):
@@ -211,17 +228,17 @@ def _layer(ctx: Context, found: Found, layer: str | None, notes: list[str]) -> L
     return neurons_of(ctx.description, place) if neurons else place
 
 
-def _named_layer(ctx: Context, found: Found, name: str | None) -> Layer:
+def _named_layer(ctx: Context, found: Found, name: str | None, stream: str | None) -> Layer:
     known = f"give --layer; known: {', '.join(ctx.description.aliases)}"
     if name is None:
         raise UsageError(f"the files of {found.path} do not say which layer it is", known)
     if name == found.imported.hookpoint:
         try:
-            return ctx.layer(name)
+            return ctx.layer(name, stream)
         except UsageError:
             here = ctx.description.name
             raise UsageError(f"the files of {found.path} say layer {name}, which {here} does not have", known) from None
-    return ctx.layer(name)
+    return ctx.layer(name, stream)
 
 
 def _with_signal(place: Layer, found: Found, signal: str | None, notes: list[str]) -> Layer:

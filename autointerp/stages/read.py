@@ -99,6 +99,7 @@ def find_feature(ctx: Context, name: str) -> tuple[Dictionary, Feature]:
 def read_feature(ctx: Context, name: str) -> dict[str, Any]:
     """All that is known of one feature, as `show --json` prints it."""
     row, feature = find_feature(ctx, name)
+    tokens = _Tokens(ctx) if row.stream == "text" else None
     with ctx.db.session() as session:
         every: tuple[LabelStatus, ...] = ("ok", "uninterpretable", "failed")
         label = queries.best_labels(session, row.id, statuses=every, feature_ids=[feature.id]).get(feature.id)
@@ -112,6 +113,7 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
                 "split": crop.split,
                 "activation": round(crop.activation, 4),
                 "cell": None if crop.row is None else [crop.row, crop.col],
+                "token": None if tokens is None or crop.col is None else tokens.at(image.prompt, crop.col),
                 "step": crop.step,
                 "box": [crop.box_left, crop.box_top, crop.box_right, crop.box_bottom],
             }
@@ -119,6 +121,7 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
         ]
         return {
             "feature": f"{row.name}:{feature.latent_index}",
+            "stream": row.stream,
             "state": feature.state,
             "density": feature.density,
             "max_activation": feature.max_activation,
@@ -126,7 +129,7 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
             "histogram": _histogram(feature),
             "steps": {int(step): share for step, share in feature.steps.items()},
             "neighbours": _neighbours(session, row, feature),
-            "atom": _atom(feature),
+            "atom": _atom(feature, tokens),
             "label": None if label is None else _label(label.label, label.labeler.kind),
             "scores": [
                 {"method": s.method, "value": s.value, "ci_low": s.ci_low, "ci_high": s.ci_high, "note": s.note}
@@ -155,15 +158,38 @@ def _neighbours(session: Session, row: Dictionary, feature: Feature) -> list[dic
     return found
 
 
-def _atom(feature: Feature) -> dict[str, Any] | None:
+class _Tokens:
+    """The prompts' text tokens by number, as far as the model's tokenizers are here."""
+
+    def __init__(self, ctx: Context) -> None:
+        from autointerp.diffusion.tokens import TokenReader
+
+        self.ctx = ctx
+        self.reader: TokenReader | None = TokenReader(ctx.description)
+
+    def at(self, prompt: str, number: int) -> str | None:
+        """The prompt's token of this number; None where it cannot be read, with a note."""
+        if self.reader is None:
+            return None
+        try:
+            return self.reader.read(prompt)[number]
+        except AutointerpError as error:
+            self.ctx.progress.note(f"tokens are given by number: {error}")
+            self.reader = None
+            return None
+
+
+def _atom(feature: Feature, tokens: _Tokens | None) -> dict[str, Any] | None:
     """Where the atom of an ITDA dictionary was seen."""
     if feature.atom_prompt is None:
         return None
+    token = None if tokens is None else tokens.at(feature.atom_prompt, feature.atom_col or 0)
     return {
         "prompt": feature.atom_prompt,
         "seed": feature.atom_seed,
         "step": feature.atom_step,
         "cell": [feature.atom_row, feature.atom_col],
+        "token": token,
     }
 
 
@@ -212,6 +238,8 @@ def render_atom(ctx: Context, row: Dictionary, feature: Feature, side: int = 224
         picture = decode_picture(stored)
     else:
         _, (picture,) = next(generate(ctx.model, [job], ctx.generation))
+    if row.stream == "text":
+        return render_crop(picture, (0, 0, *picture.size), side=side)
     grid = grid_at(ctx.description, ctx.layer_of(row), ctx.generation.of(job).size)
     place = np.zeros(grid, np.float32)
     place[cell] = 1
@@ -221,7 +249,8 @@ def render_atom(ctx: Context, row: Dictionary, feature: Feature, side: int = 224
 
 def render(crop: CropEvidence, side: int = 224) -> Image.Image:
     """A stored crop as people see it: cut with its context, the cells where the feature fires outlined."""
-    return render_crop(crop.picture, crop.box, crop.activation_map, crop.cell, side=side, grid=crop.grid)
+    placed = crop.grid != (1, 1)  # A text token has no place in the picture.
+    return render_crop(crop.picture, crop.box, crop.activation_map, crop.cell, placed, side, crop.grid)
 
 
 def best_features(ctx: Context, row: Dictionary, count: int) -> list[tuple[Feature, Label, float | None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from autointerp.diffusion.families.base import Configs, Family, ModelDefaults, Signal
+from autointerp.diffusion.families.base import Configs, Family, ModelDefaults, Signal, Stream
 from autointerp.diffusion.families.flux import FLUX, flux_image_tokens
 from autointerp.diffusion.families.generic import generic
 from autointerp.diffusion.families.pixart import PIXART_ALPHA, PIXART_SIGMA
@@ -33,6 +33,7 @@ __all__ = [
     "Family",
     "ModelDefaults",
     "Signal",
+    "Stream",
     "family_of",
     "flux_image_tokens",
 ]

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from autointerp.errors import AutointerpError, nearest
+from autointerp.errors import AutointerpError, UsageError, nearest
 
 Signal = Literal["output", "update"]
+Stream = Literal["image", "text"]
+Tokens = Callable[[Mapping[str, Any], Any, int, int], tuple[Any, Any]]
+"""(a module's inputs by name, its output, text tokens and image tokens of the call) -> (tokens before it, after it)."""
 Configs = Mapping[str, Mapping[str, Any]]
 """Component name (`transformer`, `vae`) -> its `config.json`."""
 
@@ -77,6 +80,26 @@ class ModelDefaults:
 
 
 @dataclass(frozen=True)
+class TextStream:
+    """The text tokens that run through a family's blocks beside the image tokens.
+
+    `hookpoints(configs)` are those that hand text on. `parts(max_sequence_length)` lists the tokenizers whose tokens
+    stand after each other, each with its number of tokens. `tokens` and `put` are to the text what a family's
+    `image_tokens` and `put_image_tokens` are to the image; `neurons` are the hidden units of the text's own MLP.
+    """
+
+    hookpoints: Callable[[Configs], list[str]]
+    parts: Callable[[int], tuple[tuple[str, int], ...]]
+    tokens: Tokens
+    put: Callable[[Mapping[str, Any], Any, Any], Any]
+    neurons: Callable[[Configs, str], tuple[str, int]]
+
+    def length(self, max_sequence_length: int) -> int:
+        """Text tokens of a prompt, padding included."""
+        return sum(length for _, length in self.parts(max_sequence_length))
+
+
+@dataclass(frozen=True)
 class Family:
     """One family of pipelines.
 
@@ -90,6 +113,7 @@ class Family:
     block's image tokens before (None where the block has no such input) and after it, each [batch, image_tokens,
     width], see `flux_image_tokens`.
     `put_image_tokens(inputs, output, image)` is a block's output with other image tokens.
+    `text` is the text stream inside the blocks, where there is one.
     `neurons(configs, hookpoint)` is the path and number of the hidden units of a layer's MLP, after their activation.
     `read_defaults(configs)` is what a model's own files say of its defaults: the size, most of all.
     """
@@ -104,7 +128,7 @@ class Family:
     width: Callable[[Configs, str], int]
     cell_pixels: Callable[[Configs, str | None], int]
     call: Callable[[Configs, float, int], tuple[dict[str, Any], int]]
-    image_tokens: Callable[[Mapping[str, Any], Any, int, int], tuple[Any, Any]]
+    image_tokens: Tokens
     put_image_tokens: Callable[[Mapping[str, Any], Any, Any], Any]
     neurons: Callable[[Configs, str], tuple[str, int]]
     read_defaults: Callable[[Configs], Mapping[str, Any]] = lambda configs: {}
@@ -119,7 +143,26 @@ class Family:
     """What diffusers is told when it loads the pipeline."""
     open: bool = False
     """Whether any module of the denoiser can be named as a hookpoint, known here or not."""
-    stream: Literal["image"] = "image"
+    text: TextStream | None = None
+
+    def tokens(self, stream: Stream) -> Tokens:
+        """What finds a stream's tokens before and after a module."""
+        return self.image_tokens if stream == "image" else self.text_stream().tokens
+
+    def put(self, stream: Stream) -> Callable[[Mapping[str, Any], Any, Any], Any]:
+        """What puts other tokens of a stream into a module's output."""
+        return self.put_image_tokens if stream == "image" else self.text_stream().put
+
+    def text_stream(self) -> TextStream:
+        """The text stream.
+
+        Raises:
+            UsageError: There is none inside its blocks, or none is known.
+        """
+        if self.text is None:
+            none = "is not known to have" if self.open else "has no"
+            raise UsageError(f"{self.pipeline_class} {none} text tokens inside its blocks", "read its image tokens")
+        return self.text
 
 
 def autoencoder_pixels(configs: Configs) -> int:
@@ -192,6 +235,7 @@ def transformer_family(
     image_tokens: Callable[[Mapping[str, Any], Any, int, int], tuple[Any, Any]],
     put_image_tokens: Callable[[Mapping[str, Any], Any, Any], Any],
     hookpoints: Callable[[Configs], list[str]] = transformer_blocks,
+    text: TextStream | None = None,
 ) -> Family:
     """A family whose transformer is one stack of blocks on latent patches, and whose guidance doubles the batch."""
     return Family(
@@ -215,4 +259,5 @@ def transformer_family(
         ),
         read_defaults=lambda configs: {"size": native_size(configs, "transformer", 1024)},
         doubles=True,
+        text=text,
     )

@@ -9,6 +9,7 @@ from autointerp.diffusion.families.base import (
     Configs,
     Family,
     ModelDefaults,
+    TextStream,
     autoencoder_pixels,
     transformer_width,
     unknown_form,
@@ -40,6 +41,12 @@ def _flux_neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:
     """Both kinds of block have an MLP four times as wide as the stream."""
     inside = "act_mlp" if "single_transformer_blocks" in hookpoint else "ff.net.0"
     return f"{hookpoint}.{inside}", 4 * transformer_width(configs, hookpoint)
+
+
+def _flux_text_neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:
+    """Double blocks have another MLP for the text; single blocks have one for both."""
+    path, width = _flux_neurons(configs, hookpoint)
+    return path.replace(".ff.", ".ff_context."), width
 
 
 def _flux_cell_pixels(configs: Configs, hookpoint: str | None) -> int:
@@ -115,6 +122,43 @@ def flux_pack_latents(latents: Any) -> Any:
     return squares.reshape(batch, rows * cols // 4, 4 * channels)
 
 
+def flux_text_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
+    """A FLUX block's text tokens before and after it, each [batch, text_tokens, width]; see `flux_image_tokens`.
+
+    Raises:
+        AutointerpError: No form fits the shapes.
+    """
+    before: Any = inputs.get("encoder_hidden_states")
+    after: Any = None
+    if isinstance(output, tuple) and len(output) == 2 and before is not None:
+        after, image = output
+        fits = image is None or image.shape[1] == image_tokens
+    elif hasattr(output, "shape") and before is None:
+        # One tensor: of both with the text first, or, inside a double block, of the text alone.
+        both = output.shape[1] == text_tokens + image_tokens
+        fits = both or output.shape[1] == text_tokens
+        before = inputs.get("hidden_states")
+        after = output[:, :text_tokens]
+        before = before[:, :text_tokens] if both and before is not None else before
+    else:
+        fits = False
+    if before is not None and hasattr(after, "shape") and before.shape[-1] != after.shape[-1]:
+        before = None
+    fits = fits and hasattr(after, "shape") and after.shape[1] == text_tokens
+    if not fits or (before is not None and before.shape != after.shape):
+        raise unknown_form("a FLUX block")
+    return before, after
+
+
+def flux_put_text_tokens(inputs: Mapping[str, Any], output: Any, text: Any) -> Any:
+    """The inverse of `flux_text_tokens`: `output` with `text` [batch, text_tokens, width] in its place."""
+    if isinstance(output, tuple):
+        return text.to(output[0].dtype), output[1]
+    changed = output.clone()
+    changed[:, : text.shape[1]] = text
+    return changed
+
+
 FLUX = Family(
     name="flux",
     pipeline_class="FluxPipeline",
@@ -133,4 +177,11 @@ FLUX = Family(
     read_defaults=_flux_defaults,
     pack_latents=flux_pack_latents,
     timestep_scales=(1000.0,),
+    text=TextStream(
+        hookpoints=_flux_hookpoints,
+        parts=lambda length: (("tokenizer_2", length),),
+        tokens=flux_text_tokens,
+        put=flux_put_text_tokens,
+        neurons=_flux_text_neurons,
+    ),
 )

@@ -1,0 +1,101 @@
+"""Text tokens from the fit to `show`: they have no place in the picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autointerp import Workspace
+from autointerp.stages.context import Context
+from autointerp.stages.evidence import EvidenceReader
+from autointerp.stages.read import find_feature, render
+
+NAME = "shapes.mid-text.topk"
+Cli = Callable[..., Any]
+Query = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="module")
+def read(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
+    """The labeled workspace with a dictionary of the text stream beside that of the image stream."""
+    import shutil
+
+    path = Path(shutil.copytree(labeled, tmp_path_factory.mktemp("text") / "w"))
+    done = cli("-w", path, "-q", "fit", "--layer", "mid", "--stream", "text")
+    assert done.code == 0 and done.out.startswith(f"{NAME}: 64 latents")
+    done = cli("-w", path, "-q", "harvest", "--layer", "mid", "--dictionary", NAME, "--images", 12)
+    assert done.code == 0 and done.out.startswith(NAME)
+    return path
+
+
+def test_a_stream_is_part_of_what_a_dictionary_is(read: Path, cli: Cli, query: Query) -> None:
+    rows = query(read, "SELECT name, stream, grid_rows, grid_cols, hookpoint FROM dictionaries ORDER BY id")
+    assert [row[:4] for row in rows] == [("shapes.mid.topk", "image", 12, 12), (NAME, "text", 1, 28)]
+    assert rows[0][4] == rows[1][4]
+    # A layer means the dictionary of the stream in the settings.
+    plan = cli("-w", read, "harvest", "--layer", "mid", "--dry-run")
+    assert plan.code == 0 and "shapes.mid.topk" in plan.out and NAME not in plan.out
+    again = cli("-w", read, "fit", "--layer", "mid", "--stream", "text")
+    assert again.code == 0 and "nothing to do" in again.err and again.out.startswith(NAME)
+    context = Context(Workspace(read), stream="text")
+    row = context.dictionary_of("mid")
+    assert row is not None and row.name == NAME and context.layer_of(row).stream == "text"
+
+
+def test_a_crop_is_the_whole_picture_and_its_cell_a_token(read: Path, cli: Cli, query: Query) -> None:
+    crops = query(
+        read,
+        "SELECT c.row, c.col, c.box_left, c.box_top, c.box_right, c.box_bottom, f.latent_index FROM crops c"
+        " JOIN features f ON f.id = c.feature_id JOIN dictionaries d ON d.id = f.dictionary_id"
+        f" WHERE d.name = '{NAME}' AND c.role != 'negative'",
+    )
+    assert len(crops) > 20 and {crop[2:6] for crop in crops} == {(0, 0, 96, 96)}
+    assert {crop[0] for crop in crops} == {0} and len({crop[1] for crop in crops}) > 3
+    latent = crops[0][6]
+    found = json.loads(cli("-w", read, "show", f"{NAME}:{latent}", "--json").out)
+    assert found["stream"] == "text"
+    from autointerp.diffusion.describe import describe_model
+    from autointerp.diffusion.tokens import TokenReader
+
+    reader = TokenReader(describe_model("shapes"))
+    for crop in found["crops"]:
+        assert crop["token"] == (None if crop["cell"] is None else reader.read(crop["prompt"])[crop["cell"][1]])
+    shown = cli("-w", read, "show", f"{NAME}:{latent}").out
+    assert "of text tokens" in shown and f"{found['crops'][0]['cell'][1]} {found['crops'][0]['token']}" in shown
+
+
+def test_nothing_is_marked_in_the_picture_of_a_text_token(read: Path, query: Query) -> None:
+    ctx = Context(Workspace(read))
+    ((latent,),) = query(
+        read,
+        "SELECT f.latent_index FROM features f JOIN dictionaries d ON d.id = f.dictionary_id"
+        f" WHERE d.name = '{NAME}' AND f.state = 'live' LIMIT 1",
+    )
+    row, feature = find_feature(ctx, f"{NAME}:{latent}")
+    crops = EvidenceReader(ctx.db, row).crops([feature.id])[feature.id]
+    assert all(crop.grid == (1, 1) and crop.activation_map is None for crop in crops)
+    for crop in crops:
+        assert np.array_equal(np.asarray(render(crop, 96)), np.asarray(crop.picture))
+
+
+def test_an_export_says_its_stream_and_an_import_heeds_it(read: Path, cli: Cli, tmp_path: Path) -> None:
+    out = ("--format", "saelens", "-o", tmp_path / "out")
+    assert cli("-w", read, "export", "--layer", "mid", "--dictionary", NAME, *out).code == 0
+    done = cli("-w", tmp_path / "new", "import", tmp_path / "out", "--dry-run")
+    assert done.code == 0 and NAME in done.out
+    done = cli("-w", tmp_path / "new", "import", tmp_path / "out", "--stream", "image", "--dry-run")
+    assert done.code == 0 and "shapes.mid.topk" in done.out and "stream image is yours; the files say text" in done.err
+
+
+def test_text_of_a_model_without_it_is_refused(cli: Cli, tmp_path: Path) -> None:
+    done = cli("-w", tmp_path / "w", "fit", "--layer", "mid", "--stream", "words", "--dry-run")
+    assert done.code == 2 and "stream" in done.err and done.err.count("\n") == 1
+    found = json.loads(cli("layers", "--stream", "text", "--json").out)
+    assert [(x["alias"], x["stream"], x["grid"]) for x in found] == [
+        (alias, "text", [1, 28]) for alias in ("early", "mid", "late")
+    ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def said_concept(name: str) -> Concept | None:
 def prompts_for(concept: Concept, prompts: Sequence[str], says: bool, count: int) -> tuple[str, ...]:
     """The first prompts that say all of a concept's words, or that say none of them."""
     wanted = len(concept.words) if says else 0
-    fits = [p for p in prompts if sum(word in p for word in concept.words) == wanted]
+    fits = [p for p in prompts if len(set(concept.words) & set(re.findall(r"[a-z]+", p))) == wanted]
     return tuple(fits[:count])
 
 
@@ -97,7 +98,7 @@ def measured(ctx: Any, count: int, prompts: int, strengths: Sequence[float]) -> 
                 ]
                 for i, strength in enumerate(mine):
                     triples = zip(shares[0], shares[1 + 2 * i], shares[2 + 2 * i], strict=True)
-                    cases[strength].append([tuple(map(float, t)) for t in triples])
+                    cases[strength].append([(float(a), float(b), float(c)) for a, b, c in triples])
                 bar.advance(len(mine))
     return [f"{name} ({concept.name})" for _, name, concept in chosen], [
         line(strength, found) for strength, found in cases.items() if found

@@ -112,6 +112,26 @@ def test_capture_benchmark_runs_at_any_size_and_on_any_device():
         assert row.figure == f"tiny, 64 px, 2 steps, {tokens} tokens, 96 latents: encode / bare"
 
 
+def test_steering_is_judged_by_what_a_label_says():
+    from benchmarks.steer import line, prompts_for, said_concept
+
+    assert [c and c.name for c in map(said_concept, ("night, top right", "pink striped", "edge", "left"))] == [
+        "night",
+        "pink striped",
+        None,
+        None,
+    ]
+    prompts = ["small red star, night background", "blue ring, checkered background", "red striped cross"]
+    assert prompts_for(said_concept("red"), prompts, True, 5) == (prompts[0], prompts[2])
+    assert prompts_for(said_concept("red"), prompts, False, 5) == (prompts[1],)
+    assert prompts_for(said_concept("red striped"), prompts, True, 5) == (prompts[2],)
+    up = line(4.0, [[(0.0, 0.4, 0.0), (0.0, 0.2, 0.1)], [(0.0, 0.0, 0.0)]])
+    assert (up.cases, up.right, up.right_random) == (3, pytest.approx(2 / 3), pytest.approx(1 / 3))
+    assert up.more == pytest.approx((0.25 + 0) / 2) and up.low < up.more < up.high
+    down = line(-4.0, [[(0.5, 0.1, 0.5), (0.0, 0.0, 0.0)], [(0.0, 0.3, 0.0)]])
+    assert (down.cases, down.right, down.more) == (1, 1.0, pytest.approx(0.4))
+
+
 @pytest.mark.slow
 def test_harvest_benchmark_runs():
     from benchmarks import harvest

@@ -109,7 +109,7 @@ def test_atoms_are_activations_of_their_source(fitted: tuple[Path, Path], cli: C
     shown = cli("-w", fitted[0], "show", "shapes.mid.itda:7", "--crops", fitted[0] / "crops")
     assert shown.code == 0 and f"seed {seed}: {prompt}" in shown.out
     said = json.loads(cli("-w", fitted[0], "show", "shapes.mid.itda:7", "--json").out)["atom"]
-    assert said == {"prompt": prompt, "seed": seed, "step": step, "cell": [row, col]}
+    assert said == {"prompt": prompt, "seed": seed, "step": step, "cell": [row, col], "token": None}
     with Image.open(fitted[0] / "crops" / "7-atom.png") as picture:
         assert picture.size == (224, 224)
         assert len(picture.convert("RGB").getcolors(60_000) or []) > 10

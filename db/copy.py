@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from autointerp.db.engine import Database
 
 _CHUNK = 2_000
-_CHUNKS = {models.Image.__tablename__: 100, models.Run.__tablename__: 1}
-"""Rows in memory at a time; pictures are tens of kB each, and a checkpoint may be hundreds of MB."""
+_CHUNKS = {models.Image.__tablename__: 100, models.Checkpoint.__tablename__: 1}
+"""Rows in memory at a time; pictures are tens of kB each, and a piece of a checkpoint may be some MB."""
 
 
 def tables() -> list[Table]:

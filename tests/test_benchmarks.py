@@ -137,5 +137,15 @@ def test_harvest_benchmark_runs():
     from benchmarks import harvest
 
     rows = harvest.run(quick=True)
-    assert [row.benchmark for row in rows] == ["harvest", "harvest"]
-    assert rows[0].ours <= rows[1].ours
+    assert [row.figure.partition(":")[0] for row in rows] == ["whole, 4 images", *harvest.PARTS]
+    assert sum(row.ours for row in rows[1:]) < rows[0].ours
+
+
+def test_growth_and_shards_run():
+    from benchmarks import growth, shards
+
+    grown = growth.run(quick=True)
+    assert [row.figure.partition(",")[0] for row in grown] == [
+        "peak memory", "time an image", "peak memory", "time an image", "database", "pictures kept",
+    ]  # fmt: skip
+    assert shards.merged(64) > 0

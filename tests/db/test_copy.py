@@ -43,9 +43,10 @@ def fill_all(database):
             for i, h in enumerate((True, False, None))
         )
         session.add(models.Call(request_hash="h", purpose="label", model="m", answer="", cost=1e-7, latency_ms=1e300))
-        session.add(
-            models.Run(kind="harvest", identity="r", status="running", state=EVERY_BYTE, config={"a": {"b": []}})
-        )
+        run = models.Run(kind="harvest", identity="r", status="running", config={"a": {"b": []}})
+        session.add(run)
+        session.flush()
+        session.add(models.Checkpoint(run_id=run.id, name="x", part=0, dtype="|u1", shape=[256], data=EVERY_BYTE))
         session.add(models.Index(name="i", kind="crops", dictionary_id=1, embedder="e", content_hash="c", path="p"))
         # Ids have gaps after deletions.
         session.execute(insert(models.Image), [{**image(9, seed=2**62, picture=EVERY_BYTE), "id": 700}])
@@ -59,7 +60,7 @@ def full(in_file):
 
 def test_there_and_back_every_row_is_the_same(full, on_server, tmp_path, monkeypatch):
     monkeypatch.setattr(copy, "_CHUNK", 3)
-    monkeypatch.setattr(copy, "_CHUNKS", {"images": 2, "runs": 1})
+    monkeypatch.setattr(copy, "_CHUNKS", {"images": 2, "checkpoints": 1})
     steps = []
     copy_rows(full, on_server, lambda n, table: steps.append((table, n)))
     assert sum(n for _, n in steps) == count_rows(full) and max(n for _, n in steps) == 3

@@ -35,13 +35,14 @@ class BestEntries:
     """Of each of `groups` groups the `n` entries of smallest key; keys of a group are all different.
 
     `fields` holds what is kept, one array a field of equal length, sorted by group and key. Each entry has `length`
-    items, which lie end to end in the arrays of `items`.
+    items in the arrays of `items`, from its place in `starts` on.
     """
 
     def __init__(self, groups: int, n: int, items: Mapping[str, npt.DTypeLike] | None = None) -> None:
         self.groups, self.n = groups, n
         self.fields: dict[str, np.ndarray] = {name: np.zeros(0, kind) for name, kind in _FIELDS.items()}
         self.items: dict[str, np.ndarray] = {name: np.zeros(0, kind) for name, kind in (items or {}).items()}
+        self.starts = np.zeros(0, np.int64)
         self.limit = np.full(groups, _MOST)
         """Key of a full group's last entry: what is above it can never be kept."""
         self._waiting: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
@@ -54,8 +55,11 @@ class BestEntries:
         fits: np.ndarray = key <= self.limit[group] if self.n else np.zeros(len(group), bool)
         return fits
 
-    def offer(self, fields: Fields, items: Fields | None = None) -> None:
-        """Offer entries, one array a field, with their items end to end; fields that are left out are 0."""
+    def offer(self, fields: Fields, items: Fields | None = None, starts: np.ndarray | None = None) -> None:
+        """Offer entries, one array a field; fields that are left out are 0.
+
+        Their items lie end to end, or from `starts` on.
+        """
         if not self.n:
             return
         chosen = np.flatnonzero(self.fits(fields["group"], fields["key"]))
@@ -66,7 +70,8 @@ class BestEntries:
         }
         taken: dict[str, np.ndarray] = {}
         if self.items and items is not None:
-            at = pick(starts_of(fields["length"])[chosen], fields["length"][chosen])
+            begins = starts_of(fields["length"]) if starts is None else starts
+            at = pick(begins[chosen], fields["length"][chosen])
             taken = {name: items[name][at].astype(array.dtype, copy=False) for name, array in self.items.items()}
         self._waiting.append((kept, taken))
         self._count += len(chosen)
@@ -79,14 +84,27 @@ class BestEntries:
             return
         parts = [(self.fields, self.items), *self._waiting]
         fields = {name: np.concatenate([part[0][name] for part in parts]) for name in _FIELDS}
-        items = {name: np.concatenate([part[1][name] for part in parts]) for name in self.items}
+        held = len(next(iter(self.items.values()))) if self.items else 0
+        waiting = np.concatenate([part[0]["length"] for part in self._waiting])
+        starts = np.concatenate([self.starts, held + starts_of(waiting)])
+        self.items = {name: np.concatenate([part[1][name] for part in parts]) for name in self.items}
         self._waiting, self._count = [], 0
         order = first_of_groups(fields["group"], fields["key"], self.n)
-        taken = pick(starts_of(fields["length"])[order], fields["length"][order])
         self.fields = {name: array[order] for name, array in fields.items()}
-        self.items = {name: array[taken] for name, array in items.items()}
+        self.starts = starts[order]
         last = self.ranks() == self.n - 1
         self.limit[self.fields["group"][last]] = self.fields["key"][last]
+        # Moving the items costs more than all else, so they stay where they are until half of them are of nobody.
+        if self.items and len(next(iter(self.items.values()))) > 2 * self.fields["length"].sum(dtype=np.int64):
+            self.compact()
+
+    def compact(self) -> None:
+        """Lay the items end to end, in the order of the entries, and let all others go."""
+        begins = starts_of(self.fields["length"])
+        if not np.array_equal(begins, self.starts):
+            at = pick(self.starts, self.fields["length"])
+            self.items = {name: array[at] for name, array in self.items.items()}
+            self.starts = begins
 
     def ranks(self) -> np.ndarray:
         """Each kept entry's place in its group, int64, from 0."""
@@ -96,11 +114,12 @@ class BestEntries:
     def merge(self, other: BestEntries) -> None:
         """Offer all that another keeps."""
         other.settle()
-        self.offer(other.fields, other.items)
+        self.offer(other.fields, other.items, other.starts)
 
     def state(self, prefix: str) -> dict[str, np.ndarray]:
         """What is kept, as arrays whose names begin with `prefix`."""
         self.settle()
+        self.compact()
         return {f"{prefix}.{name}": array for name, array in {**self.fields, **self.items}.items()}
 
     def restore(self, prefix: str, state: Mapping[str, np.ndarray]) -> None:

@@ -18,7 +18,6 @@ from autointerp.crops.hashing import drawn_key, hashed, strongest_key
 from autointerp.crops.maps import pack_map
 from autointerp.crops.maxima import LEVELS, SUM_SCALE, BatchMaxima, SampledCells, combine, reduce_batch, sample_cells
 from autointerp.crops.nearest import HardNegatives, Nearest
-from autointerp.crops.ragged import starts_of
 from autointerp.crops.split import SPLITS, Split
 from autointerp.crops.together import LATENTS_A_CELL, CellSample
 
@@ -293,16 +292,15 @@ class CropCollector:
         top_at = np.searchsorted(top["group"], groups).tolist()
         extra_at = np.searchsorted(drawn["group"][extra_order], groups).tolist()
         hard_at = np.searchsorted(hard["group"], groups).tolist()
-        top_starts, drawn_starts = starts_of(top["length"]), starts_of(drawn["length"])
         fired = np.unpackbits(self._pool["fired"], axis=1, count=self.num_features).astype(bool)
         sides = [np.flatnonzero(self._pool["split"] == side) for side in (0, 1)]
         for feature in np.flatnonzero(self._fired_in).tolist():
             for side, split in enumerate(SPLITS):
                 group = 2 * feature + side
                 for rank, i in enumerate(range(top_at[group], top_at[group + 1])):
-                    yield self._row(self._best, top_starts, i, feature, split, "top", rank)
+                    yield self._row(self._best, i, feature, split, "top", rank)
                 for rank, i in enumerate(extra_order[extra_at[group] : extra_at[group + 1]].tolist()):
-                    yield self._row(self._drawn, drawn_starts, i, feature, split, "quantile", rank)
+                    yield self._row(self._drawn, i, feature, split, "quantile", rank)
                 silent = sides[side][~fired[sides[side], feature]][: self.quota.negatives]
                 images = self._pool["image"][silent].tolist()
                 for rank, image in enumerate(images):
@@ -314,15 +312,13 @@ class CropCollector:
                     image = int(hard["image"][i])
                     yield CropRow(feature, image, split, "negative", rank, 0.0, neighbour=neighbour)
 
-    def _row(
-        self, entries: BestEntries, starts: np.ndarray, i: int, feature: int, split: Split, role: Role, rank: int
-    ) -> CropRow:
+    def _row(self, entries: BestEntries, i: int, feature: int, split: Split, role: Role, rank: int) -> CropRow:
         fields = entries.fields
         activation = float(fields["activation"][i])
         quantile = None
         if role == "quantile":
             quantile = min(int(QUANTILES * (activation / float(self._maximum[feature]))), QUANTILES - 1)
-        begin = int(starts[i])
+        begin = int(entries.starts[i])
         end = begin + int(fields["length"][i])
         grid = int(fields["rows"][i]), int(fields["cols"][i])
         packed = pack_map(entries.items["cells"][begin:end], entries.items["values"][begin:end], grid)

@@ -40,6 +40,7 @@ class CellSample:
     def neighbours(self, features: int, most: int) -> list[list[tuple[int, float]]]:
         """Of every feature those that fire with it most, as (feature, Jaccard index of their cells), best first."""
         self.entries.settle()
+        self.entries.compact()
         length = self.entries.fields["length"].astype(np.int64)
         latents = self.entries.items["latents"].astype(np.int64)
         alone = np.bincount(latents, minlength=features)

@@ -192,7 +192,7 @@ def init(assignments: tuple[str, ...], **given: Any) -> None:
         raise UsageError("prompts and pictures exclude each other", "leave one of --prompts and --images-dir out")
     # Paths are those of this folder, not of the workspace.
     if settings.prompts != AUTO:
-        settings = settings.changed(prompts=pin_prompts(settings.prompts))
+        settings = settings.changed(prompts=pin_prompts(settings.prompts, settings.loading.local_files_only))
     if settings.images_dir is not None:
         settings = settings.changed(images_dir=str(Path(settings.images_dir).expanduser().absolute()))
     if settings.model != "shapes":

@@ -128,7 +128,8 @@ def load_pictures(folder: Path, keep: tuple[Size, int] | None = None, inverted: 
         if sha256 not in found:
             caption = _sidecar(path) or listed.get(path.relative_to(folder).as_posix(), "")
             size = None if keep is None else kept_size(_dimensions(path), *keep)
-            found[sha256] = Photograph(path, sha256, caption, size)
+            # Absolute: a worker on another machine begins in a folder of its own.
+            found[sha256] = Photograph(path.absolute(), sha256, caption, size)
     return PictureFolder(str(folder), tuple(found.values()), inverted)
 
 

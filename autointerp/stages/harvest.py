@@ -327,7 +327,10 @@ class _Harvest:
         quota = Quota(top, quantile, random, hard, cells=min(max(8192, 2 * latents), 131_072))
         nearest = None
         if quota.hard:
-            directions = dictionary.directions.to(pick_device(self.ctx.settings.device))
+            settings = self.ctx.settings
+            # The device that is set may be the workers' alone.
+            here = "auto" if settings.workers is not None or settings.ray is not None else settings.device
+            directions = dictionary.directions.to(pick_device(here))
             index, cosine = (t.cpu().numpy() for t in nearest_directions(directions, NEAREST))
             nearest = Nearest(index.astype(np.int32), cosine)
         collector = CropCollector(latents, quota, self.ctx.settings.seed, nearest)

@@ -17,7 +17,7 @@ from autointerp.diffusion.prompts import (
     DATASETS,
     TABLES,
     Prompt,
-    check_length,
+    check_prompt,
     content_hash,
     hash_file,
     held_out_jobs,
@@ -81,7 +81,7 @@ class DatasetPrompts:
                     "name another column",
                 )
             text = " ".join((value or "").split())
-            check_length(text, f"{self.source.name}, row {number}")
+            check_prompt(text, f"{self.source.name}, row {number}")
             if text:
                 yield Prompt(text)
 

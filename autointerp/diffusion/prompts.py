@@ -254,13 +254,17 @@ def _parsed(text: str, spec: str, json_lines: bool) -> tuple[Prompt, ...]:
             continue
         where = f"{spec}, line {number}"
         prompt = _read_json_line(line, where) if json_lines else Prompt(line)
-        check_length(prompt.text, where)
+        check_prompt(prompt.text, where)
         prompts.append(prompt._replace(line=number))
     return tuple(prompts)
 
 
-def check_length(prompt: str, where: str) -> None:
-    """Raise `AutointerpError` for what is too long to be a prompt."""
+def check_prompt(prompt: str, where: str) -> None:
+    """Raise `AutointerpError` for what is too long to be a prompt, or no text that can be stored."""
+    if "\0" in prompt or any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise AutointerpError(
+            f"{where}: a prompt with NUL or half of a surrogate pair", "remove that character, such as \\u0000"
+        )
     if len(prompt) > LONGEST:
         raise AutointerpError(f"{where}: a prompt of {len(prompt)} characters", f"at most {LONGEST} are allowed")
 

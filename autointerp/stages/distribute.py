@@ -254,6 +254,7 @@ def _start_local(workers: int) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = _ray()
     ray.init(
+        address="local",  # else it would join what RAY_ADDRESS or an earlier `ray start` names
         num_cpus=max(workers, os.cpu_count() or 1),
         include_dashboard=False,
         _temp_dir=str(Path(tempfile.gettempdir()) / "autointerp-ray"),

@@ -171,3 +171,16 @@ def test_workers_get_the_settings_without_the_database(
         got = Settings.from_values(sent[0].settings)
     assert "secret" not in str(sent[0])
     assert got == settings.model_copy(update={"device": there, "database": None})
+
+
+def test_workers_start_a_cluster_of_their_own_beside_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from autointerp.stages import distribute
+
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(distribute, "_ray", lambda: SimpleNamespace(init=lambda **options: given.update(options)))
+    for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # What is set here is taken back.
+    distribute._start_local(2)
+    assert given["address"] == "local" and given["num_cpus"] >= 2 and not given["include_dashboard"]

@@ -14,8 +14,10 @@ from sqlalchemy import delete, select, update
 
 from autointerp.crops.collect import CropCollector, CropRow, FeatureStats, Quota
 from autointerp.crops.geometry import crop_box
+from autointerp.crops.maps import MOST_CELLS
 from autointerp.crops.nearest import Nearest
 from autointerp.db import models, queries
+from autointerp.diffusion.layers import grid_at
 from autointerp.errors import UsageError
 from autointerp.stages.context import Context, identity
 from autointerp.stages.fit import FitPlan, branch_dictionary, branch_name
@@ -59,8 +61,19 @@ class HarvestPlan:
 
 
 def harvest_config(ctx: Context, fit: FitPlan) -> dict[str, Any]:
-    """Everything a harvest depends on beyond the dictionary's weights."""
+    """Everything a harvest depends on beyond the dictionary's weights.
+
+    Raises:
+        UsageError: A grid has more cells than an activation map can hold.
+    """
     made = ctx.made_of(fit.layer)
+    for size in (ctx.generation.size, *ctx.prompts.sizes):
+        rows, cols = grid_at(ctx.description, fit.layer, size)
+        if rows * cols > MOST_CELLS:
+            raise UsageError(
+                f"{fit.layer.name} has {rows}x{cols} cells in pictures of {size} px, more than {MOST_CELLS:,}",
+                "take smaller pictures, or a layer with a coarser grid",
+            )
     # What the dictionary was fitted on says which steps and signal it reads.
     for key in ("signal", "capture_steps"):
         made[key] = fit.config[key]

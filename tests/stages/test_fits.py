@@ -276,6 +276,12 @@ def test_pictures_of_a_stopped_harvest_stay_and_no_others(
     assert query(tmp_path, unused) == []
 
 
+def test_a_grid_that_no_map_can_hold_is_refused_before_anything_is_generated(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "autointerp.toml").write_text("size = 4096\n")
+    done = cli("-w", tmp_path, "harvest", "--layer", "mid", "--dry-run")
+    assert done.code == 2 and "has 512x512 cells in pictures of 4096 px, more than 65,536" in done.err
+
+
 @pytest.mark.parametrize(
     ("model", "word"),
     [("owner/FLUX.1-x", "FLUX-1-x"), ("/a/photo.safetensors", "photo"), ("/a/v1.5.ckpt", "v1-5"), ("/", "model")],

@@ -85,6 +85,7 @@ dictionary_option = click.option("--dictionary", metavar="X", help="Dictionary b
 dictionaries_option = click.option(
     "--dictionary", "dictionaries", multiple=True, metavar="X", help="By name; repeatable.  [default: a layer's newest]"
 )
+revision_option = click.option("--revision", metavar="R", help="Branch, tag or commit of a hub id.")
 stream_option = click.option("--stream", metavar="S", help="image or text tokens.  [default: image]")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with stable keys.")
@@ -158,7 +159,12 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--model", metavar="M", help="shapes, a pipeline's folder, or a hub id.  [default: shapes]")
+@click.option(
+    "--model",
+    metavar="M",
+    help="shapes, a pipeline's folder, a hub id, or a .safetensors or .ckpt file.  [default: shapes]",
+)
+@revision_option
 @click.option(
     "--prompts",
     metavar="P",
@@ -192,7 +198,7 @@ def init(assignments: tuple[str, ...], **given: Any) -> None:
         raise UsageError("prompts and pictures exclude each other", "leave one of --prompts and --images-dir out")
     # Paths are those of this folder, not of the workspace.
     if settings.prompts != AUTO:
-        settings = settings.changed(prompts=pin_prompts(settings.prompts))
+        settings = settings.changed(prompts=pin_prompts(settings.prompts, settings.loading.local_files_only))
     if settings.images_dir is not None:
         settings = settings.changed(images_dir=str(Path(settings.images_dir).expanduser().absolute()))
     if settings.model != "shapes":
@@ -205,23 +211,24 @@ def init(assignments: tuple[str, ...], **given: Any) -> None:
 
 
 @cli.command()
-@click.option("--model", metavar="M", help="shapes, a pipeline's folder, or a hub id.")
+@click.option("--model", metavar="M", help="shapes, a pipeline's folder, a hub id, or a .safetensors or .ckpt file.")
+@revision_option
 @click.option("--all", "every", is_flag=True, help="Every hookpoint, not only those with an alias.")
 @stream_option
 @json_option
 @_shared
-def layers(model: str | None, every: bool, stream: str | None, as_json: bool) -> None:
+def layers(model: str | None, revision: str | None, every: bool, stream: str | None, as_json: bool) -> None:
     """List the layers of a model: alias, hookpoint, width, grid and stream."""
     from autointerp.diffusion.describe import describe_model
     from autointerp.diffusion.layers import list_layers, resolve_layer
     from autointerp.workspace import Workspace, has_settings
 
-    size, revision, offered, signal, loading = None, None, None, None, None
+    size, offered, signal, loading = None, None, None, None
     if model is None:
         path = _workspace_path()
         if has_settings(path):
             settings = Workspace(path).settings
-            model, revision, size = settings.model, settings.revision, settings.size
+            model, revision, size = settings.model, revision or settings.revision, settings.size
             offered, signal, loading = settings.layers, settings.signal, settings.loading
             stream = stream or settings.stream
     stream = stream or "image"

@@ -1,7 +1,7 @@
 """The Hugging Face hub: whether it may and can be asked, and one line for whatever it answers.
 
-Everything that fetches (models, embedders, dictionaries) goes through here, so that the same refusal reads the same
-everywhere. The hub's own client is imported when it is needed.
+Everything that fetches (models, embedders, dictionaries, data sets) goes through here, so that the same refusal reads
+the same everywhere. The hub's own client is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from autointerp.errors import AutointerpError, UsageError
 TOKEN = "HF_TOKEN"
 """The variable that the hub's client reads a token from."""
 PAGE = "https://huggingface.co"
+DATA_SET = "data set"
+"""What a repository of data holds; its page is another than that of a model."""
 
 
 def why_not(local_files_only: bool = False) -> str | None:
@@ -77,7 +79,7 @@ def refusal(
 
     named = f"the {what} {repo!r}"
     if found(errors.GatedRepoError):
-        return _gated(named, repo)
+        return _gated(named, f"{PAGE}/datasets/{repo}" if what == DATA_SET else f"{PAGE}/{repo}")
     if found(errors.DisabledRepoError):
         return AutointerpError(f"{named} was disabled on the hub", "name another one")
     if found(errors.RevisionNotFoundError):
@@ -133,11 +135,10 @@ def first_line(error: BaseException) -> str:
     return lines[0].strip()[:200] if lines else type(error).__name__
 
 
-def _gated(named: str, repo: str) -> AutointerpError:
-    """A gate opens to an account: without a token the hub does not know whose request it is."""
+def _gated(named: str, page: str) -> AutointerpError:
+    """A gate opens to an account on its page: without a token the hub does not know whose request it is."""
     from huggingface_hub import get_token
 
-    page = f"{PAGE}/{repo}"
     if get_token() is None:
         return AutointerpError(
             f"{named} is gated, and there is no token", f"accept its terms at {page} and set {TOKEN}"

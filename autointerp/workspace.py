@@ -124,9 +124,11 @@ class Workspace:
             stack.enter_context(file_lock(self.path / LOCK_FILE, str(self.path)))
             database = self.db
             if database.path is not None and database.path.parent.resolve() != self.path.resolve():
-                # Another workspace may name the same file.
+                # Another workspace may name the same file, or be the folder that it lies in.
                 beside = database.path.with_name(database.path.name + LOCK_FILE)
                 stack.enter_context(file_lock(beside, str(database.path)))
+                if has_settings(database.path.parent):
+                    stack.enter_context(file_lock(database.path.parent / LOCK_FILE, str(database.path.parent)))
             stack.enter_context(database.writer())
             self._lock_depth = 1
             try:

@@ -1,6 +1,7 @@
 """Database: rows of a harvest written in bulk, and the words route of search, SQLite beside PostgreSQL.
 
-PostgreSQL runs on the same machine and is reached over loopback; neither waits for the disk. `ours` is PostgreSQL.
+PostgreSQL runs on the same machine, is reached over loopback and does not wait for the disk; SQLite does, once a
+transaction. `ours` is PostgreSQL.
 """
 
 from __future__ import annotations

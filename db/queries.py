@@ -6,7 +6,7 @@ and bulk inserts are Core `executemany` (ORM `add_all` is twenty times slower).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,13 +99,17 @@ def free_name(session: Session, wanted: str) -> str:
     return candidate
 
 
-def remove_dictionary(session: Session, name: str) -> bool:
-    """Delete a dictionary with all under it, and the images that no crop needs any more; False if there is none."""
+def remove_dictionary(session: Session, name: str, spared: Collection[str] = ()) -> bool:
+    """Delete a dictionary with all under it; False if there is none.
+
+    Images that no crop needs any more go too, but for those of the generation hashes `spared`.
+    """
     dictionary = dictionary_by_name(session, name)
     if dictionary is None:
         return False
     session.execute(delete(Dictionary).where(Dictionary.id == dictionary.id))
-    remove_orphaned_images(session)
+    orphaned = select(Image.id, Image.generation_hash).where(~exists().where(Crop.image_id == Image.id))
+    remove_orphaned_images(session, [image for image, found in session.execute(orphaned).all() if found not in spared])
     session.expire_all()
     return True
 

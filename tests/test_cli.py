@@ -401,3 +401,22 @@ def test_data_and_notes_are_apart(made: Path, cli: Cli) -> None:
     shown = cli("-w", made, "status", "--json")
     assert json.loads(shown.out)["dictionaries"] == [] and shown.err == ""
     assert os.fspath(made) in shown.out
+
+
+def test_a_revision_is_stored_and_asked_for(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autointerp.diffusion import describe
+    from autointerp.settings import Settings
+
+    asked = []
+
+    def hub(name: str, revision: str | None, local_files_only: bool) -> Any:
+        asked.append((name, revision))
+        return describe.describe_model("shapes")
+
+    monkeypatch.setattr(describe, "_describe_hub", hub)
+    given = ("--model", "owner/name", "--revision", "v2")
+    assert cli("layers", *given).code == 0
+    assert cli("-w", tmp_path / "w", "init", *given).code == 0
+    assert asked == [("owner/name", "v2")] * 2
+    assert Settings.from_file(tmp_path / "w" / "autointerp.toml").revision == "v2"
+    one_line(cli("layers", "--model", "shapes", "--revision", "v2"), 2)

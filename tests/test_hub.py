@@ -160,3 +160,16 @@ def test_any_other_failure_is_a_line_that_may_be_tried_again() -> None:
     with pytest.raises(UsageError, match="mine"), asking("owner/name"):
         raise UsageError("mine")
     assert refusal(ValueError("not the hub's"), "owner/name") is None
+
+
+def test_the_page_of_a_gated_data_set_is_that_of_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    from autointerp.diffusion.prompts import load_prompts
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise error_of("GatedRepoError", 403)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
+    with pytest.raises(AutointerpError, match=r"'owner/name' is gated.*https://huggingface\.co/datasets/owner/name"):
+        load_prompts("datasets:owner/name")

@@ -92,3 +92,12 @@ def test_two_workspaces_of_one_database_file_are_kept_apart(tmp_path: Path) -> N
             pass
     with other.lock():
         pass
+
+
+def test_the_database_of_another_workspace_is_kept_from_its_owner(tmp_path: Path) -> None:
+    owner = Workspace.create(tmp_path / "a")
+    guest = Workspace.create(tmp_path / "b", Settings(database="../a/autointerp.db"))
+    for first, second in ((owner, guest), (guest, owner)):
+        with first.lock():
+            with pytest.raises(AutointerpError, match="a is being written by process"), second.lock():
+                pass

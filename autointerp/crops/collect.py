@@ -254,9 +254,6 @@ class CropCollector:
         for entries in self._kept().values():
             entries.settle()
 
-    PICTURES = ("best.image", "drawn.image", "hard.image", "pool.image")
-    """Arrays of `state` with the images that some crop references, or yet may as a negative."""
-
     def pictures_wanted(self) -> set[int]:
         """Images that some crop references, or yet may as a negative."""
         self.settle()

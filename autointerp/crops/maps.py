@@ -10,6 +10,8 @@ import struct
 
 import numpy as np
 
+MOST_CELLS = 2**16
+"""Cells of a grid that the numbers in a map can tell apart."""
 _HEAD = struct.Struct("<HHI")
 _LEAST = np.float16(2.0**-24)
 _MOST = np.finfo(np.float16).max
@@ -29,7 +31,7 @@ def pack_map(cells: np.ndarray, values: np.ndarray, grid: tuple[int, int]) -> by
         grid: (rows, cols), at most 65,536 cells.
     """
     rows, cols = grid
-    if rows * cols > 65536:
+    if rows * cols > MOST_CELLS:
         raise ValueError(f"a grid of {grid} has more than 65,536 cells")
     head = _HEAD.pack(rows, cols, len(cells))
     return head + np.asarray(cells, "<u2").tobytes() + to_half(np.asarray(values)).astype("<f2").tobytes()

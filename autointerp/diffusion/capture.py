@@ -139,7 +139,7 @@ def layer_acts(
         image_tokens = calls.image_tokens or rows * cols
     before, after = model.family.tokens(layer.stream)(inputs, output, calls.text_tokens, image_tokens)
     if layer.signal == "update" and before is None:
-        raise AutointerpError(f"{layer.hookpoint} has no update", "read its output: --signal output")
+        raise AutointerpError(f"{layer.hookpoint} has no update", 'set signal = "output" in autointerp.toml')
     expected = (calls.batch, rows * cols, layer.d_in)
     if tuple(after.shape) != expected:
         raise AutointerpError(

@@ -17,7 +17,7 @@ from autointerp.diffusion.prompts import (
     DATASETS,
     TABLES,
     Prompt,
-    check_length,
+    check_prompt,
     content_hash,
     hash_file,
     held_out_jobs,
@@ -25,6 +25,7 @@ from autointerp.diffusion.prompts import (
 )
 from autointerp.diffusion.sizes import Size
 from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.hub import DATA_SET, asking, first_line, refusal, why_not
 
 COLUMNS = ("prompt", "text", "caption")
 """Columns that are taken where none is named."""
@@ -80,7 +81,7 @@ class DatasetPrompts:
                     "name another column",
                 )
             text = " ".join((value or "").split())
-            check_length(text, f"{self.source.name}, row {number}")
+            check_prompt(text, f"{self.source.name}, row {number}")
             if text:
                 yield Prompt(text)
 
@@ -111,12 +112,13 @@ class DatasetPrompts:
                 return held_out_jobs(tail or read, count, seed)
 
 
-def load_dataset_prompts(spec: str, folder: Path | None = None) -> DatasetPrompts:
+def load_dataset_prompts(spec: str, folder: Path | None = None, local_files_only: bool = False) -> DatasetPrompts:
     """The prompts of a data set; of its rows only as many as tell its columns are read.
 
     Args:
         spec: `datasets:ID[@REVISION][:SPLIT[:COLUMN]]`, where ID is a hub repository or a path; or a table's path.
         folder: What relative paths are relative to; the current one if None.
+        local_files_only: Whether the settings forbid to ask the hub.
 
     Raises:
         AutointerpError: The library is not installed, or the data set cannot be read.
@@ -135,10 +137,10 @@ def load_dataset_prompts(spec: str, folder: Path | None = None) -> DatasetPrompt
     else:
         named, _, revision = named.partition("@")
         if len(revision) != 40 or not (split and column):
-            revision = _commit(named, revision)
+            revision = _commit(named, revision, local_files_only)
 
     def streams() -> Any:
-        return _opened(named, revision)
+        return _opened(named, revision, local_files_only)
 
     if not split or not column:
         split, column = _found(_reading(named, lambda: iter([streams()])), named, split, column)
@@ -166,39 +168,30 @@ def _library() -> Any:
     return datasets
 
 
-def _commit(name: str, revision: str) -> str:
+def _commit(name: str, revision: str, local_files_only: bool) -> str:
     """The commit of a data set of the hub.
 
     Raises:
-        AutointerpError: There is no such data set, it is gated, or the hub does not answer.
+        AutointerpError: There is no such data set, it is gated, or the hub may not be asked or does not answer.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-    from autointerp.diffusion.describe import hub_answers
+    _check_hub(name, local_files_only)
+    with asking(name, DATA_SET, revision=revision):
+        return str(HfApi().dataset_info(name, revision=revision or None).sha)
 
-    if not hub_answers():
+
+def _check_hub(name: str, local_files_only: bool) -> None:
+    """Raise `AutointerpError` where the hub may not be asked, or there is no way to it."""
+    if (reason := why_not(local_files_only)) is not None:
         raise AutointerpError(
-            f"the data set {name!r} is no path, and the hub does not answer",
+            f"the data set {name!r} is no path, and {reason}",
             "check the name, or use a prompts file where there is no network",
             retryable=True,
         )
-    try:
-        return str(HfApi().dataset_info(name, revision=revision or None).sha)
-    except GatedRepoError:
-        raise AutointerpError(
-            f"the data set {name!r} is gated",
-            f"accept its terms at https://huggingface.co/datasets/{name}, set HF_TOKEN",
-        ) from None
-    except RevisionNotFoundError:
-        raise AutointerpError(f"the data set {name!r} has no revision {revision!r}", "check it") from None
-    except (RepositoryNotFoundError, HFValidationError):
-        raise AutointerpError(f"there is no data set {name!r}, neither path nor hub id", "check the name") from None
-    except Exception as error:  # noqa: BLE001 - whatever the network does, the person gets one line
-        raise AutointerpError(f"the data set {name!r} cannot be reached: {_line(error)}", "try again") from None
 
 
-def _opened(name: str, revision: str) -> Mapping[str, Any]:
+def _opened(name: str, revision: str, local_files_only: bool) -> Mapping[str, Any]:
     """The splits of a data set, streamed."""
     library, path = _library(), Path(name)
     if path.is_file():
@@ -207,6 +200,7 @@ def _opened(name: str, revision: str) -> Mapping[str, Any]:
     elif path.is_dir():
         loaded = library.load_dataset(str(path), streaming=True)
     else:
+        _check_hub(name, local_files_only)
         loaded = library.load_dataset(name, revision=revision, streaming=True)
     splits: Mapping[str, Any] = loaded
     return splits
@@ -219,7 +213,10 @@ def _reading(name: str, rows: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     except AutointerpError:
         raise
     except Exception as error:  # noqa: BLE001 - files and hubs fail in as many ways as the library has formats
-        raise AutointerpError(f"the data set {name} cannot be read: {_line(error)}", "check it") from None
+        known = refusal(error, name, DATA_SET)
+        raise known or AutointerpError(
+            f"the data set {name} cannot be read: {first_line(error)}", "check its files, and its name on the hub"
+        ) from None
 
 
 def _split(splits: Mapping[str, Any], name: str, split: str) -> Any:
@@ -251,7 +248,3 @@ def _found(opened: Iterator[Mapping[str, Any]], name: str, split: str, column: s
     elif column not in columns:
         raise UsageError(f"the data set {name} has no column {column!r}", nearest(column, columns))
     return split, column
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

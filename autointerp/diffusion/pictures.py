@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autointerp.diffusion.generation import ImageJob, RealPicture
-from autointerp.diffusion.prompts import HELD_OUT_SEEDS, content_hash, hash_file, json_line
+from autointerp.diffusion.prompts import HELD_OUT_SEEDS, check_prompt, content_hash, hash_file, json_line
 from autointerp.diffusion.sizes import Size, parse_size, sides
 from autointerp.errors import AutointerpError, UsageError, nearest
 
@@ -128,7 +128,9 @@ def load_pictures(folder: Path, keep: tuple[Size, int] | None = None, inverted: 
         if sha256 not in found:
             caption = _sidecar(path) or listed.get(path.relative_to(folder).as_posix(), "")
             size = None if keep is None else kept_size(_dimensions(path), *keep)
-            found[sha256] = Photograph(path, sha256, caption, size)
+            check_prompt(caption, f"the caption of {path}")
+            # Absolute: a worker on another machine begins in a folder of its own.
+            found[sha256] = Photograph(path.absolute(), sha256, caption, size)
     return PictureFolder(str(folder), tuple(found.values()), inverted)
 
 

@@ -172,7 +172,7 @@ def is_name(spec: str) -> bool:
     return spec in (AUTO, SHAPES, *prompt_sets())
 
 
-def load_prompts(spec: str | Path, folder: Path | None = None) -> PromptSource:
+def load_prompts(spec: str | Path, folder: Path | None = None, local_files_only: bool = False) -> PromptSource:
     """The prompts that a setting means.
 
     Args:
@@ -181,6 +181,7 @@ def load_prompts(spec: str | Path, folder: Path | None = None) -> PromptSource:
             and `size` be `width` and `height`), `.parquet` or `.csv` with a column of prompts, any other with a
             prompt a line. Blank lines, and in text files lines that begin with `#`, do not count.
         folder: What relative paths are relative to; the current one if None.
+        local_files_only: Whether the settings forbid to ask the hub for a data set.
 
     Raises:
         AutointerpError: The file is missing, no text, empty, or has a bad line (the message says which).
@@ -199,7 +200,7 @@ def load_prompts(spec: str | Path, folder: Path | None = None) -> PromptSource:
     if name.startswith(DATASETS) or path.suffix.lower() in TABLES:
         from autointerp.diffusion.dataset_prompts import load_dataset_prompts
 
-        return load_dataset_prompts(name, folder)
+        return load_dataset_prompts(name, folder, local_files_only)
     if path.is_dir():
         raise AutointerpError(f"the prompts file {spec} is a folder", "name a file in it, or use --images-dir")
     try:
@@ -224,7 +225,7 @@ def load_prompts(spec: str | Path, folder: Path | None = None) -> PromptSource:
     return FilePrompts(name, prompts)
 
 
-def pin_prompts(spec: str) -> str:
+def pin_prompts(spec: str, local_files_only: bool = False) -> str:
     """What a new workspace stores of prompts that were given on the command line: the same ones, from any folder.
 
     A file's path is made absolute; of a data set the revision, split and column are written down.
@@ -238,7 +239,7 @@ def pin_prompts(spec: str) -> str:
     if spec.startswith(DATASETS) or path.suffix.lower() in TABLES:
         from autointerp.diffusion.dataset_prompts import load_dataset_prompts
 
-        return load_dataset_prompts(spec).spec
+        return load_dataset_prompts(spec, None, local_files_only).spec
     if not path.exists() and "/" not in spec and "." not in spec:
         return spec  # A mistyped name stays one, so that the error says so.
     return str(path.absolute())
@@ -253,13 +254,17 @@ def _parsed(text: str, spec: str, json_lines: bool) -> tuple[Prompt, ...]:
             continue
         where = f"{spec}, line {number}"
         prompt = _read_json_line(line, where) if json_lines else Prompt(line)
-        check_length(prompt.text, where)
+        check_prompt(prompt.text, where)
         prompts.append(prompt._replace(line=number))
     return tuple(prompts)
 
 
-def check_length(prompt: str, where: str) -> None:
-    """Raise `AutointerpError` for what is too long to be a prompt."""
+def check_prompt(prompt: str, where: str) -> None:
+    """Raise `AutointerpError` for what is too long to be a prompt, or no text that can be stored."""
+    if "\0" in prompt or any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise AutointerpError(
+            f"{where}: a prompt with NUL or half of a surrogate pair", "remove that character, such as \\u0000"
+        )
     if len(prompt) > LONGEST:
         raise AutointerpError(f"{where}: a prompt of {len(prompt)} characters", f"at most {LONGEST} are allowed")
 

@@ -67,7 +67,7 @@ def read_pictures(
                 if (share := picture_share(model, run)) < LEAST_SHARE:
                     raise AutointerpError(
                         f"at step {calls.step} a real picture is {1 - share:.1%} noise",
-                        "read later steps (capture_steps), run more steps, or set invert = true",
+                        "fit a dictionary of later steps (capture_steps), run more steps, or set invert = true",
                     )
                 check_shape(model, clean, noise)
                 return noised(model, run, clean, noise)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import AutointerpError
@@ -39,10 +38,11 @@ class TokenReader:
     def _tokenizers(self) -> list[tuple[Any, int]]:
         from transformers import AutoTokenizer
 
-        source = self.description.source
+        # Those of a single-file checkpoint lie where its configuration is.
+        source = self.description.config or self.description.source
         where: dict[str, Any] = {"local_files_only": True}
-        if not Path(source).is_dir():
-            where["revision"] = self.description.revision
+        if self.description.commit is not None:
+            where["revision"] = self.description.commit
         try:
             return [
                 (AutoTokenizer.from_pretrained(source, subfolder=part, **where), length) for part, length in self.parts

@@ -83,7 +83,7 @@ class PartReader:
         self._mean, self._scale, *self._layers = (
             np.array(config[key], np.float32) for key in ("mean", "scale", "hidden", "hidden_bias", "out", "out_bias")
         )
-        self._statistics: dict[int, np.ndarray] = {}
+        self._statistics: dict[tuple[int, tuple[int, int]], np.ndarray] = {}
 
     @classmethod
     def load(cls, path: Path, embedder: Embedder) -> PartReader:
@@ -114,9 +114,9 @@ class PartReader:
 
     def _cells(self, crops: Sequence[CropEvidence]) -> np.ndarray:
         for crop in crops:
-            if crop.image_id not in self._statistics:
-                self._statistics[crop.image_id] = cell_statistics(crop.picture, crop.grid)
-        rows = [self._statistics[c.image_id][cell_of(c)] for c in crops]
+            if (crop.image_id, crop.grid) not in self._statistics:
+                self._statistics[crop.image_id, crop.grid] = cell_statistics(crop.picture, crop.grid)
+        rows = [self._statistics[c.image_id, c.grid][cell_of(c)] for c in crops]
         return np.stack(rows) if rows else np.zeros((0, STATISTICS), np.float32)
 
     def read(self, windows: WindowEmbedder, crops: Sequence[CropEvidence]) -> np.ndarray:

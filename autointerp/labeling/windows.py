@@ -75,7 +75,7 @@ class WindowEmbedder:
 
     def __init__(self, embedder: Embedder, sizes: Sequence[float], cut: Cutter = cut_window) -> None:
         self.embedder, self.sizes, self.cut = embedder, tuple(sizes), cut
-        self._known: dict[tuple[int, tuple[int, int]], np.ndarray] = {}
+        self._known: dict[tuple[int, tuple[int, int], tuple[int, int]], np.ndarray] = {}
 
     def __call__(self, crops: Sequence[CropEvidence]) -> np.ndarray:
         """Unit vectors of the crops, float32 [n, dim]."""
@@ -84,7 +84,7 @@ class WindowEmbedder:
 
     def by_size(self, crops: Sequence[CropEvidence]) -> np.ndarray:
         """The embedder's vectors of every size's windows, float32 [n, sizes, dim]."""
-        keys = [(c.image_id, cell_of(c)) for c in crops]
+        keys = [(c.image_id, cell_of(c), c.grid) for c in crops]
         missing = {key: crop for key, crop in zip(keys, crops, strict=True) if key not in self._known}
         if len(self._known) > _CACHED:
             self._known = {key: self._known[key] for key in keys if key in self._known}

@@ -106,12 +106,17 @@ def _generated(ctx: Context) -> Iterator[str]:
             select(Run.dictionary_id, Run.config).where(Run.kind == "harvest", Run.status == "done").order_by(Run.id)
         ).all()
     for dictionary, config in made:
-        if not _is_of(ctx, config):
-            continue
-        jobs = {
-            generation_hash(config["model"], config["revision"], job, ctx.generation): (job.prompt, job.seed)
-            for job in ctx.jobs(0, config["images"])
-        }
+        try:
+            if not _is_of(ctx, config):
+                continue
+            jobs = {
+                generation_hash(config["model"], config["revision"], job, ctx.generation): (job.prompt, job.seed)
+                for job in ctx.jobs(0, config["images"])
+            }
+        except AutointerpError as error:
+            # A model, prompts or pictures that are not on this machine cannot be asked.
+            ctx.progress.note(f"hashes of images are not looked at: {error.message}")
+            return
         used = select(Crop.image_id).join(Feature).where(Feature.dictionary_id == dictionary)
         query = select(Image.id, Image.prompt, Image.seed, Image.generation_hash).where(Image.id.in_(used))
         for image, prompt, seed, digest in _rows(ctx, query.order_by(Image.id)):
@@ -120,7 +125,7 @@ def _generated(ctx: Context) -> Iterator[str]:
 
 
 def _is_of(ctx: Context, config: dict[str, Any]) -> bool:
-    """Whether a harvest's images are those of the settings here; prompts that are not here cannot be asked."""
+    """Whether a harvest's images are those of the settings here."""
     here = {
         "model": ctx.description.name,
         "revision": ctx.description.revision,
@@ -129,10 +134,7 @@ def _is_of(ctx: Context, config: dict[str, Any]) -> bool:
     }
     if any(config[key] != value for key, value in here.items()):
         return False
-    try:
-        return bool(config["prompts"] == ctx.prompts.identity)
-    except AutointerpError:
-        return False
+    return bool(config["prompts"] == ctx.prompts.identity)
 
 
 def _crops(ctx: Context, bar: Task) -> Iterator[str]:

@@ -73,7 +73,8 @@ class Context:
                 if getattr(settings, key):
                     raise UsageError(f"{key} is for real pictures", "name their folder: images_dir")
             suits = SHAPES if settings.model == SHAPES else EVERYDAY
-            return load_prompts(suits if settings.prompts == AUTO else settings.prompts, self.workspace.path)
+            named = suits if settings.prompts == AUTO else settings.prompts
+            return load_prompts(named, self.workspace.path, settings.loading.local_files_only)
         if settings.prompts != AUTO:
             raise UsageError("there are both prompts and images_dir", "leave one of them out")
         keep = (self.generation.size, self.description.coarsest_cell) if settings.keep_aspect else None

@@ -102,7 +102,7 @@ class Workers:
         try:
             self._options = self._place()
             readers = [replace(reader, collector=reader.collector.fresh()) for reader in self.readers]
-            self._task = self.ray.put(_Task(self.ctx.settings.model_dump(), readers, self.threads or 1))
+            self._task = self.ray.put(_Task(self._settings(), readers, self.threads or 1))
             self._actors = [self._new_actor() for _ in range(self.count or 1)]
         except BaseException:
             self.ray.shutdown()
@@ -127,6 +127,12 @@ class Workers:
         machine = (os.cpu_count() or 1) if self.address is None else cores
         self.threads = self.threads or max(machine // self.count, 1)
         return {"num_gpus": 1, "num_cpus": 1} if on_gpu else {"num_cpus": 1}
+
+    def _settings(self) -> dict[str, Any]:
+        """What workers need of the settings: not the database, whose URL may hold a password."""
+        given = self.ctx.settings.model_dump(exclude={"database"})
+        # Of the GPUs a worker sees its own alone, as the first.
+        return {**given, "device": "cuda"} if "num_gpus" in self._options else given
 
     def _new_actor(self) -> Any:
         return self.ray.remote(**self._options)(_Worker).remote(self._task)
@@ -248,6 +254,7 @@ def _start_local(workers: int) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = _ray()
     ray.init(
+        address="local",  # else it would join what RAY_ADDRESS or an earlier `ray start` names
         num_cpus=max(workers, os.cpu_count() or 1),
         include_dashboard=False,
         _temp_dir=str(Path(tempfile.gettempdir()) / "autointerp-ray"),

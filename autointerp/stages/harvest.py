@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,8 +14,10 @@ from sqlalchemy import delete, select, update
 
 from autointerp.crops.collect import CropCollector, CropRow, FeatureStats, Quota
 from autointerp.crops.geometry import crop_box
+from autointerp.crops.maps import MOST_CELLS
 from autointerp.crops.nearest import Nearest
 from autointerp.db import models, queries
+from autointerp.diffusion.layers import grid_at
 from autointerp.errors import UsageError
 from autointerp.stages.context import Context, identity
 from autointerp.stages.fit import FitPlan, branch_dictionary, branch_name
@@ -24,6 +26,8 @@ from autointerp.stages.plan import Step
 from autointerp.stages.runs import finish, read_checkpoint, running, write_checkpoint
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from autointerp.diffusion.generation import ImageJob
 
 DENSE = 0.5
@@ -31,6 +35,8 @@ DENSE = 0.5
 CHECKPOINT_IMAGES = 256
 NEAREST = 8
 """Features of like direction that hard negatives of a feature are looked for at."""
+PICTURES = "pictures"
+"""Array of a checkpoint with the generation hashes of the pictures that its crops are of."""
 _INSERTED = 10_000
 """Crops written at a time."""
 
@@ -55,8 +61,19 @@ class HarvestPlan:
 
 
 def harvest_config(ctx: Context, fit: FitPlan) -> dict[str, Any]:
-    """Everything a harvest depends on beyond the dictionary's weights."""
+    """Everything a harvest depends on beyond the dictionary's weights.
+
+    Raises:
+        UsageError: A grid has more cells than an activation map can hold.
+    """
     made = ctx.made_of(fit.layer)
+    for size in (ctx.generation.size, *ctx.prompts.sizes):
+        rows, cols = grid_at(ctx.description, fit.layer, size)
+        if rows * cols > MOST_CELLS:
+            raise UsageError(
+                f"{fit.layer.name} has {rows}x{cols} cells in pictures of {size} px, more than {MOST_CELLS:,}",
+                "take smaller pictures, or a layer with a coarser grid",
+            )
     # What the dictionary was fitted on says which steps and signal it reads.
     for key in ("signal", "capture_steps"):
         made[key] = fit.config[key]
@@ -129,6 +146,16 @@ def _with_place(ctx: Context, plan: HarvestPlan) -> HarvestPlan:
     return replace(plan, fit=fit)
 
 
+def pictures_of_stopped(session: Session, besides: Collection[int] = ()) -> set[str]:
+    """Generation hashes of the pictures that stopped harvests need to go on, but for the runs `besides`."""
+    stopped = select(models.Run.id).where(models.Run.kind == "harvest", models.Run.status != "done")
+    found: set[str] = set()
+    for run_id in set(session.scalars(stopped)) - set(besides):
+        arrays = read_checkpoint(session, run_id, [PICTURES]) or {}
+        found.update(*(array.astype(str).tolist() for array in arrays.values()))
+    return found
+
+
 class _Pass:
     """One generation pass for some harvests: what is still to generate, and the pictures of all of them."""
 
@@ -137,7 +164,7 @@ class _Pass:
         self.new: dict[int, Drawn] = {}
         """Pictures since the last checkpoint."""
         for harvest in harvests:
-            harvest.resume(self.jobs, self.hash_of)
+            harvest.resume()
         done = {i for harvest in harvests for start, stop in harvest.ranges for i in range(start, stop)}
         hashes = {self.jobs[i].index: self.hash_of(self.jobs[i]) for i in done}
         with ctx.db.session() as session:
@@ -230,7 +257,8 @@ class _Pass:
         with self.ctx.db.session() as session:
             self._store_pictures(session)
             for harvest in self.harvests:
-                write_checkpoint(session, harvest.run_id, harvest.done, harvest.state())
+                state = {**harvest.state(), PICTURES: self._pictures_of(harvest)}
+                write_checkpoint(session, harvest.run_id, harvest.done, state)
 
     def finish(self) -> None:
         """One transaction: features, crops, their pictures, and the end of the runs."""
@@ -241,8 +269,14 @@ class _Pass:
             for harvest in self.harvests:
                 harvest.store(session, image_ids)
             session.flush()
-            spared = self._wanted_elsewhere(session)
-            queries.remove_orphaned_images(session, [i for index, i in image_ids.items() if index not in spared])
+            spared = pictures_of_stopped(session, [harvest.run_id for harvest in self.harvests])
+            gone = [i for index, i in image_ids.items() if self.stored[index] not in spared]
+            queries.remove_orphaned_images(session, gone)
+
+    def _pictures_of(self, harvest: _Harvest) -> np.ndarray:
+        """Generation hashes of the stored pictures that a harvest needs to go on, bytes [n]."""
+        wanted = harvest.reader.collector.pictures_wanted()
+        return np.array(sorted(found for index, found in self.stored.items() if index in wanted), "S64")
 
     def _store_pictures(self, session: Any) -> None:
         """Write the new pictures that are wanted, and delete those that no longer are; the rest is let go."""
@@ -269,24 +303,11 @@ class _Pass:
         self.stored |= hashes
         gone = self.stored.keys() - wanted
         if gone:
-            gone -= self._wanted_elsewhere(session)
+            spared = pictures_of_stopped(session, [harvest.run_id for harvest in self.harvests])
+            gone = {index for index in gone if self.stored[index] not in spared}
             ids = queries.image_ids(session, [self.stored[index] for index in gone])
             queries.remove_orphaned_images(session, ids.values())
             self.stored = {index: found for index, found in self.stored.items() if index not in gone}
-
-    def _wanted_elsewhere(self, session: Any) -> set[int]:
-        """Numbers of the images that harvests which were stopped need to go on."""
-        mine = [harvest.run_id for harvest in self.harvests]
-        others = session.scalars(
-            select(models.Run.id).where(
-                models.Run.kind == "harvest", models.Run.status != "done", models.Run.id.not_in(mine)
-            )
-        )
-        found: set[int] = set()
-        for run_id in others.all():
-            arrays = read_checkpoint(session, run_id, CropCollector.PICTURES) or {}
-            found.update(*(np.unique(array).tolist() for array in arrays.values()))
-        return found
 
 
 class _Harvest:
@@ -319,13 +340,16 @@ class _Harvest:
         quota = Quota(top, quantile, random, hard, cells=min(max(8192, 2 * latents), 131_072))
         nearest = None
         if quota.hard:
-            directions = dictionary.directions.to(pick_device(self.ctx.settings.device))
+            settings = self.ctx.settings
+            # The device that is set may be the workers' alone.
+            here = "auto" if settings.workers is not None or settings.ray is not None else settings.device
+            directions = dictionary.directions.to(pick_device(here))
             index, cosine = (t.cpu().numpy() for t in nearest_directions(directions, NEAREST))
             nearest = Nearest(index.astype(np.int32), cosine)
         collector = CropCollector(latents, quota, self.ctx.settings.seed, nearest)
         return Reader(dictionary, self.plan.fit.layer, tuple(self.plan.config["capture_steps"]), collector)
 
-    def resume(self, jobs: Sequence[ImageJob], hash_of: Any) -> None:
+    def resume(self) -> None:
         """Go on from the last checkpoint; from the start where pictures that it needs were removed since."""
         with self.ctx.db.session() as session:
             state = read_checkpoint(session, self.run_id)
@@ -333,13 +357,11 @@ class _Harvest:
                 return
             ranges = [(int(start), int(stop)) for start, stop in state.pop("ranges")]
             steps, timesteps = state.pop("steps"), state.pop("timesteps")
-            collector = CropCollector.from_state(state)
-            wanted = collector.pictures_wanted()
-            needed = {hash_of(jobs[i]) for a, b in ranges for i in range(a, b) if jobs[i].index in wanted}
+            needed = state.pop(PICTURES).astype(str).tolist()
             if len(queries.image_ids(session, needed)) < len(needed):
                 self.ctx.progress.note("pictures of the stopped harvest were removed: it starts again")
                 return
-        self.ranges, self.reader.collector = ranges, collector
+        self.ranges, self.reader.collector = ranges, CropCollector.from_state(state)
         self.reader.timesteps = {int(s): float(t) for s, t in zip(steps, timesteps, strict=True)}
 
     def add_range(self, start: int, stop: int) -> None:

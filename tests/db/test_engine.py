@@ -68,8 +68,8 @@ def test_pragmas(db):
         assert connection.scalar(text("PRAGMA foreign_keys")) == 1
         assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
         assert connection.scalar(text("PRAGMA busy_timeout")) == engine.BUSY_MS
-        # 1 is NORMAL: with WAL a power cut may lose the last commits, and never the file.
-        assert connection.scalar(text("PRAGMA synchronous")) == 1
+        # 2 is FULL: a power cut loses no commit.
+        assert connection.scalar(text("PRAGMA synchronous")) == 2
 
 
 def test_session_commits_or_rolls_back(db):

@@ -96,14 +96,20 @@ def test_the_hub_is_pinned_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> N
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(AutointerpError, match="'owner/name' is no path, and the hub does not answer"):
+    with pytest.raises(AutointerpError, match="'owner/name' is no path, and HF_HUB_OFFLINE is set"):
         load_prompts("datasets:owner/name:train:text")
     # What is pinned needs no network until rows are read.
     sha = "ab" * 20
     pinned = load_prompts(f"datasets:owner/name@{sha}:train:text")
     assert pinned.spec == f"datasets:owner/name@{sha}:train:text" == pin_prompts(pinned.spec)
     assert load_prompts(f"datasets:owner/name@{'cd' * 20}:train:text").identity != pinned.identity
-    monkeypatch.setattr("autointerp.diffusion.describe.hub_answers", lambda: True)
+    with pytest.raises(AutointerpError, match="HF_HUB_OFFLINE is set"):
+        pinned.jobs(0, 1, 0)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *address: [])
+    for ask in (load_prompts("datasets:owner/name@" + sha + ":train:text", None, True).jobs, None):
+        with pytest.raises(AutointerpError, match=r"loading\.local_files_only is set"):
+            ask(0, 1, 0) if ask else pin_prompts("datasets:owner/name", True)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda self, name, revision: SimpleNamespace(sha=sha))
     assert load_prompts("datasets:owner/name:train:text").spec == pinned.spec
 

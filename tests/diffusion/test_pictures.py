@@ -41,6 +41,14 @@ def test_a_folder_is_read_in_the_order_of_names_each_content_once(tmp_path: Path
     assert not {job.seed for job in source.held_out(4, 50, used=2)} & {job.seed for job in jobs}
 
 
+def test_pictures_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain(tmp_path / "photos" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    (job,) = load_pictures(Path("photos")).jobs(0, 1, 0)
+    monkeypatch.chdir("/")
+    assert load_picture(job, (8, 8)).size == (8, 8)
+
+
 def test_identity_is_that_of_contents_and_captions(tmp_path: Path) -> None:
     first = load_pictures(plain(tmp_path / "one" / "a.png").parent).identity
     renamed = load_pictures(plain(tmp_path / "two" / "b.png").parent)

@@ -83,6 +83,8 @@ def test_identity_is_that_of_the_content(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n\x00\x00", "p.txt", "is not text"),
         (b"caf\xe9", "p.txt", "is not text"),
         ("fine\n" + "x" * 5000, "p.txt", "line 2: a prompt of 5000 characters"),
+        ('{"prompt": "a\\u0000b"}', "p.jsonl", "line 1: a prompt with NUL or half of a surrogate pair"),
+        ('{"prompt": "a\\ud800b"}', "p.jsonl", "line 1: a prompt with NUL or half of a surrogate pair"),
         ('{"prompt": "a"}\n{"prompt": }\n', "p.jsonl", "line 2: no JSON"),
         ('{"prompt": "a"}\n\n["a"]\n', "p.jsonl", "line 3: there is no prompt"),
         ('{"prompt": " "}\n', "p.jsonl", "line 1: there is no prompt"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -112,3 +113,16 @@ def test_by_size_is_what_the_mean_is_made_of(world: World, embedder: ColorEmbedd
     assert vectors.shape == (5, 2, embedder.dim) and embedder.images_seen == seen
     assert not np.allclose(vectors[:, 0], vectors[:, 1])
     assert np.allclose(mean, vectors.mean(1) / np.linalg.norm(vectors.mean(1), axis=1, keepdims=True))
+
+
+def test_an_image_may_be_seen_in_two_grids(world: World, embedder: ColorEmbedder) -> None:
+    """A negative has no map to tell its grid by: it is seen in that of the run, beside crops in the image's own."""
+    crop = world.crop(0, (2, 2), 1.0)
+    other = dataclasses.replace(crop, grid=(crop.grid[0] // 2, crop.grid[1] * 2), cell=(2, 9))
+    reader = PartReader(embedder, reader_config(), "stains")
+    windows = WindowEmbedder(embedder, (2.0,))
+    same = dataclasses.replace(other, cell=(2, 2))
+    together = reader.inputs(windows, [crop, other, same])
+    for number, one in enumerate((crop, other, same)):
+        alone = PartReader(embedder, reader_config(), "stains").inputs(WindowEmbedder(embedder, (2.0,)), [one])
+        assert np.array_equal(together[number], alone[0]), number

@@ -158,6 +158,15 @@ def test_files_that_changed_are_seen(ctx: Any, cli: Callable[..., Any]) -> None:
     assert run_check(ctx) == []
 
 
+@pytest.mark.parametrize("line", ['model = "/nowhere/model"', 'prompts = "nowhere.txt"'])
+def test_what_is_not_on_this_machine_is_left_out(workspace: Path, cli: Callable[..., Any], line: str) -> None:
+    """A workspace that was moved without its model or its prompts is checked all the same."""
+    settings = workspace / "autointerp.toml"
+    settings.write_text(f"{line}\n{settings.read_text()}")
+    done = cli("-w", workspace, "db", "check")
+    assert done.code == 0 and "hashes of images are not looked at: there is no" in done.err
+
+
 def test_many_lines_of_one_kind_are_cut(ctx: Any) -> None:
     with ctx.db.session() as session:
         session.execute(text("UPDATE crops SET box_right = 999"))

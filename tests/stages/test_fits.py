@@ -243,6 +243,45 @@ def test_a_harvest_leaves_the_pictures_of_those_beside_it_and_each_reads_its_own
     assert {row[2] for row in found["together"][0]} == {1} and {row[2] for row in found["together"][1]} == {0}
 
 
+def test_pictures_of_a_stopped_harvest_stay_and_no_others(
+    tmp_path: Path, labeled: Path, cli: Cli, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a harvest of other images, whose numbers are the same, and after that was removed."""
+    from autointerp.errors import AutointerpError
+    from autointerp.stages import harvest
+
+    settings = (labeled / "autointerp.toml").read_text().split("[crops]")[0]
+    settings = settings.replace("latents = 64", "latents = 4") + "[crops]\ntop = 2\nquantile = 0\nnegatives = 0\n"
+    unused = "SELECT generation_hash FROM images WHERE id NOT IN (SELECT image_id FROM crops) ORDER BY 1"
+
+    def harvested(seed: int) -> Any:
+        (tmp_path / "autointerp.toml").write_text(f"seed = {seed}\n{settings}")
+        name = f"of-{seed}"
+        assert cli("-w", tmp_path, "fit", "--layer", "mid", "--kind", "random", "--name", name).code == 0
+        return cli("-w", tmp_path, "harvest", "--layer", "mid", "--dictionary", name)
+
+    def stop(self: Any) -> None:
+        raise AutointerpError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(harvest._Pass, "finish", stop)
+        assert harvested(0).code == 1
+    kept = query(tmp_path, unused)
+    assert kept and harvested(5).code == 0
+    assert query(tmp_path, unused) == kept
+    assert cli("-w", tmp_path, "rm", "of-5").code == 0
+    assert query(tmp_path, unused) == kept
+    done = harvested(0)
+    assert done.code == 0 and "starts again" not in done.err
+    assert query(tmp_path, unused) == []
+
+
+def test_a_grid_that_no_map_can_hold_is_refused_before_anything_is_generated(tmp_path: Path, cli: Cli) -> None:
+    (tmp_path / "autointerp.toml").write_text("size = 4096\n")
+    done = cli("-w", tmp_path, "harvest", "--layer", "mid", "--dry-run")
+    assert done.code == 2 and "has 512x512 cells in pictures of 4096 px, more than 65,536" in done.err
+
+
 @pytest.mark.parametrize(
     ("model", "word"),
     [("owner/FLUX.1-x", "FLUX-1-x"), ("/a/photo.safetensors", "photo"), ("/a/v1.5.ckpt", "v1-5"), ("/", "model")],

@@ -142,3 +142,45 @@ def _worker_processes() -> list[int]:
         except OSError:
             continue
     return found
+
+
+@pytest.mark.parametrize(("device", "gpus", "there"), [("cuda:1", 2, "cuda"), ("auto", 0, "auto"), ("cpu", 2, "cpu")])
+def test_workers_get_the_settings_without_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, gpus: int, there: str
+) -> None:
+    """Each sees its own GPU alone; and a password is nobody's but the writer's."""
+    from types import SimpleNamespace
+
+    from autointerp.settings import Settings
+    from autointerp.stages import distribute
+    from autointerp.stages.context import Context
+    from autointerp.workspace import Workspace
+
+    sent: list[Any] = []
+    remote = SimpleNamespace(remote=lambda task: SimpleNamespace())
+    ray = SimpleNamespace(
+        cluster_resources=lambda: {"CPU": 4, "GPU": gpus},
+        put=sent.append,
+        remote=lambda **options: lambda kind: remote,
+        kill=lambda actor: None,
+        shutdown=lambda: None,
+    )
+    monkeypatch.setattr(distribute, "_start_local", lambda workers: ray)
+    settings = Settings(device=device, size="64x32", database="postgresql+psycopg://me:secret@host/x")
+    with distribute.Workers(Context(Workspace(tmp_path, settings)), [], 2):
+        got = Settings.from_values(sent[0].settings)
+    assert "secret" not in str(sent[0])
+    assert got == settings.model_copy(update={"device": there, "database": None})
+
+
+def test_workers_start_a_cluster_of_their_own_beside_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from autointerp.stages import distribute
+
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(distribute, "_ray", lambda: SimpleNamespace(init=lambda **options: given.update(options)))
+    for name in ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # What is set here is taken back.
+    distribute._start_local(2)
+    assert given["address"] == "local" and given["num_cpus"] >= 2 and not given["include_dashboard"]

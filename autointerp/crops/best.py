@@ -48,7 +48,7 @@ class BestEntries:
         self._waiting: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
         self._count = 0
         # Sorting everything anew costs as much as is kept, so candidates wait until they are worth it.
-        self._patience = max(groups * n // 4, 4096)
+        self._patience = max(groups * n // 2, 4096)
 
     def fits(self, group: np.ndarray, key: np.ndarray) -> np.ndarray:
         """Which candidates may yet be kept, bool [n]; the others never can be."""
@@ -71,7 +71,9 @@ class BestEntries:
         taken: dict[str, np.ndarray] = {}
         if self.items and items is not None:
             begins = starts_of(fields["length"]) if starts is None else starts
-            at = pick(begins[chosen], fields["length"][chosen])
+            at: np.ndarray | slice = slice(None)
+            if starts is not None or len(chosen) < len(begins):
+                at = pick(begins[chosen], fields["length"][chosen])
             taken = {name: items[name][at].astype(array.dtype, copy=False) for name, array in self.items.items()}
         self._waiting.append((kept, taken))
         self._count += len(chosen)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from autointerp.crops.collect import CropCollector
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.stages.gather import Drawn, Reader, gather
+from autointerp.version import VERSION
 
 if TYPE_CHECKING:
     from autointerp.diffusion.generation import ImageJob
@@ -58,6 +59,7 @@ class _Task:
     settings: dict[str, Any]
     readers: list[Reader]
     threads: int
+    version: str = VERSION
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Workers:
         found = self.ray.cluster_resources()
         gpus, cores = int(found.get("GPU", 0)), max(int(found.get("CPU", 1)), 1)
         on_gpu = gpus > 0 and not self.ctx.settings.device.startswith(("cpu", "mps"))
-        self.count = self.count or (gpus if on_gpu else 1)
+        self.count = self.count or (gpus if on_gpu else 1 if self.address is None else cores)
         if self.count > (gpus if on_gpu else cores):
             what = f"{gpus} GPUs" if on_gpu else f"{cores} cores"
             raise AutointerpError(f"{self.count} workers do not fit {what}", "give --workers a smaller number")
@@ -146,12 +148,18 @@ class Workers:
         todo = deque(shards)
         under_way: dict[Any, tuple[Any, Shard]] = {}
         idle = deque(actor for _ in range(AHEAD) for actor in self._actors)
-        deaths = 0
+        deaths, heard = 0, False
         while todo or under_way:
             while todo and idle:
                 actor, shard = idle.popleft(), todo.popleft()
                 under_way[actor.gather.remote(shard)] = (actor, shard)
-            ready, _ = self.ray.wait(list(under_way), num_returns=1)
+            ready: list[Any] = []
+            while not ready:
+                ready, _ = self.ray.wait(list(under_way), num_returns=1, timeout=_SILENCE_SECONDS)
+                if not ready and not heard:
+                    self.ctx.progress.note("no worker has sent anything yet: a busy cluster keeps them waiting")
+                    heard = True
+            heard = True
             actor, shard = under_way.pop(ready[0])
             try:
                 found = self.ray.get(ready[0])
@@ -171,6 +179,11 @@ class Workers:
                     idle = deque(other for other in idle if other != actor)
                     idle.extend([self._actors[-1]] * AHEAD)
                 continue
+            except self.ray.exceptions.RayTaskError as error:
+                reason = str(error).strip().splitlines()[-1][:200]
+                raise AutointerpError(
+                    f"a worker failed: {reason}", f"install autointerp {VERSION} on every machine of the cluster"
+                ) from None
             if isinstance(found, _Failure):
                 raise AutointerpError(found.message, found.hint)
             idle.append(actor)
@@ -186,6 +199,9 @@ class _Worker:
 
     def gather(self, shard: Shard) -> Gathered | _Failure:
         """Generate a shard's images and keep what its readers may need of them."""
+        if self._task.version != VERSION:
+            what = f"a worker has autointerp {VERSION}, and was sent work of {self._task.version}"
+            return _Failure(what, "install the same version on every machine of the cluster")
         readers = [self._task.readers[number] for number in shard.readers]
         try:
             ctx = self._context = self._context or self._prepare()
@@ -238,7 +254,7 @@ def _ray() -> Any:
     return ray
 
 
-_PATIENCE_SECONDS = 10
+_PATIENCE_SECONDS, _SILENCE_SECONDS = 10, 180
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 

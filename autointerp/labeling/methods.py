@@ -126,8 +126,8 @@ class Fuzzing(Method):
 class Intruder(Method):
     """Which of the marked crops does not belong? It needs no label: it is about the feature alone.
 
-    A trial is a crop of a panel, true where it belongs. One that is picked at random from n is right of 1/n of the
-    intruders and of (n - 2)/(n - 1) to all of the others: 0.5 on balance, whatever n is.
+    A trial is a crop of a panel, true where it belongs. One that is picked at random from n is right on 1/n of
+    the intruders and on 1 - 1/n of the others: 0.5 on balance, whatever n is.
     """
 
     name = "intruder"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -63,6 +63,8 @@ class VlmJudge:
         self.client, self.options, self.jobs, self.question = client, options or JudgeOptions(), max(1, jobs), question
         self._prompt = prompt or load_prompt(question.prompt)
         self._repair = repair or load_prompt("repair.md.j2")
+        # Of all who call `judge` at a time, no more than `jobs` requests run at once.
+        self._pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="judge")
         self.model, self.base_url = client.model, client.base_url
         self.prompt_hash = hash_of([self._prompt, self._repair])
         self.config: dict[str, Any] = {
@@ -73,7 +75,7 @@ class VlmJudge:
         }
 
     def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
-        """Answer all trials of one label, in their order.
+        """Answer all trials of one label, in their order; several labels may be judged at once, from as many threads.
 
         Raises:
             UsageError: the trials are of several labels.
@@ -82,8 +84,10 @@ class VlmJudge:
         if len({(t.name, t.explanation) for t in trials}) > 1:
             raise UsageError("the trials of one call must be of one label", "judge each label's trials by themselves")
         batches = self.question.batches(trials, max(1, self.options.batch))
-        with ThreadPoolExecutor(self.jobs, thread_name_prefix="judge") as pool:
-            return [verdict for verdicts in pool.map(self._batch, batches) for verdict in verdicts]
+        asked = [self._pool.submit(self._batch, batch) for batch in batches]
+        # Nothing is left running where one of them raises.
+        wait(asked)
+        return [verdict for one in asked for verdict in one.result()]
 
     def messages(self, trials: Sequence[Trial]) -> list[Message]:
         """The request for one batch."""

@@ -7,7 +7,8 @@ chance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,9 @@ from sqlalchemy import delete, select
 
 from autointerp.db import queries
 from autointerp.db.models import Dictionary, Feature, Judgement, Label, Labeler, LabelStatus, Score
-from autointerp.errors import PartialFailure, UsageError, nearest
+from autointerp.errors import AutointerpError, PartialFailure, UsageError, nearest
 from autointerp.labeling.methods import METHODS, Method
-from autointerp.labeling.protocol import CropEvidence, Judge, ScoreResult, Verdict
+from autointerp.labeling.protocol import CropEvidence, Judge, ScoreResult, Trial, Verdict
 from autointerp.stages.context import Context
 from autointerp.stages.evidence import EvidenceReader
 from autointerp.stages.index import crop_vectors, index_crops
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 CONTROLS = 50
 """Labels that a method scores with another label's words too, where there are as many."""
-_LABELS_AT_ONCE = 64
+_LABELS_AT_ONCE, _GENERATED_AT_ONCE = 64, 8
+"""Labels whose trials are read, and generated, before the first is kept."""
 _UNRELATED = 64
 """Held-out prompts from which those are taken that say no word of a label."""
 
@@ -123,8 +125,9 @@ def run_scoring(ctx: Context, dictionary: Dictionary, harvest: str, scoring: Sco
     what = f"{scoring.method.name} score of {dictionary.name}"
     pairs = [(label, label) for label in scoring.own] + list(scoring.shuffled)
     with ctx.progress.task(what, len(pairs), unit="label") as bar:
-        for start in range(0, len(pairs), _LABELS_AT_ONCE):
-            for name in runner.score(pairs[start : start + _LABELS_AT_ONCE]):
+        size = _GENERATED_AT_ONCE if scoring.method.answered_by == "model" else _LABELS_AT_ONCE
+        for start in range(0, len(pairs), size):
+            for name in runner.score(pairs[start : start + size]):
                 bar.advance(1, name[:40])
     if runner.failed:
         raise PartialFailure(
@@ -158,41 +161,61 @@ class _Runner:
             self.unrelated = [(job.prompt, job.seed) for job in jobs]
         self.failed: list[str] = []
 
-    def score(self, pairs: Sequence[tuple[Label, Label]]) -> list[str]:
-        """Score some labels, each by the words of the second of its pair; returns their names."""
+    def score(self, pairs: Sequence[tuple[Label, Label]]) -> Iterator[str]:
+        """Score some labels, each by the words of the second of its pair; yields their names, each when it is kept."""
         latents = {label.feature_id: self.latents[label.feature_id] for label, _ in pairs}
         evidence = self.reader.for_scores(latents, self.method.needs, self.seed, self.unrelated)
         trials = []
         for label, words in pairs:
             rng = np.random.default_rng((self.seed, latents[label.feature_id]))
             trials.append(self.method.trials(words.name, words.explanation, evidence[label.feature_id], rng))
-        if self.scoring.judge is None:
-            # What measures takes all at once; a judge's answers are kept label by label, because they cost.
-            answers = self.answerer.judge([trial for some in trials for trial in some])
-            verdicts = iter(answers)
-            results = [[next(verdicts) for _ in some] for some in trials]
-            self._keep([(*pair, found) for pair, found in zip(pairs, results, strict=True)])
-        else:
-            for pair, some in zip(pairs, trials, strict=True):
-                self._keep([(*pair, self.answerer.judge(some) if some else [])])
-        return [label.name for label, _ in pairs]
+        judged = self._measured(trials) if self.scoring.judge is None else self._judged(self.scoring.judge, trials)
+        for place, verdicts in judged:
+            self._keep(*pairs[place], verdicts)
+            yield pairs[place][0].name
 
-    def _keep(self, found: Sequence[tuple[Label, Label, list[Verdict]]]) -> None:
+    def _measured(self, trials: Sequence[list[Trial]]) -> Iterator[tuple[int, list[Verdict]]]:
+        """The verdicts on each label's trials, all measured at once."""
+        verdicts = iter(self.answerer.judge([trial for some in trials for trial in some]))
+        yield from ((place, [next(verdicts) for _ in some]) for place, some in enumerate(trials))
+
+    def _judged(self, judge: Judge, trials: Sequence[list[Trial]]) -> Iterator[tuple[int, list[Verdict]]]:
+        """The verdicts of a judge, as many labels at once as it takes; what was answered before an error is kept."""
+        stopped: AutointerpError | None = None
+        pool = ThreadPoolExecutor(getattr(judge, "jobs", 1), thread_name_prefix="score")
+        try:
+            asked = [pool.submit(judge.judge, some) for some in trials]
+            for place, one in enumerate(asked):
+                try:
+                    verdicts = one.result()
+                except CancelledError:
+                    continue
+                except AutointerpError as error:
+                    stopped = stopped or error
+                    for later in asked:
+                        later.cancel()
+                    continue
+                yield place, verdicts
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        if stopped is not None:
+            raise stopped
+
+    def _keep(self, label: Label, words: Label, verdicts: Sequence[Verdict]) -> None:
+        """Store one score with its trials; it takes the place of one that came to nothing."""
+        shuffled = words.id != label.id
+        result = self.method.result(verdicts, self.seed)
+        if verdicts and result.unscored == len(verdicts):
+            self.failed.append(verdicts[0].error)
+        same = (Score.label_id == label.id, Score.method == self.method.name, Score.shuffled == shuffled)
+        judge = Score.judge_id.is_(None) if self.judge_id is None else Score.judge_id == self.judge_id
         with self.ctx.db.session() as session:
-            for label, words, verdicts in found:
-                shuffled = words.id != label.id
-                result = self.method.result(verdicts, self.seed)
-                if verdicts and result.unscored == len(verdicts):
-                    self.failed.append(verdicts[0].error)
-                # One that came to nothing gives way.
-                same = (Score.label_id == label.id, Score.method == self.method.name, Score.shuffled == shuffled)
-                judge = Score.judge_id.is_(None) if self.judge_id is None else Score.judge_id == self.judge_id
-                session.execute(delete(Score).where(*same, judge, Score.value.is_(None), Score.unscored > 0))
-                row = _score_row(result, label, self.judge_id, self.seed, shuffled)
-                session.add(row)
-                session.flush()
-                trials = [_judgement(row.id, number, verdict) for number, verdict in enumerate(verdicts)]
-                queries.insert_many(session, Judgement, trials)
+            session.execute(delete(Score).where(*same, judge, Score.value.is_(None), Score.unscored > 0))
+            row = _score_row(result, label, self.judge_id, self.seed, shuffled)
+            session.add(row)
+            session.flush()
+            trials = [_judgement(row.id, number, verdict) for number, verdict in enumerate(verdicts)]
+            queries.insert_many(session, Judgement, trials)
 
 
 def _answerer(ctx: Context, dictionary: Dictionary, harvest: str, method: Method) -> Judge:

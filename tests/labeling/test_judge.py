@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -129,3 +132,24 @@ def test_place_is_left_out_of_what_is_embedded() -> None:
     assert text_for_embedding("red circle, top left") == "red circle"
     assert text_for_embedding("top left") == "top left"
     assert text_for_embedding("red, round") == "red round"
+
+
+def test_many_labels_at_once_share_the_jobs(world: World, server: ScriptedServer) -> None:
+    """However many labels are judged at a time, no more requests run at once than there are jobs."""
+    running, most, lock = 0, 0, threading.Lock()
+
+    def answer(request: dict[str, Any], number: int) -> Reply:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.05)
+        with lock:
+            running -= 1
+        return Reply(json.dumps({"answers": [True] * shown(request)}))
+
+    server.script = answer
+    judge = judge_of(server, batch=2, jobs=3)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(judge.judge, [trials_of(world, 6, name) for name in "abcdef"]))
+    assert most == 3 and [v[0].trial.name for v in found] == list("abcdef")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_WORKSPACE = "autointerp-workspace"
 _KINDS = "topk, batchtopk, jumprelu, itda, neurons, pca or random"
+_METHODS = "embedding, detection, fuzzing, intruder, generative or shabalin"
 
 
 class _Globals:
@@ -382,19 +383,32 @@ def label(
 @cli.command()
 @layer_option
 @dictionary_option
-@click.option("--method", "methods", multiple=True, metavar="M", help="embedding or detection.  [default: embedding]")
+@click.option("--method", "methods", multiple=True, metavar="M", help=f"{_METHODS}; repeatable.  [default: embedding]")
+@click.option("--judge", metavar="KIND", help="vlm, or to test the scores oracle, coin or always-yes.  [default: vlm]")
 @labeler_options
+@click.option("--retry-failed", is_flag=True, help="Score again what got no readable answer.")
+@machine_options
 @dry_run_option
 @_shared
-def score(layer: str, dictionary: str | None, methods: tuple[str, ...], dry_run: bool, **labeler: Any) -> None:
+def score(
+    layer: str,
+    dictionary: str | None,
+    methods: tuple[str, ...],
+    judge: str | None,
+    retry_failed: bool,
+    device: str | None,
+    dtype: str | None,
+    dry_run: bool,
+    **labeler: Any,
+) -> None:
     """Score the labels of a layer on held-out images."""
-    from autointerp.stages.label import LabelRequest
-    from autointerp.stages.pipeline import LabelJob, score_layer
+    from autointerp.stages.pipeline import ScoreJob, score_layer
     from autointerp.stages.score import check_methods
 
-    ctx = _context()
-    job = LabelJob(layer, dictionary, LabelRequest(_labeler_request(**labeler)))
-    done = score_layer(ctx, layer, dictionary, check_methods(methods or ("embedding",)), job, dry_run)
+    ctx = _context(device=device, dtype=dtype)
+    request = _labeler_request(**labeler, judge=judge, ask_again=retry_failed)
+    job = ScoreJob(layer, dictionary, check_methods(methods or ("embedding",)), request)
+    done = score_layer(ctx, job, dry_run)
     _report(done.plan, dry_run)
     if not dry_run and done.dictionary is not None:
         click.echo(_counts_line(ctx, done.dictionary.name))
@@ -702,10 +716,11 @@ def _labeler_request(
     jobs: int,
     max_cost: float | None,
     max_calls: int | None,
+    **more: Any,
 ) -> Any:
     from autointerp.stages.labelers import LabelerRequest
 
-    return LabelerRequest(labeler, vlm, base_url, api_key_env, jobs, max_calls, max_cost)
+    return LabelerRequest(labeler, vlm, base_url, api_key_env, jobs, max_calls, max_cost, **more)
 
 
 def _targets(ctx: Context, layers: Sequence[str], dictionaries: Sequence[str]) -> list[tuple[str, str | None]]:

@@ -29,6 +29,10 @@ class UsageError(AutointerpError):
     exit_code = 2
 
 
+class NotAvailable(UsageError):
+    """A model that something needs is not there: none is named, or there is no key for it."""
+
+
 class PartialFailure(AutointerpError):
     """The work is finished, but some units of it failed; the message says which."""
 

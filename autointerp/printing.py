@@ -113,6 +113,14 @@ def print_evaluation(found: dict[str, Any]) -> None:
             ("loss recovered", share(found["loss_recovered"]), f"denoising error {error['spliced']:.4g}, {beside}"),
             ("change of the image", cell(change["spliced"]), f"{cell(change['zeroed'])} by zeroing the layer"),
         ]
+    for score in found["scores"]:
+        judge = f" by {score['judge']}" if score["judge"] else ""
+        beside = f"chance {cell(score['chance'])}, shuffled labels {cell(score['shuffled'])}; {score['labels']} labels"
+        if score["valueless"]:
+            beside += f", {score['valueless']} without a value"
+        if score["unscored"]:
+            beside += f", {score['unscored']} of {score['trials']} trials unscored"
+        rows.append((f"{score['method']} score{judge}", cell(score["value"]), beside))
     table(("figure", "value", "beside it"), rows)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ForeignKey, Index as DbIndex, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index as DbIndex, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from autointerp.db.base import Base, now, one_of
@@ -154,7 +154,9 @@ class Labeler(Base):
     __table_args__ = (UniqueConstraint("kind", "model", "base_url", "prompt_hash", "config_hash"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(Word, doc="clip, prompts, vlm, ...; judge for one that only judges")
+    kind: Mapped[str] = mapped_column(
+        Word, doc="clip, prompts, vlm, ...; judge for one that only judges, control for one that tests the scores"
+    )
     model: Mapped[str] = mapped_column(default="", doc="empty where none is needed")
     base_url: Mapped[str] = mapped_column(default="", doc="of the server asked, where there is one")
     prompt_hash: Mapped[str] = mapped_column(Hash, default="", doc="hash of the prompt files it is told")
@@ -187,7 +189,7 @@ class Score(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     label_id: Mapped[int] = mapped_column(ForeignKey("labels.id", ondelete="CASCADE"))
-    method: Mapped[str] = mapped_column(Word, doc="embedding, detection, ...")
+    method: Mapped[str] = mapped_column(Word, doc="embedding, detection, fuzzing, ...")
     judge_id: Mapped[int | None] = mapped_column(
         ForeignKey("labelers.id", ondelete="CASCADE"), index=True, doc="who judged; null for methods without one"
     )
@@ -200,22 +202,42 @@ class Score(Base):
     fn: Mapped[int] = mapped_column(default=0, doc="false negatives")
     unscored: Mapped[int] = mapped_column(default=0, doc="trials whose answer could not be read")
     seed: Mapped[int] = mapped_column(BigInteger, default=0, doc="of the choice and order of trials")
+    shuffled: Mapped[bool] = mapped_column(
+        default=False, server_default=false(), doc="a control: the words of another label were judged"
+    )
     note: Mapped[str] = mapped_column(default="", doc="why a value is missing or weak")
     created_at: Mapped[datetime] = mapped_column(default=now, doc="UTC")
 
 
 class Judgement(Base):
-    """One trial of a score: what the judge said of one crop."""
+    """One trial of a score: what was shown, and what was said or measured of it."""
 
     __tablename__ = "judgements"
     __table_args__ = (UniqueConstraint("score_id", "trial"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     score_id: Mapped[int] = mapped_column(ForeignKey("scores.id", ondelete="CASCADE"))
-    crop_id: Mapped[int | None] = mapped_column(ForeignKey("crops.id", ondelete="CASCADE"), index=True)
+    crop_id: Mapped[int | None] = mapped_column(
+        ForeignKey("crops.id", ondelete="CASCADE"), index=True, doc="the crop shown; null for a generated picture"
+    )
     trial: Mapped[int] = mapped_column(doc="its number within the score, from 0")
-    truth: Mapped[bool] = mapped_column(doc="whether the feature fires there")
-    holds: Mapped[bool | None] = mapped_column(doc="the judge's answer; null where it could not be read")
+    kind: Mapped[str] = mapped_column(
+        Word,
+        default="",
+        server_default="",
+        doc="firing, random, hard, displaced, foreign, intruder, generated, unrelated",
+    )
+    panel: Mapped[int | None] = mapped_column(doc="trials of one panel were shown together, and answered by a choice")
+    shown: Mapped[dict[str, Any]] = mapped_column(
+        default=dict,
+        server_default="{}",
+        doc="box and cell of a mark that is not the crop's own; prompt and seed of a generated picture",
+    )
+    truth: Mapped[bool] = mapped_column(doc="whether the label should hold: the feature fires there")
+    holds: Mapped[bool | None] = mapped_column(
+        doc="the judge's answer; null where it could not be read, or a number was measured instead"
+    )
+    value: Mapped[float | None] = mapped_column(doc="the similarity, activation or rating, where it is a number")
     error: Mapped[str] = mapped_column(default="", doc="why it could not be read")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, case, delete, exists, func, insert, select
+from sqlalchemy import Select, case, delete, exists, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from autointerp.db.models import (
@@ -19,6 +19,7 @@ from autointerp.db.models import (
     Dictionary,
     Feature,
     Image,
+    Judgement,
     Label,
     Labeler,
     LabelStatus,
@@ -271,14 +272,30 @@ def best_label(session: Session, feature_id: int, labeler_id: int | None = None)
 
 
 def scores_of_labels(session: Session, label_ids: Iterable[int]) -> dict[int, list[Score]]:
-    """Label id -> its newest score of each method and judge."""
-    newest: dict[tuple[int, str, int | None], Score] = {}
-    for some in chunks(label_ids):
-        for score in session.scalars(select(Score).where(Score.label_id.in_(some)).order_by(Score.id)):
-            newest[score.label_id, score.method, score.judge_id] = score
+    """Label id -> its newest score of each method and judge; controls are no scores."""
     found: dict[int, list[Score]] = {}
-    for score in newest.values():
-        found.setdefault(score.label_id, []).append(score)
+    for score, judge in judged_scores(session, label_ids):
+        if not score.shuffled and (judge is None or judge.kind != "control"):
+            found.setdefault(score.label_id, []).append(score)
+    return found
+
+
+def judged_scores(session: Session, label_ids: Iterable[int]) -> list[tuple[Score, Labeler | None]]:
+    """The newest score of each label, method and judge, shuffled or not, with the judge; oldest first."""
+    newest: dict[tuple[int, str, int | None, bool], tuple[Score, Labeler | None]] = {}
+    for some in chunks(label_ids):
+        query = select(Score, Labeler).outerjoin(Labeler, Labeler.id == Score.judge_id)
+        for score, judge in session.execute(query.where(Score.label_id.in_(some)).order_by(Score.id)):
+            newest[score.label_id, score.method, score.judge_id, score.shuffled] = (score, judge)
+    return list(newest.values())
+
+
+def trial_counts(session: Session, score_ids: Iterable[int]) -> dict[int, int]:
+    """Score id -> how many trials it has."""
+    found: dict[int, int] = {}
+    for some in chunks(score_ids):
+        query = select(Judgement.score_id, func.count()).where(Judgement.score_id.in_(some))
+        found.update({score_id: count for score_id, count in session.execute(query.group_by(Judgement.score_id))})
     return found
 
 
@@ -292,22 +309,35 @@ def headline_score(scores: Sequence[Score]) -> float | None:
 
 
 def labels_without_score(
-    session: Session, dictionary_id: int, method: str, judge_id: int | None = None, labeler_id: int | None = None
+    session: Session,
+    dictionary_id: int,
+    method: str,
+    judge_id: int | None = None,
+    labeler_id: int | None = None,
+    shuffled: bool = False,
+    statuses: Sequence[LabelStatus] = ("ok",),
+    retry: bool = False,
 ) -> list[Label]:
-    """Ok labels that the method (by this judge) has not scored, in the features' order; newest label a labeler."""
+    """Labels that the method (by this judge) has not scored, in the features' order; newest label a labeler.
+
+    `shuffled` asks for scores of another label's words instead. With `retry` a score without a value, of which some
+    answers could not be read, is none.
+    """
     later = aliased(Label)
     superseded = exists().where(
         later.feature_id == Label.feature_id,
         later.labeler_id == Label.labeler_id,
-        later.status == "ok",
+        later.status.in_(statuses),
         later.id > Label.id,
     )
     same_judge = Score.judge_id.is_(None) if judge_id is None else Score.judge_id == judge_id
-    scored = exists().where(Score.label_id == Label.id, Score.method == method, same_judge)
+    scored = exists().where(Score.label_id == Label.id, Score.method == method, Score.shuffled == shuffled, same_judge)
+    if retry:
+        scored = scored.where(or_(Score.value.is_not(None), Score.unscored == 0))
     query = (
         select(Label)
         .join(Feature, Feature.id == Label.feature_id)
-        .where(Feature.dictionary_id == dictionary_id, Label.status == "ok", ~scored, ~superseded)
+        .where(Feature.dictionary_id == dictionary_id, Label.status.in_(statuses), ~scored, ~superseded)
         .order_by(Feature.latent_index, Label.id)
     )
     if labeler_id is not None:
@@ -331,7 +361,7 @@ def counts(session: Session, dictionary_id: int) -> DictionaryCounts:
     newest = select(func.max(Label.id)).join(Feature).where(mine).group_by(Label.feature_id)
     by_status = select(Label.status, func.count()).where(Label.id.in_(newest)).group_by(Label.status)
     crops = select(func.count(), func.count(Crop.image_id.distinct())).select_from(Crop).join(Feature).where(mine)
-    scores = select(func.count()).select_from(Score).join(Label).join(Feature).where(mine)
+    scores = select(func.count()).select_from(Score).join(Label).join(Feature).where(mine, ~Score.shuffled)
     crop_count, image_count = session.execute(crops).one()
     return DictionaryCounts(
         features={state: n for state, n in session.execute(by_state)},

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from autointerp.errors import AutointerpError, PartialFailure
+from autointerp.errors import AutointerpError, NotAvailable, PartialFailure
 from autointerp.labeling.attempts import AskFailed, Empty, Refused, Transient, is_transient, read, translate
 from autointerp.labeling.messages import Message, guess_tokens
 from autointerp.labeling.prices import load_price, price_file
@@ -78,11 +78,12 @@ class ChatClient:
         """Take the model's name, where it is, and where its key is found; no request is made yet.
 
         Raises:
-            AutointerpError: no key where one is needed, or a cost limit for a model of unknown price.
+            NotAvailable: no key where one is needed.
+            AutointerpError: a cost limit for a model of unknown price.
         """
         key = os.environ.get(api_key_env, "")
         if not key and not base_url:
-            raise AutointerpError(
+            raise NotAvailable(
                 f"no API key in the environment variable {api_key_env}",
                 f"set {api_key_env}, or name a server of your own with --base-url",
             )

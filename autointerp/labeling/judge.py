@@ -1,24 +1,37 @@
-"""The detection judge: a VLM says of held-out, unmarked images whether a label holds.
+"""Who answers trials: a VLM, an embedder, and judges that only test the scores.
 
-Images of one label are asked for in batches. A batch whose reply cannot be read, or has the wrong number of answers,
-is unscored: it never counts as wrong.
+A VLM is asked for several trials of one label at once. A request whose reply cannot be read, or does not fit what was
+asked, leaves its trials unscored: they never count as wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 from autointerp.errors import UsageError
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import ChatClient
-from autointerp.labeling.messages import Message, image_part, text_part, whole_picture
-from autointerp.labeling.protocol import Trial, Verdict
-from autointerp.labeling.replies import DETECT_SCHEMA, DetectReply, clean
+from autointerp.labeling.messages import Message, image_part, text_part
+from autointerp.labeling.methods import text_for_embedding
+from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
+from autointerp.labeling.questions import DETECTION, Question
+from autointerp.labeling.replies import clean
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
-from autointerp.labeling.vlm import Views, ask_for
+from autointerp.labeling.vlm import ask_for
+from autointerp.search.protocol import Embedder
+
+CONTROLS: dict[str, Callable[[Sequence[Trial], np.random.Generator], Sequence[bool]]] = {
+    "oracle": lambda trials, rng: [trial.truth for trial in trials],
+    "coin": lambda trials, rng: [bool(side) for side in rng.random(len(trials)) < 0.5],
+    "always-yes": lambda trials, rng: [True] * len(trials),
+}
+"""Judges whose score is known before: 1.0 for the oracle, which is told the truth, 0.5 for the others."""
 
 
 @dataclass(frozen=True)
@@ -33,27 +46,36 @@ class JudgeOptions:
 
 
 class VlmJudge:
-    """Answers detection trials by asking a VLM."""
+    """Answers trials by asking a VLM one kind of question."""
+
+    kind = "judge"
 
     def __init__(
         self,
         client: ChatClient,
         options: JudgeOptions | None = None,
         jobs: int = 4,
-        views: Views = whole_picture,
+        question: Question = DETECTION,
         prompt: PromptFile | None = None,
         repair: PromptFile | None = None,
     ) -> None:
-        """Take who is asked and how. `views` must show no mark, or the answer is given away."""
-        self.client, self.options, self.jobs, self.views = client, options or JudgeOptions(), max(1, jobs), views
-        self._prompt = prompt or load_prompt("detect.md.j2")
+        """Take who is asked and what; a prompt file of one's own takes the place of the question's."""
+        self.client, self.options, self.jobs, self.question = client, options or JudgeOptions(), max(1, jobs), question
+        self._prompt = prompt or load_prompt(question.prompt)
         self._repair = repair or load_prompt("repair.md.j2")
+        # Of all who call `judge` at a time, no more than `jobs` requests run at once.
+        self._pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="judge")
         self.model, self.base_url = client.model, client.base_url
         self.prompt_hash = hash_of([self._prompt, self._repair])
-        self.config: dict[str, Any] = {**asdict(self.options), **client.config, "prompt_hash": self.prompt_hash}
+        self.config: dict[str, Any] = {
+            **asdict(self.options),
+            **client.config,
+            "prompt_hash": self.prompt_hash,
+            "question": question.purpose,
+        }
 
     def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
-        """Answer all trials of one label, in their order.
+        """Answer all trials of one label, in their order; several labels may be judged at once, from as many threads.
 
         Raises:
             UsageError: the trials are of several labels.
@@ -61,10 +83,11 @@ class VlmJudge:
         """
         if len({(t.name, t.explanation) for t in trials}) > 1:
             raise UsageError("the trials of one call must be of one label", "judge each label's trials by themselves")
-        size = max(1, self.options.batch)
-        batches = [trials[i : i + size] for i in range(0, len(trials), size)]
-        with ThreadPoolExecutor(self.jobs, thread_name_prefix="judge") as pool:
-            return [verdict for verdicts in pool.map(self._batch, batches) for verdict in verdicts]
+        batches = self.question.batches(trials, max(1, self.options.batch))
+        asked = [self._pool.submit(self._batch, batch) for batch in batches]
+        # Nothing is left running where one of them raises.
+        wait(asked)
+        return [verdict for one in asked for verdict in one.result()]
 
     def messages(self, trials: Sequence[Trial]) -> list[Message]:
         """The request for one batch."""
@@ -72,16 +95,56 @@ class VlmJudge:
         told = self._prompt.render(name=trials[0].name, explanation=explanation, count=len(trials))
         shown: list[Message] = []
         for number, trial in enumerate(trials, 1):
+            assert trial.crop is not None
             shown.append(text_part(f"Image {number}:"))
-            shown += [image_part(view, self.options.image_format) for view in self.views(trial.crop)]
+            shown += [image_part(view, self.options.image_format) for view in self.question.views(trial.crop)]
         return [{"role": "system", "content": told}, {"role": "user", "content": shown}]
 
     def _batch(self, trials: Sequence[Trial]) -> list[Verdict]:
+        ask = self.question
         try:
-            purpose = "detection"
-            reply = ask_for(self.client, self.messages(trials), DETECT_SCHEMA, DetectReply, purpose, self._repair)
-            if len(reply.answers) != len(trials):
-                raise AskFailed(f"{len(reply.answers)} answers for {len(trials)} images")
-        except AskFailed as error:
-            return [Verdict(trial, None, str(clean(str(error), 400))) for trial in trials]
-        return [Verdict(trial, holds) for trial, holds in zip(trials, reply.answers, strict=True)]
+            reply = ask_for(self.client, self.messages(trials), ask.schema, ask.form, ask.purpose, self._repair)
+            return ask.read(reply, trials)
+        except (AskFailed, ValueError) as error:
+            return [Verdict(trial, error=str(clean(str(error), 400))) for trial in trials]
+
+
+class ControlJudge:
+    """Answers as `CONTROLS` says, the same trials always alike."""
+
+    kind, base_url, prompt_hash = "control", "", ""
+
+    def __init__(self, model: str, seed: int = 0) -> None:
+        """Take one of the names in `CONTROLS`."""
+        self.model, self.seed = model, seed
+        self.config: dict[str, Any] = {"seed": seed}
+
+    def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
+        """Answer all trials; a yes is the number 1 too, a no 0."""
+        asked = "\n".join(
+            f"{t.latent}|{t.name}|{t.kind}|{t.prompt}|{t.seed}|{t.crop and t.crop.crop_id}" for t in trials
+        )
+        answers = CONTROLS[self.model](trials, np.random.default_rng((self.seed, zlib.crc32(asked.encode()))))
+        return [Verdict(trial, holds, value=float(holds)) for trial, holds in zip(trials, answers, strict=True)]
+
+
+class EmbedderJudge:
+    """Answers with the cosine of the label's words and the crop, each embedded."""
+
+    kind, base_url, prompt_hash = "embedder", "", ""
+
+    def __init__(self, embedder: Embedder, vectors: Callable[[Sequence[CropEvidence]], np.ndarray]) -> None:
+        """Take who embeds words, and what gives the unit vectors of crops, float32 [n, dim]."""
+        self.embedder, self.vectors, self.model = embedder, vectors, embedder.name
+        self.config: dict[str, Any] = {}
+
+    def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
+        """Measure all trials; they may be of several labels."""
+        if not trials:
+            return []
+        names = list(dict.fromkeys(trial.name for trial in trials))
+        words = dict(zip(names, self.embedder.embed_texts([text_for_embedding(n) for n in names]), strict=True))
+        crops = self.vectors([trial.crop for trial in trials if trial.crop is not None])
+        return [
+            Verdict(trial, value=float(words[trial.name] @ vector)) for trial, vector in zip(trials, crops, strict=True)
+        ]

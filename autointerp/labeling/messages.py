@@ -69,3 +69,17 @@ def marked_views(crop: CropEvidence) -> list[Image.Image]:
     box = [round(v * scale) for v in crop.box]
     ImageDraw.Draw(marked).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline=(255, 255, 255), width=2)
     return [whole, marked]
+
+
+def marked_view(crop: CropEvidence) -> list[Image.Image]:
+    """The whole picture with all but the crop's box dimmed and the box outlined, and nothing else."""
+    return marked_views(crop)[-1:]
+
+
+def heat_view(crop: CropEvidence) -> list[Image.Image]:
+    """The whole picture under a blue map of where the feature fires; without a map, the box marked."""
+    from autointerp.crops.render import render_heat
+
+    if crop.activation_map is None:
+        return marked_view(crop)
+    return [render_heat(crop.picture, crop.activation_map, _SIDE)]

@@ -89,28 +89,72 @@ class Labeler(Protocol):
 
 
 @dataclass(frozen=True)
+class ScoreEvidence:
+    """What trials of one feature are made of. Only the parts that a method says it needs are there.
+
+    `firing`, `silent` and `hard` are crops of the score split, which no labeler saw: where the feature fires, random
+    images in which it is silent, and images in which it is silent and a feature of like direction fires. `foreign` are
+    crops of other features in images of the two latter kinds. `seen` are the explain split's strongest crops, `others`
+    the same of other features, one each. `unrelated` are (prompt, seed) of images that the run does not have.
+    """
+
+    latent: int
+    firing: tuple[CropEvidence, ...] = ()
+    silent: tuple[CropEvidence, ...] = ()
+    hard: tuple[CropEvidence, ...] = ()
+    foreign: tuple[CropEvidence, ...] = ()
+    seen: tuple[CropEvidence, ...] = ()
+    others: tuple[CropEvidence, ...] = ()
+    unrelated: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class Trial:
-    """One question to a judge: does `name` (with its `explanation`) hold for this crop?"""
+    """One question: does `name` (with its `explanation`) hold for what is shown?
+
+    Shown is `crop`, marked where its `box` is, or else a picture generated from `prompt` and `seed`. Trials of one
+    `panel` are shown together, and one of them does not belong. `latent` is the feature's.
+    """
 
     name: str
     explanation: str
-    crop: CropEvidence
+    crop: CropEvidence | None
     truth: bool
+    kind: str = ""
+    panel: int | None = None
+    prompt: str = ""
+    seed: int = 0
+    latent: int = -1
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judge's answer to a trial; `holds` is None where it could not be read: unscored, never wrong."""
+    """An answer to a trial: a truth value, a number, or both; neither where it could not be read.
+
+    What could not be read is unscored, never wrong.
+    """
 
     trial: Trial
-    holds: bool | None
+    holds: bool | None = None
     error: str = ""
+    value: float | None = None
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is an answer."""
+        return self.holds is not None or self.value is not None
 
 
 class Judge(Protocol):
-    """Answers trials."""
+    """Answers trials.
 
+    `kind`, `model`, `base_url`, `prompt_hash` and `config` identify it, as they do a labeler.
+    """
+
+    kind: str
     model: str
+    base_url: str
+    prompt_hash: str
     config: dict[str, Any]
 
     def judge(self, trials: Sequence[Trial]) -> list[Verdict]:

@@ -40,11 +40,27 @@ class LabelReply(BaseModel):
 
 
 class DetectReply(BaseModel):
-    """The reply to a detection request: one boolean an image."""
+    """The reply to a detection or fuzzing request: one boolean an image."""
 
     model_config = ConfigDict(extra="ignore")
 
     answers: list[bool]
+
+
+class IntruderReply(BaseModel):
+    """The reply to an intruder request: the number of the image that does not belong, from 1."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    intruder: int = Field(ge=1)
+
+
+class RatingReply(BaseModel):
+    """The reply to a request for ratings: one number from 0 to 1 an image."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    ratings: list[Annotated[float, Field(ge=0, le=1)]]
 
 
 def _strict(properties: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +82,8 @@ LABEL_SCHEMA: dict[str, Any] = _strict(
     }
 )
 DETECT_SCHEMA: dict[str, Any] = _strict({"answers": {"type": "array", "items": {"type": "boolean"}}})
+INTRUDER_SCHEMA: dict[str, Any] = _strict({"intruder": {"type": "integer"}})
+RATING_SCHEMA: dict[str, Any] = _strict({"ratings": {"type": "array", "items": {"type": "number"}}})
 
 Reply = TypeVar("Reply", bound=BaseModel)
 

@@ -1,8 +1,6 @@
-"""How true a label is: figures with their 95% confidence intervals.
+"""How verdicts become a figure with its 95% confidence interval. Chance is 0.5 for each.
 
-`embedding`: AUROC of the similarity of the label's words with held-out crops on which the feature fires, against crops
-on which it does not. `detection`: balanced accuracy of a judge's answers. An answer that could not be read is counted
-as unscored and enters no figure.
+An answer that could not be read is counted as unscored and enters no figure.
 """
 
 from __future__ import annotations
@@ -13,17 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from autointerp.labeling.protocol import ScoreResult, Verdict
-from autointerp.labeling.windows import REGIONS
 
 _Z = 1.959964
 _RESAMPLES = 1000
-
-
-def text_for_embedding(name: str) -> str:
-    """The words of a label's name that a crop can show: without the place, unless nothing else is named."""
-    parts = [part.strip() for part in name.split(",")]
-    shown = [part for part in parts if part and part not in REGIONS]
-    return " ".join(shown) or name
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -58,30 +48,22 @@ def auroc_interval(positive: np.ndarray, negative: np.ndarray, seed: int) -> tup
     return value, max(0.0, low), min(1.0, high)
 
 
-def embedding_score(
-    label_vector: np.ndarray,
-    activating: np.ndarray,
-    non_activating: np.ndarray,
-    seed: int = 0,
-    min_crops: int = 3,
-) -> ScoreResult:
-    """The embedding score of one label.
+def auroc_score(verdicts: Sequence[Verdict], method: str, seed: int = 0, least: int = 3) -> ScoreResult:
+    """AUROC of the verdicts' numbers: those of true trials against those of false ones.
 
-    Args:
-        label_vector: the unit vector of the label's words, [dim].
-        activating: unit vectors of held-out crops on which the feature fires, [m, dim].
-        non_activating: unit vectors of held-out crops on which it does not, [n, dim].
-        seed: of the bootstrap.
-        min_crops: with fewer of either kind there is no score.
+    With fewer than `least` numbers of either kind there is no value.
     """
-    m, n = len(activating), len(non_activating)
-    if m < min_crops or n < min_crops:
-        return ScoreResult("embedding", None, note=f"too few held-out crops ({m} activating, {n} others)")
-    value, low, high = auroc_interval(activating @ label_vector, non_activating @ label_vector, seed)
-    return ScoreResult("embedding", value, low, high)
+    read = [(v.trial.truth, v.value) for v in verdicts if v.value is not None]
+    positive, negative = (np.array([value for truth, value in read if truth is side]) for side in (True, False))
+    unscored, kept = len(verdicts) - len(read), tuple(verdicts)
+    if min(len(positive), len(negative)) < least:
+        note = f"too few trials ({len(positive)} activating, {len(negative)} others)"
+        return ScoreResult(method, None, unscored=unscored, note=note, verdicts=kept)
+    value, low, high = auroc_interval(positive, negative, seed)
+    return ScoreResult(method, value, low, high, unscored=unscored, verdicts=kept)
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: int) -> tuple[float, float]:
     """Wilson's 95% interval of a share."""
     if trials == 0:
         return 0.0, 1.0
@@ -91,23 +73,58 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def detection_score(verdicts: Sequence[Verdict], method: str = "detection") -> ScoreResult:
-    """Balanced accuracy (TPR + TNR) / 2 of a judge's verdicts.
+def balanced_score(verdicts: Sequence[Verdict], method: str, seed: int = 0) -> ScoreResult:
+    """Balanced accuracy (TPR + TNR) / 2 of a judge's verdicts; a rating from 0 to 1 counts by its part.
 
-    The interval joins Wilson's of both shares as Newcombe (1998) does for a difference. With no readable answer
-    of one kind there is no value.
+    The interval is a bootstrap's, in which trials of one panel stay together. Where no resample differs (all answers
+    right, or all of one kind) it reaches as far as Wilson's intervals of both shares do, joined as Newcombe (1998)
+    does. With no readable answer of one kind there is no value.
     """
-    read = [(v.trial.truth, v.holds) for v in verdicts if v.holds is not None]
-    tp, fn = read.count((True, True)), read.count((True, False))
-    tn, fp = read.count((False, False)), read.count((False, True))
+    read = [v for v in verdicts if v.holds is not None]
+    tp, fn = (sum(v.trial.truth and v.holds is holds for v in read) for holds in (True, False))
+    fp, tn = (sum(not v.trial.truth and v.holds is holds for v in read) for holds in (True, False))
     unscored, kept = len(verdicts) - len(read), tuple(verdicts)
     if tp + fn == 0 or tn + fp == 0:
-        which = "activating" if tp + fn == 0 else "non-activating"
-        note = f"no readable answer on {which} images"
+        note = "too few held-out crops"
+        if verdicts:
+            note = f"no readable answer on {'activating' if tp + fn == 0 else 'non-activating'} images"
         return ScoreResult(method, None, None, None, tp, fp, tn, fn, unscored, note, kept)
-    tpr, tnr = tp / (tp + fn), tn / (tn + fp)
-    (low_p, high_p), (low_n, high_n) = wilson(tp, tp + fn), wilson(tn, tn + fp)
-    value = (tpr + tnr) / 2
-    low = value - math.hypot(tpr - low_p, tnr - low_n) / 2
-    high = value + math.hypot(high_p - tpr, high_n - tnr) / 2
+    units = _units(read)
+    right, asked = units.sum(0)
+    value = float((right / asked).mean())
+    low, high = _balanced_interval(units, seed)
+    if high - low < 1e-9:
+        panels = (units[:, 1] > 0).sum(0)
+        (low_p, high_p), (low_n, high_n) = (wilson(r / a * n, n) for r, a, n in zip(right, asked, panels, strict=True))
+        tpr, tnr = right / asked
+        low = value - math.hypot(tpr - low_p, tnr - low_n) / 2
+        high = value + math.hypot(high_p - tpr, high_n - tnr) / 2
     return ScoreResult(method, value, max(0.0, low), min(1.0, high), tp, fp, tn, fn, unscored, "", kept)
+
+
+def _units(verdicts: Sequence[Verdict]) -> np.ndarray:
+    """What was right and what was asked, of true and of false trials: float64 [units, 2, 2].
+
+    A unit is what was answered at once: a panel, or a trial that stands alone.
+    """
+    units: dict[tuple[int | None, int], np.ndarray] = {}
+    for number, verdict in enumerate(verdicts):
+        truth, panel = verdict.trial.truth, verdict.trial.panel
+        unit = units.setdefault((panel, number if panel is None else 0), np.zeros((2, 2)))
+        rating = float(bool(verdict.holds)) if verdict.value is None else verdict.value
+        unit[:, 0 if truth else 1] += (rating if truth else 1 - rating, 1)
+    return np.array(list(units.values()))
+
+
+def _balanced_interval(units: np.ndarray, seed: int) -> tuple[float, float]:
+    """The bootstrap percentile interval; units that ask alike are resampled among themselves."""
+    rng = np.random.default_rng(seed)
+    sums = np.zeros((_RESAMPLES, 2, 2))
+    _, stratum = np.unique(units[:, 1], axis=0, return_inverse=True)
+    for one in range(stratum.max() + 1):
+        alike = units[stratum.reshape(-1) == one]
+        weights = rng.multinomial(len(alike), np.full(len(alike), 1 / len(alike)), _RESAMPLES)
+        sums += np.einsum("bu,urk->brk", weights, alike)
+    samples = (sums[:, 0] / sums[:, 1]).mean(1)
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return float(low), float(high)

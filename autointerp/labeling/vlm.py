@@ -6,11 +6,11 @@ reached budget ends the work with what is done kept: `stopped` then says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from json import dumps
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,14 +18,9 @@ from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import BudgetReached, ChatClient
 from autointerp.labeling.messages import Message, image_part, marked_views, text_part
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
+from autointerp.labeling.questions import Views
 from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-Views = Callable[[CropEvidence], "list[Image.Image]"]
-"""The pictures that show a crop, in the order in which they are sent."""
 
 Reply = TypeVar("Reply", bound=BaseModel)
 

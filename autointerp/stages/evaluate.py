@@ -31,6 +31,7 @@ from autointerp.stages.context import Context, identity
 from autointerp.stages.plan import Plan, Step
 from autointerp.stages.read import find_dictionary
 from autointerp.stages.runs import find_run, finish, running
+from autointerp.stages.score import score_figures
 from autointerp.stages.splices import measure_splices
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def run_evaluate(
     plan = Plan(tuple(one.step for one in planned))
     todo = [one for one in planned if one.known is None]
     if dry_run:
-        return plan, [one.known for one in planned if one.known is not None]
+        return plan, [_with_scores(ctx, one.row, one.known) for one in planned if one.known is not None]
     made: dict[str, dict[str, Any]] = {}
     if todo:
         with ctx.workspace.lock(), ExitStack() as stack:
@@ -93,7 +94,12 @@ def run_evaluate(
                     result = made[one.key]
                     row.figures = {**row.figures, **{k: result[k] for k in _FIGURES if result[k] is not None}}
                     finish(session, runs[one.key], one.row.id, result)
-    return plan, [one.known or made[one.key] for one in planned]
+    return plan, [_with_scores(ctx, one.row, one.known or made[one.key]) for one in planned]
+
+
+def _with_scores(ctx: Context, row: Dictionary, result: dict[str, Any]) -> dict[str, Any]:
+    """The result with the scores as they are now: they are read, not measured, so they are not stored with it."""
+    return {**result, "scores": [_rounded(found) for found in score_figures(ctx, row)]}
 
 
 def _planned(ctx: Context, row: Dictionary) -> _Evaluation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +11,10 @@ from sqlalchemy import case, select
 
 from autointerp.crops.maps import decode_map
 from autointerp.crops.render import decode_picture
+from autointerp.db import queries
 from autointerp.db.engine import Database
 from autointerp.db.models import Crop, Dictionary, Feature, Image
-from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LayerContext
+from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LayerContext, ScoreEvidence
 
 if TYPE_CHECKING:
     from PIL import Image as Pil
@@ -53,16 +54,18 @@ class EvidenceReader:
         self.grid = (dictionary.grid_rows, dictionary.grid_cols) if self.placed else (1, 1)
         self._pictures = Pictures()
 
-    def crops(self, feature_ids: Sequence[int], split: str | None = None) -> dict[int, list[CropEvidence]]:
+    def crops(
+        self, feature_ids: Sequence[int], split: str | None = None, hard: bool = False
+    ) -> dict[int, list[CropEvidence]]:
         """Each feature's crops, top first, then quantiles and negatives, each by rank; of one split or both.
 
-        Hard negatives are left out: names and scores rest on an even sample of the images.
+        Hard negatives are left out, as an even sample of the images has few of them; with `hard` there is nothing else.
         """
         found: dict[int, list[CropEvidence]] = {feature_id: [] for feature_id in feature_ids}
         query = (
             select(Crop, Image.prompt, Image.picture)
             .join(Image, Crop.image_id == Image.id)
-            .where(Crop.feature_id.in_(feature_ids), Crop.neighbour.is_(None))
+            .where(Crop.feature_id.in_(feature_ids), Crop.neighbour.is_not(None) if hard else Crop.neighbour.is_(None))
             .order_by(Crop.feature_id, case(_ROLE_ORDER, value=Crop.role), Crop.rank, Crop.id)
         )
         if split is not None:
@@ -93,12 +96,97 @@ class EvidenceReader:
         crops = self.crops([row.id for row in rows], "explain")
         shown = []
         for row in rows:
-            firing = [c for c in crops[row.id] if c.role != "negative"]
-            firing.sort(key=lambda c: (-c.activation, c.image_id))
             silent = [c for c in crops[row.id] if c.role == "negative"]
             name = f"{self.dictionary.name}:{row.latent_index}"
-            shown.append(FeatureEvidence(name, row.id, row.density, tuple(firing), tuple(silent)))
+            shown.append(FeatureEvidence(name, row.id, row.density, tuple(_strongest(crops[row.id])), tuple(silent)))
         return shown
+
+    def for_scores(
+        self, latents: Mapping[int, int], needs: Collection[str], seed: int, unrelated: Sequence[tuple[str, int]] = ()
+    ) -> dict[int, ScoreEvidence]:
+        """What trials of some features are made of, by feature id; only the parts that are needed are filled.
+
+        `latents` are the features: id -> latent index.
+        """
+        ids = list(latents)
+        held_out = self.crops(ids, "score") if {"firing", "silent"} & set(needs) else {}
+        hard = self.crops(ids, "score", hard=True) if "hard" in needs else {}
+        foreign = self._foreign(latents, seed) if "foreign" in needs else {}
+        seen = self.crops(ids, "explain") if "seen" in needs else {}
+        others = self._others(latents, seed) if "others" in needs else {}
+        return {
+            feature_id: ScoreEvidence(
+                latent,
+                firing=tuple(c for c in held_out.get(feature_id, ()) if c.role != "negative"),
+                silent=tuple(c for c in held_out.get(feature_id, ()) if c.role == "negative"),
+                hard=tuple(hard.get(feature_id, ())),
+                foreign=tuple(foreign.get(feature_id, ())),
+                seen=tuple(_strongest(seen.get(feature_id, ()))),
+                others=tuple(others.get(feature_id, ())),
+                unrelated=tuple(unrelated),
+            )
+            for feature_id, latent in latents.items()
+        }
+
+    def _foreign(self, latents: Mapping[int, int], seed: int) -> dict[int, list[CropEvidence]]:
+        """One crop of another feature in every held-out image in which a feature is known to be silent.
+
+        In a hard negative it is that of the feature of like direction, where that kept one there.
+        """
+        mine = (Crop.feature_id.in_(latents), Crop.role == "negative", Crop.split == "score")
+        with self.db.session() as session:
+            query = select(Crop.feature_id, Crop.image_id, Crop.neighbour).where(*mine)
+            silent = session.execute(query.order_by(Crop.feature_id, Crop.rank, Crop.id)).all()
+            there: dict[int, dict[int, int]] = {}
+            """Image -> latent of a feature that fires in it -> its crop."""
+            for images in queries.chunks(sorted({image for _, image, _ in silent})):
+                firing = (
+                    select(Crop.image_id, Feature.latent_index, Crop.id)
+                    .join(Feature)
+                    .where(Feature.dictionary_id == self.dictionary.id, Crop.image_id.in_(images))
+                    .where(Crop.role != "negative")
+                    .order_by(Feature.latent_index)
+                )
+                for image, latent, crop in session.execute(firing):
+                    there.setdefault(image, {})[latent] = crop
+        chosen: dict[int, list[int]] = {feature_id: [] for feature_id in latents}
+        draw = {feature_id: np.random.default_rng((seed, latent, 1)) for feature_id, latent in latents.items()}
+        for feature_id, image, neighbour in silent:
+            known = there.get(image)
+            if known:
+                any_other = list(known.values())[int(draw[feature_id].integers(len(known)))]
+                chosen[feature_id].append(any_other if neighbour is None else known.get(neighbour, any_other))
+        return self._by_ids(chosen)
+
+    def _others(self, latents: Mapping[int, int], seed: int, count: int = 5) -> dict[int, list[CropEvidence]]:
+        """The explain split's strongest crop of some other features, drawn for each feature."""
+        with self.db.session() as session:
+            mine = (Feature.dictionary_id == self.dictionary.id, Feature.state == "live")
+            live = np.array(session.scalars(select(Feature.id).where(*mine).order_by(Feature.latent_index)).all())
+            drawn: dict[int, list[int]] = {}
+            for feature_id, latent in latents.items():
+                order = np.random.default_rng((seed, latent, 2)).permutation(live)
+                drawn[feature_id] = [int(other) for other in order if other != feature_id][:count]
+            strongest: dict[int, int] = {}
+            for some in queries.chunks(sorted({other for others in drawn.values() for other in others})):
+                query = select(Crop.feature_id, Crop.id).where(
+                    Crop.feature_id.in_(some), Crop.split == "explain", Crop.role != "negative"
+                )
+                # The last one stays: the strongest, and of equal ones the first.
+                strongest.update(session.execute(query.order_by(Crop.activation, Crop.id.desc())).all())  # type: ignore[arg-type]
+        return self._by_ids(
+            {feature_id: [strongest[o] for o in others if o in strongest] for feature_id, others in drawn.items()}
+        )
+
+    def _by_ids(self, wanted: Mapping[int, Sequence[int]]) -> dict[int, list[CropEvidence]]:
+        """Crops by their ids, for each key in its order."""
+        found: dict[int, CropEvidence] = {}
+        with self.db.session() as session:
+            for some in queries.chunks(sorted({crop for crops in wanted.values() for crop in crops}), 500):
+                rows = select(Crop, Image.prompt, Image.picture).join(Image, Crop.image_id == Image.id)
+                for crop, prompt, picture in session.execute(rows.where(Crop.id.in_(some))):
+                    found[crop.id] = self._evidence(crop, prompt, picture)
+        return {key: [found[crop] for crop in crops] for key, crops in wanted.items()}
 
     def context(self, count: int = 2000, seed: int = 0) -> LayerContext:
         """What is usual in the layer: a sample of its explain crops over all features, and all their prompts."""
@@ -123,10 +211,10 @@ class EvidenceReader:
                 .order_by(Image.image_index)
             )
             prompts = tuple(session.scalars(images))
-            found = []
-            for start in range(0, len(ids), 500):
-                part = [int(i) for i in ids[start : start + 500]]
-                rows = select(Crop, Image.prompt, Image.picture).join(Image, Crop.image_id == Image.id)
-                for crop, prompt, picture in session.execute(rows.where(Crop.id.in_(part)).order_by(Crop.id)):
-                    found.append(self._evidence(crop, prompt, picture))
+        found = self._by_ids({0: [int(i) for i in ids]})[0]
         return LayerContext(tuple(found), prompts)
+
+
+def _strongest(crops: Sequence[CropEvidence]) -> list[CropEvidence]:
+    """The crops in which the feature fires, strongest first."""
+    return sorted((c for c in crops if c.role != "negative"), key=lambda c: (-c.activation, c.image_id))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
 from autointerp.db.engine import Database
 from autointerp.db.models import Call
-from autointerp.errors import UsageError, nearest
-from autointerp.labeling.protocol import CallRecord, Labeler
+from autointerp.errors import NotAvailable, UsageError, nearest
+from autointerp.labeling.judge import CONTROLS, ControlJudge, VlmJudge
+from autointerp.labeling.protocol import CallRecord, Judge, Labeler
 from autointerp.stages.context import Context, identity
 
+if TYPE_CHECKING:
+    from autointerp.labeling.chat import ChatClient
+    from autointerp.labeling.questions import Question
+
 LABELERS = ("clip", "prompts", "vlm")
+JUDGES = ("vlm", *CONTROLS)
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class LabelerRequest:
     jobs: int = 4
     max_calls: int | None = None
     max_cost: float | None = None
+    judge: str | None = None
+    """Who judges; None is `vlm`."""
     ask_again: bool = False
     """Whether earlier answers do not count: what failed on one would fail on it for ever."""
 
@@ -81,7 +89,7 @@ def make_client(ctx: Context, request: LabelerRequest) -> Any:
     settings = ctx.settings
     model = request.model or settings.vlm
     if not model:
-        raise UsageError("no model is named for the labeler vlm", "give --vlm MODEL, or set `vlm` in autointerp.toml")
+        raise NotAvailable("no model is named for the labeler vlm", "give --vlm MODEL, or set `vlm` in autointerp.toml")
     limits = ChatOptions(
         max_calls=settings.max_calls if request.max_calls is None else request.max_calls,
         max_cost=settings.max_cost if request.max_cost is None else request.max_cost,
@@ -127,8 +135,31 @@ def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
     )
 
 
-def labeler_columns(labeler: Labeler) -> dict[str, str]:
-    """What identifies a labeler in the `labelers` table."""
+def check_judge(kind: str | None) -> str:
+    """The judge that is meant.
+
+    Raises:
+        UsageError: There is no such judge.
+    """
+    if kind is not None and kind not in JUDGES:
+        raise UsageError(f"there is no judge {kind!r}", nearest(kind, JUDGES))
+    return kind or "vlm"
+
+
+def make_judge(ctx: Context, request: LabelerRequest, question: Question, client: ChatClient | None = None) -> Judge:
+    """Who answers a question; a `client` is shared, so that all that is asked spends one budget.
+
+    Raises:
+        NotAvailable: No model is named, or there is no key for it.
+    """
+    kind = check_judge(request.judge)
+    if kind in CONTROLS:
+        return ControlJudge(kind, ctx.settings.seed)
+    return VlmJudge(client or make_client(ctx, request), jobs=request.jobs, question=question)
+
+
+def labeler_columns(labeler: Labeler | Judge) -> dict[str, str]:
+    """What identifies a labeler or judge in the `labelers` table."""
     return {
         "kind": labeler.kind,
         "model": labeler.model,

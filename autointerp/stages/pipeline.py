@@ -4,29 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from autointerp.db import queries
-from autointerp.db.models import Dictionary
-from autointerp.errors import AutointerpError, PartialFailure, UsageError
-from autointerp.labeling.protocol import Labeler
+from sqlalchemy import select
+
+from autointerp.db.models import Dictionary, Labeler as LabelerRow
+from autointerp.errors import AutointerpError, NotAvailable, PartialFailure, UsageError
+from autointerp.labeling.judge import JudgeOptions
+from autointerp.labeling.methods import METHODS, OWN_IMAGES, UNRELATED_IMAGES, Method
+from autointerp.labeling.protocol import Judge, Labeler
 from autointerp.stages.context import Context
 from autointerp.stages.fit import CacheRequest, FitPlan, FitRequest, plan_fit, resolve_dictionary
 from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvests
 from autointerp.stages.index import index_crops, index_labels, plan_crops_index
 from autointerp.stages.label import LabelRequest, pending, run_label
-from autointerp.stages.labelers import labeler_columns, labeler_kind, make_labeler
+from autointerp.stages.labelers import (
+    LabelerRequest,
+    check_judge,
+    labeler_columns,
+    labeler_kind,
+    make_client,
+    make_judge,
+    make_labeler,
+)
 from autointerp.stages.plan import Plan, Step
-from autointerp.stages.score import count_unjudged, make_judge, run_detection, run_embedding, unscored_labels
+from autointerp.stages.score import Scoring, plan_scoring, run_scoring
 from autointerp.stages.train import run_fits
 
 if TYPE_CHECKING:
-    from autointerp.labeling.vlm import VlmLabeler
+    from autointerp.labeling.chat import ChatClient
 
 _TOKENS_A_LABEL = 6000
 """Tokens of one VLM labeling call with its pictures, for the estimate of a plan."""
-_CALLS_A_SCORE, _TOKENS_A_SCORE = 3, 6000
-"""The same for the judge's calls on one label."""
+_TOKENS_A_PICTURE, _TOKENS_A_REQUEST = 285, 100
+"""The same of what a judge is asked."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,16 @@ class LabelJob:
     dictionary: str | None = None
     request: LabelRequest = field(default_factory=LabelRequest)
     score: bool = True
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """A whole `score` command: the methods, and who judges where a judge is needed."""
+
+    layer: str
+    dictionary: str | None = None
+    methods: tuple[str, ...] = ("embedding",)
+    request: LabelerRequest = field(default_factory=LabelerRequest)
 
 
 def fit_layers(
@@ -124,29 +145,79 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         return Done(plan, row)
 
 
-def score_layer(
-    ctx: Context, layer: str, dictionary: str | None, methods: tuple[str, ...], job: LabelJob, dry_run: bool = False
-) -> Done:
-    """Bring the scores of a layer's labels up to date."""
-    _, harvest = _planned(ctx, layer, dictionary)
+def score_layer(ctx: Context, job: ScoreJob, dry_run: bool = False) -> Done:
+    """Bring the scores of a layer's labels up to date; a method whose model is not available is skipped with a note.
+
+    Raises:
+        PartialFailure: Some labels got no readable answer, or a budget ended the work.
+    """
+    check_judge(job.request.judge)
+    _, harvest = _planned(ctx, job.layer, job.dictionary)
     row = harvest.fit.row
     if row is None or not harvest.done:
-        raise AutointerpError(f"layer {layer} has no labels to score", f"run `autointerp label --layer {layer}` first")
-    steps = []
-    for method in methods:
-        count = len(unscored_labels(ctx, row, method)) if method == "embedding" else _live_labels(ctx, row)
-        steps.append(Step("score", f"{row.name} {method}", count > 0, f"{count} labels"))
-    plan = Plan(tuple(steps))
+        raise AutointerpError(
+            f"layer {job.layer} has no labels to score", f"run `autointerp label --layer {job.layer}` first"
+        )
     if dry_run:
-        return Done(plan, row)
+        return Done(_score_plan(ctx, row, _scorings(ctx, row, job)), row)
     with ctx.workspace.lock():
-        if "embedding" in methods:
-            run_embedding(ctx, row, harvest.identity)
-        if "detection" in methods:
-            judge, judge_id = make_judge(ctx, job.request.labeler)
-            labels = unscored_labels(ctx, row, "detection", judge_id)
-            run_detection(ctx, row, judge, labels, judge_id)
-    return Done(plan, row)
+        scorings = _scorings(ctx, row, job)
+        failures: list[PartialFailure] = []
+        for scoring in scorings:
+            try:
+                run_scoring(ctx, row, harvest.identity, scoring)
+            except PartialFailure as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return Done(_score_plan(ctx, row, scorings), row)
+
+
+def _scorings(ctx: Context, row: Dictionary, job: ScoreJob) -> list[Scoring]:
+    """What is to be done of each method that can be done."""
+    found: list[Scoring] = []
+    client: ChatClient | None = None
+    for name in job.methods:
+        method = METHODS[name]
+        judge: Judge | None = None
+        if method.answered_by == "embedder" and not ctx.has_embedder:
+            continue
+        if method.answered_by == "model" and ctx.settings.images_dir:
+            ctx.progress.note(f"no {name} score: real pictures are read, not generated")
+            continue
+        if method.question is not None:
+            try:
+                if client is None and check_judge(job.request.judge) == "vlm":
+                    client = make_client(ctx, job.request)
+                judge = make_judge(ctx, job.request, method.question, client)
+            except NotAvailable as error:
+                ctx.progress.note(f"no {name} score: {error}")
+                continue
+        found.append(plan_scoring(ctx, row, method, judge, retry=job.request.ask_again))
+    return found
+
+
+def _score_plan(ctx: Context, row: Dictionary, scorings: Sequence[Scoring]) -> Plan:
+    steps = []
+    for one in scorings:
+        asked = one.judge.model if one.judge is not None and one.judge.kind == "judge" else None
+        steps.append(_score_step(row.name, one.method, len(one.own), len(one.shuffled), asked))
+    return Plan(tuple(steps))
+
+
+def _score_step(name: str, method: Method, own: int, shuffled: int = 0, asked: str | None = None) -> Step:
+    """The plan's line of one method; `asked` is the remote model that judges, empty where it is not named yet."""
+    count = own + shuffled
+    detail = f"{method.name} score of {own} labels" + (f" and {shuffled} shuffled" if shuffled else "")
+    if method.answered_by == "model":
+        # The words of a shuffled label are another's own: its pictures are there.
+        images = own * OWN_IMAGES + (UNRELATED_IMAGES if count else 0)
+        return Step("score", name, count > 0, detail, images=images)
+    if method.question is None or asked is None:
+        return Step("score", name, count > 0, detail)
+    calls = count * method.question.requests(JudgeOptions().batch)
+    tokens = count * method.question.trials * _TOKENS_A_PICTURE + calls * _TOKENS_A_REQUEST
+    return Step("score", name, count > 0, detail, calls=calls, tokens=tokens, cost=_cost(asked, tokens, calls * 50))
 
 
 def _planned(ctx: Context, layer: str, dictionary: str | None) -> tuple[FitPlan, HarvestPlan]:
@@ -177,7 +248,7 @@ def _label_plan(
     if harvest.done and row is not None:
         labeler = labeler or make_labeler(ctx, request.labeler)
         count = len(pending(ctx, row, labeler, request))
-        scores = count + len(unscored_labels(ctx, row, "embedding"))
+        scores = count + len(plan_scoring(ctx, row, METHODS["embedding"]).own)
     else:
         every = fit.config["latents"]
         count = scores = len(request.latents) or min(request.count or every, every)
@@ -186,12 +257,13 @@ def _label_plan(
         steps.append(plan_crops_index(ctx, row, harvest.fit.name, harvest.identity))
     steps.append(_label_step(ctx, request, kind, harvest.fit.name, count))
     if job.score and ctx.has_embedder:
-        steps.append(Step("score", harvest.fit.name, scores > 0, f"embedding score of {scores} labels"))
+        steps.append(_score_step(harvest.fit.name, METHODS["embedding"], scores))
     if job.score and kind == "vlm":
         judged = count
         if harvest.done and row is not None and labeler is not None:
-            judged += count_unjudged(ctx, row, cast("VlmLabeler", labeler))
-        steps.append(_judge_step(ctx, request, harvest.fit.name, judged))
+            judged += len(_judging(ctx, row, job, labeler).own)
+        model = request.labeler.model or ctx.settings.vlm or ""
+        steps.append(_score_step(harvest.fit.name, METHODS["detection"], judged, asked=model))
     return Plan(tuple(steps))
 
 
@@ -205,13 +277,6 @@ def _label_step(ctx: Context, request: LabelRequest, kind: str, name: str, count
     return Step("label", name, count > 0, detail, calls=count, tokens=tokens, cost=cost)
 
 
-def _judge_step(ctx: Context, request: LabelRequest, name: str, count: int) -> Step:
-    model = request.labeler.model or ctx.settings.vlm or ""
-    calls, tokens = count * _CALLS_A_SCORE, count * _TOKENS_A_SCORE
-    detail = f"detection score of {count} labels"
-    return Step("score", name, count > 0, detail, calls=calls, tokens=tokens, cost=_cost(model, tokens, calls * 50))
-
-
 def _cost(model: str, input_tokens: int, output_tokens: int) -> float | None:
     """Dollars; None where the model or its price is not known."""
     from autointerp.labeling.prices import load_price
@@ -223,17 +288,17 @@ def _cost(model: str, input_tokens: int, output_tokens: int) -> float | None:
 def _scored(ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, labeler: Labeler) -> None:
     """The embedding score of all labels; a VLM's own labels it also judges."""
     if ctx.has_embedder:
-        run_embedding(ctx, row, harvest.identity)
-    if labeler.kind != "vlm":
-        return
-    judge, judge_id = make_judge(ctx, job.request.labeler, getattr(labeler, "client", None))
-    with ctx.db.session() as session:
-        labeler_id = queries.ensure_labeler(session, labeler.config, **labeler_columns(labeler)).id
-    labels = unscored_labels(ctx, row, "detection", judge_id, labeler_id)
-    if labels:
-        run_detection(ctx, row, judge, labels, judge_id)
+        run_scoring(ctx, row, harvest.identity, plan_scoring(ctx, row, METHODS["embedding"]))
+    if labeler.kind == "vlm":
+        run_scoring(ctx, row, harvest.identity, _judging(ctx, row, job, labeler))
 
 
-def _live_labels(ctx: Context, row: Dictionary) -> int:
+def _judging(ctx: Context, row: Dictionary, job: LabelJob, labeler: Labeler) -> Scoring:
+    """What a VLM has named and not judged yet: without the control, which nobody asked to pay for."""
+    method = METHODS["detection"]
+    assert method.question is not None
+    judge = make_judge(ctx, job.request.labeler, method.question, getattr(labeler, "client", None))
     with ctx.db.session() as session:
-        return len(queries.best_labels(session, row.id))
+        # Asked by dry runs too, so a labeler that is new here is not written down yet; 0 is none.
+        labeler_id = session.scalar(select(LabelerRow.id).filter_by(**labeler_columns(labeler))) or 0
+    return plan_scoring(ctx, row, method, judge, labeler_id, controls=False)

@@ -148,7 +148,7 @@ def test_a_budget_of_dollars_ends_the_work(workspace: Path, label: Cli, vlm_serv
         return reply
 
     vlm_server.script = dear
-    done = label("-n", "6", "--max-cost", "0.01")
+    done = label("-n", "12", "--max-cost", "0.01", "--no-score")
     assert done.code == 3 and re.search(r"stopped at \$0\.00\d+ of \$0\.01", done.err), done.err
     # A call costs 0.00153 dollars: some were paid, and none that would have passed the limit.
     assert 2 <= len(vlm_server.requests) <= 6

@@ -19,8 +19,8 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 def main(context: click.Context, runs: Path, weights: Path, threads: int | None) -> None:
     """Train the models of the shapes world: seeded, resumable, on a processor.
 
-    The order is autoencoder, text, transformer; oracle and clip need the autoencoder alone. A trainer stopped at
-    any moment goes on from its last checkpoint in --runs.
+    The order is autoencoder, text, transformer; oracle and clip need the autoencoder alone, vlm needs them all. A
+    trainer stopped at any moment goes on from its last checkpoint in --runs.
     """
     import torch
 
@@ -150,8 +150,8 @@ def _vlm_pool(context: click.Context, seed: int, renders: int, painted: int, hel
 
 
 @main.command()
-@click.option("--steps", default=12000, help="Steps in all.")
-@click.option("--looking", default=2500, help="Of these, the first ones, which teach the eyes alone.")
+@click.option("--steps", default=8000, help="Steps in all.")
+@click.option("--looking", default=1500, help="Of these, the first ones, which teach the eyes alone.")
 @click.option("--seed", default=0)
 @click.option("--renders", default=4096, help="Renders to train on.")
 @click.option("--painted", default=2048, help="Pictures of the diffusion model to train on.")

@@ -196,8 +196,8 @@ class VlmTrainer:
     def __init__(
         self,
         pool: Pool,
-        steps: int = 12000,
-        looking: int = 2500,
+        steps: int = 8000,
+        looking: int = 1500,
         seed: int = 0,
         rate: float = 2e-3,
         labels: int = 8,
@@ -330,7 +330,7 @@ class VlmTrainer:
     def _loss(
         self, questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion], rng: np.random.Generator, full: bool
     ) -> torch.Tensor:
-        """Cross-entropy of the replies; the name and all before the parts weigh as much as all the parts."""
+        """Cross-entropy of the replies, see `_weights`."""
         image = self.tokenizer.convert_tokens_to_ids(IMAGE)
         # Prompts may be changed: sometimes lines of them are spelled out, or left out.
         spell, drop = [(0.0, 0.0), (1.0, 0.0), (0.1, 0.3)][int(rng.choice(3, p=[0.9, 0.03, 0.07]))]
@@ -346,12 +346,9 @@ class VlmTrainer:
         length = max(len(ids) + len(reply) for ids, reply in rows)
         tokens = torch.full((len(rows), length), self.tokenizer.pad_token_id)
         weights = torch.zeros(len(rows), length)
-        parts = self._ids(', "parts": ["')[0]
         for i, (ids, reply) in enumerate(rows):
             tokens[i, : len(ids) + len(reply)] = torch.tensor([*ids, *reply])
-            head = reply.index(parts) if parts in reply else len(reply)
-            weights[i, len(ids) : len(ids) + head] = 1.0
-            weights[i, len(ids) + head : len(ids) + len(reply)] = 0.3
+            weights[i, len(ids) : len(ids) + len(reply)] = torch.tensor(self._weights(reply))
         is_image = tokens == image
         keep = torch.ones_like(is_image)
         features = self._seen(shown)
@@ -374,6 +371,14 @@ class VlmTrainer:
         losses = F.cross_entropy(logits, tokens[:, 1:][said], reduction="none")
         weight = weights[:, 1:][said]
         return (losses * weight).sum() / weight.sum()
+
+    def _weights(self, reply: Sequence[int]) -> list[float]:
+        """What each token of a reply weighs: most where it says a name or that there is none, least in the parts."""
+        names, parts = (self._ids(piece)[0] for piece in ('", "explanation": "', ', "parts": ["'))
+        if parts not in reply:
+            return [1.0] * len(reply)
+        name, head = reply.index(names) + 1, reply.index(parts)
+        return [4.0] * name + [1.0] * (head - name) + [0.3] * (len(reply) - head)
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)

@@ -19,8 +19,8 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 def main(context: click.Context, runs: Path, weights: Path, threads: int | None) -> None:
     """Train the models of the shapes world: seeded, resumable, on a processor.
 
-    The order is autoencoder, text, transformer; oracle and clip need the autoencoder alone. A trainer stopped at
-    any moment goes on from its last checkpoint in --runs.
+    The order is autoencoder, text, transformer; oracle and clip need the autoencoder alone, vlm needs them all. A
+    trainer stopped at any moment goes on from its last checkpoint in --runs.
     """
     import torch
 
@@ -139,6 +139,39 @@ def parts(context: click.Context, scenes: int, steps: int, seed: int) -> None:
     click.echo(f"wrote {folder / PARTS.name}", err=True)
 
 
+def _vlm_pool(context: click.Context, seed: int, renders: int, painted: int, held_out: bool = False):
+    from autointerp.shapes.train.vlm_pool import joined, painted_pool, rendered_pool
+
+    runs, weights = context.obj
+    path = runs / f"vlm-painted-{seed}-{int(held_out)}-{painted}.safetensors"
+    pools = [rendered_pool(renders, seed, held_out)] if renders else []
+    pools += [painted_pool(path, weights, painted, seed, held_out, default_progress())] if painted else []
+    return joined(pools)
+
+
+@main.command()
+@click.option("--steps", default=8000, help="Steps in all.")
+@click.option("--looking", default=1500, help="Of these, the first ones, which teach the eyes alone.")
+@click.option("--seed", default=0)
+@click.option("--renders", default=4096, help="Renders to train on.")
+@click.option("--painted", default=2048, help="Pictures of the diffusion model to train on.")
+@click.option("--leave-out", is_flag=True, help="Train without one colour, one texture and four pairs, in vlm-without.")
+@click.pass_context
+def vlm(
+    context: click.Context, steps: int, looking: int, seed: int, renders: int, painted: int, leave_out: bool
+) -> None:
+    """Train the vision-language model that labels and judges, after clip, transformer and oracle."""
+    from autointerp.shapes.train.vlm import VlmTrainer
+    from autointerp.shapes.train.vlm_pool import LEFT_OUT
+
+    pool = _vlm_pool(context, seed, renders, painted)
+    trainer = VlmTrainer(pool.without(LEFT_OUT) if leave_out else pool, steps=steps, looking=looking, seed=seed)
+    if leave_out:
+        runs, _ = context.obj
+        context.obj = (runs / "vlm-without", runs)
+    _finish(context, trainer, "vlm-without" if leave_out else "vlm")
+
+
 @main.command()
 @click.option("--prompts", default=1000, help="Held-out captions for the diffusion model; 0 leaves it out.")
 @click.option("--renders", default=500, help="Held-out renders for the other parts; 0 leaves them out.")
@@ -197,6 +230,41 @@ def measure(
         if sheet:
             figures.save_sheet(pictures[:64], sheet)
             click.echo(f"wrote {sheet}", err=True)
+
+
+@main.command()
+@click.option("--questions", default=200, help="Questions of each sort, on each sort of pictures.")
+@click.option("--renders", default=1000, help="Held-out renders; 0 leaves them out.")
+@click.option("--painted", default=256, help="Held-out pictures of the diffusion model; 0 leaves them out.")
+@click.option("--left-out", is_flag=True, help="Ask only about what `vlm --leave-out` never saw.")
+@click.option("--folder", type=click.Path(path_type=Path), default=None, help="The model.  [default: the weights']")
+@click.option("--seed", default=1000)
+@click.pass_context
+def measure_vlm(
+    context: click.Context,
+    questions: int,
+    renders: int,
+    painted: int,
+    left_out: bool,
+    folder: Path | None,
+    seed: int,
+) -> None:
+    """Print how well shapes-vlm names and judges, on held-out renders and on generated pictures."""
+    from autointerp.shapes.train.measure import table
+    from autointerp.shapes.train.vlm_measure import judging_figures, naming_figures
+    from autointerp.shapes.train.vlm_pool import LEFT_OUT
+    from autointerp.shapes.vlm import ShapesVlm
+
+    vlm = ShapesVlm.load(folder or context.obj[1] / "vlm")
+    about = LEFT_OUT if left_out else ()
+    for sort, sizes in (("renders", (renders, 0)), ("generated pictures", (0, painted))):
+        if not any(sizes):
+            continue
+        pool = _vlm_pool(context, seed, *sizes, held_out=True)
+        click.echo(table(f"naming, {sort}", naming_figures(vlm, pool, questions, seed, about)))
+        for batch, marked in ((1, False), (8, False), (1, True), (8, True)):
+            figures = judging_figures(vlm, pool, questions, batch, marked, seed, about)
+            click.echo(table(f"judging {'marks' if marked else 'pictures'}, {batch} a request, {sort}", figures))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,409 @@
+"""Training of shapes-vlm, a LLaVA that answers this project's own prompts about pictures of the world.
+
+First its eyes learn what is marked and what a picture shows, from exact truth; they start as those of shapes-clip.
+Then, with the eyes fixed, the language model learns to answer: naming questions and judging questions in each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from autointerp.crops.geometry import crop_box
+from autointerp.labeling.messages import marked_views, whole_picture
+from autointerp.labeling.protocol import CropEvidence
+from autointerp.labeling.templates import load_prompt
+from autointerp.shapes.scenes import ATTRIBUTES, GRID, POSITIONS, SIZE
+from autointerp.shapes.train.clip import PATCH_CLASSES, image_processor, to_pixels
+from autointerp.shapes.train.loop import Average, generator, warm_hold_fall
+from autointerp.shapes.train.phrases import PATCH_FIELDS, PATCHES, SIDE
+from autointerp.shapes.train.vlm_pool import Pool
+from autointerp.shapes.train.vlm_questions import JudgeQuestion, LabelQuestion, Questions, Shown
+from autointerp.shapes.train.vlm_text import CHAT_TEMPLATE, IMAGE, new_tokenizer, plain_tokenizer
+from autointerp.shapes.truth import REGIONS
+
+TOKENS = PATCHES * PATCHES + 1
+"""Tokens of an image: its class token, which says what is marked, and its patches."""
+KEPT = 8
+"""Patches of an image that the language model is shown in most of its steps: it learns as much from a few."""
+FEW = 400
+"""Steps of answering, the first ones, in which naming questions have few crops."""
+FULL = 0.15
+"""Share of the steps, the last ones, in which it is shown all of them."""
+MARKED_CLASSES = tuple(len(ATTRIBUTES[name]) + (name == "part") for name in ATTRIBUTES)
+
+
+def new_vlm(tokenizer: Any, width: int = 128, layers: int = 4) -> Any:
+    """An untrained LLaVA: the eyes of shapes-clip's size, a Llama of `layers` layers."""
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+    vision = CLIPVisionConfig(
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=SIDE,
+        patch_size=SIDE // PATCHES,
+        hidden_act="gelu",
+        projection_dim=128,
+    )
+    language = LlamaConfig(
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
+        num_key_value_heads=width // 32,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=language,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        image_seq_length=TOKENS,
+        tie_word_embeddings=True,
+    )
+    config.pad_token_id, config.eos_token_id = tokenizer.pad_token_id, tokenizer.eos_token_id
+    return LlavaForConditionalGeneration(config)
+
+
+def new_processor(tokenizer: Any) -> Any:
+    """Images and messages to what the model takes."""
+    from transformers import LlavaProcessor
+
+    return LlavaProcessor(
+        image_processor(),
+        tokenizer,
+        patch_size=SIDE // PATCHES,
+        vision_feature_select_strategy="full",
+        num_additional_image_tokens=1,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def evidence(pool: Pool, shown: Shown) -> CropEvidence:
+    """A picture of the pool as labelers and judges are given it."""
+    picture = Image.fromarray(pool.pictures[shown.picture])
+    grid, size = (GRID, GRID), (SIZE, SIZE)
+    box = crop_box(shown.cell, grid, size) if shown.cell else (0, 0, *size)
+    return CropEvidence(
+        0, shown.picture, "", picture, box, grid, shown.cell, float(shown.cell is not None), None,
+        "top" if shown.cell else "negative",
+    )  # fmt: skip
+
+
+def small(view: Image.Image) -> np.ndarray:
+    """A view as the eyes get it, uint8 [48, 48, 3]."""
+    return np.asarray(view.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+@cache
+def _mark(cell: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """What the mark of a cell multiplies a small picture by, and what it adds: two float32 [48, 48, 3].
+
+    Read off a black and a white picture, which is exact but for the pixels that the mark's border runs through.
+    """
+    black, white = (np.full((1, SIZE, SIZE, 3), value, np.uint8) for value in (0, 255))
+    added, all_on = (
+        small(marked_views(evidence(Pool(picture, {}), Shown(0, cell)))[-1]).astype(np.float32)
+        for picture in (black, white)
+    )
+    return (all_on - added) / 255, added
+
+
+class Views:
+    """The pictures of a pool as the eyes get them, whole or marked."""
+
+    def __init__(self, pool: Pool) -> None:
+        every = range(len(pool))
+        self.wholes = np.stack([small(whole_picture(evidence(pool, Shown(i)))[0]) for i in every])
+
+    def __call__(self, shown: Sequence[Shown]) -> np.ndarray:
+        """Views, uint8 [n, 48, 48, 3]."""
+        views = self.wholes[[s.picture for s in shown]]
+        for i, s in enumerate(shown):
+            if s.cell:
+                kept, added = _mark(s.cell)
+                views[i] = np.clip(np.rint(views[i] * kept + added), 0, 255)
+        return views
+
+
+@cache
+def _filled(prompt: str, **values: object) -> str:
+    return load_prompt(prompt).render(**values)
+
+
+def asked(question: LabelQuestion | JudgeQuestion) -> tuple[str, list[tuple[str, list[Shown]]]]:
+    """The system's text and, heading by heading, the images below it, as labelers and judges send them."""
+    if isinstance(question, LabelQuestion):
+        told = _filled("label.md.j2", marked=True, negatives=bool(question.negatives), notes="")
+        shown = [(f"Example {n}:", [Shown(s.picture), s]) for n, s in enumerate(question.crops, 1)]
+        return told, shown + [(f"Does not fire, {n}:", [s]) for n, s in enumerate(question.negatives, 1)]
+    count = len(question.shown)
+    told = _filled("detect.md.j2", name="NAME", explanation="EXPLAINED" * bool(question.explanation), count=count)
+    told = told.replace("NAME", question.name).replace("EXPLAINED", question.explanation)
+    views = [[Shown(s.picture), s] if s.cell else [s] for s in question.shown]
+    return told, [(f"Image {n}:", view) for n, view in enumerate(views, 1)]
+
+
+def messages(pool: Pool, question: LabelQuestion | JudgeQuestion) -> list[dict[str, Any]]:
+    """A question as the request that `VlmLabeler` or `VlmJudge` would send, but that its images are no data URIs."""
+    told, below = asked(question)
+    content: list[dict[str, Any]] = []
+    for heading, shown in below:
+        content.append({"type": "text", "text": heading})
+        for s in shown:
+            view = marked_views(evidence(pool, s))[-1] if s.cell else whole_picture(evidence(pool, s))[0]
+            content.append({"type": "image", "image": view})
+    return [{"role": "system", "content": told}, {"role": "user", "content": content}]
+
+
+class _Learner(torch.nn.Module):
+    """The model, with heads that only the first stage needs: they say what is marked, and what a picture shows."""
+
+    def __init__(self, tokenizer: Any, concepts: int) -> None:
+        super().__init__()
+        self.vlm = new_vlm(tokenizer)
+        width = self.vlm.config.vision_config.hidden_size
+        self.norm = torch.nn.LayerNorm(width)
+        self.marked = torch.nn.Linear(width, sum(MARKED_CLASSES) + len(POSITIONS))
+        self.shows = torch.nn.Linear(width, concepts)
+        self.patches = torch.nn.Linear(width, sum(PATCH_CLASSES))
+
+    @property
+    def eyes(self) -> torch.nn.Module:
+        return self.vlm.model.vision_tower
+
+
+class VlmTrainer:
+    """The eyes for `looking` steps, then answers."""
+
+    name = "vlm"
+
+    def __init__(
+        self,
+        pool: Pool,
+        steps: int = 8000,
+        looking: int = 1500,
+        seed: int = 0,
+        rate: float = 2e-3,
+        labels: int = 8,
+        judgements: int = 16,
+        views: int = 48,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.pool, self.steps, self.looking, self.seed = pool, steps, looking, seed
+        self.labels, self.judgements, self.views = labels, judgements, views
+        self.questions, self.views_of = Questions(pool), Views(pool)
+        self.tokenizer = new_tokenizer()
+        self._plain = plain_tokenizer(self.tokenizer)
+        self.model = _Learner(self.tokenizer, len(pool.concepts))
+        self._start_eyes()
+        # AdamW alone: Muon's bfloat16 costs more than the rest of a step on processors that only emulate it.
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
+        self.average = Average(self.model, 0.995)
+        self.parts = {"model": self.model, "optimizer": self.optimizer, "average": self.average}
+        self._wholes: torch.Tensor | None = None
+
+    def _start_eyes(self) -> None:
+        """Start from the eyes of shapes-clip, which know colours and textures, and shapes less well."""
+        from transformers import CLIPModel
+
+        from autointerp.shapes.clip import FOLDER
+
+        trained = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32).vision_model.state_dict()
+        self.model.eyes.load_state_dict(trained)
+
+    def step(self, index: int) -> str:
+        """One batch of views for the eyes, or one of naming and one of judging questions."""
+        rng = np.random.default_rng((self.seed, 65, index))
+        looking = index < self.looking
+        if looking:
+            warm_hold_fall(self.optimizer, index, self.looking, 50)
+            loss = self._look(rng, index)
+            note = f"looking {float(loss.detach()):.3f}"
+        else:
+            warm_hold_fall(self.optimizer, index - self.looking, self.steps - self.looking, 100)
+            self.model.eyes.requires_grad_(False)
+            named, judged = self._answer(rng, index)
+            loss = named + judged
+            note = f"naming {float(named.detach()):.3f} judging {float(judged.detach()):.3f}"
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.update()
+        return note
+
+    # The eyes.
+
+    def _look(self, rng: np.random.Generator, index: int) -> torch.Tensor:
+        shown = []
+        for i in range(self.views):
+            picture = int(rng.integers(len(self.pool)))
+            here = self.pool.cells["part"][picture] >= 0
+            cells = np.argwhere(here if rng.random() < 0.8 else ~here)
+            row, col = cells[rng.integers(len(cells))] if len(cells) else (0, 0)
+            shown.append(Shown(picture, (int(row), int(col)) if i % 3 else None))
+        pixels = to_pixels(self.views_of(shown))
+        draw = generator(self.seed, index)
+        pixels = pixels * (1 + 0.03 * torch.randn(len(pixels), 1, 1, 1, generator=draw))
+        pixels = pixels + 0.03 * torch.randn(len(pixels), 3, 1, 1, generator=draw)
+        out = self.model.norm(self.model.eyes(pixels).last_hidden_state)
+        return self._mark_loss(self.model.marked(out[:, 0]), shown) + self._picture_loss(out, shown)
+
+    def _mark_loss(self, logits: torch.Tensor, shown: Sequence[Shown]) -> torch.Tensor:
+        """What holds in the marked cell, and in which regions it lies."""
+        at = [i for i, s in enumerate(shown) if s.cell]
+        cells = [(shown[i].picture, *shown[i].cell) for i in at]  # type: ignore[misc]
+        index = tuple(np.array(axis) for axis in zip(*cells, strict=True))
+        *by_name, where = logits[at].split([*MARKED_CLASSES, len(POSITIONS)], dim=1)
+        losses = []
+        for name, part in zip(ATTRIBUTES, by_name, strict=True):
+            truth = torch.from_numpy(self.pool.cells[name][index].astype(np.int64)) + (name == "part")
+            if (truth >= 0).any():
+                losses.append(F.cross_entropy(part, truth, ignore_index=-1))
+        inside = np.zeros((len(POSITIONS), GRID, GRID), np.float32)
+        for i, place in enumerate(POSITIONS):
+            inside[(i, *REGIONS[place])] = 1
+        regions = torch.from_numpy(inside[:, index[1], index[2]].T.copy())
+        return torch.stack(losses).sum() + F.binary_cross_entropy_with_logits(where, regions) * len(POSITIONS) / 2
+
+    def _picture_loss(self, out: torch.Tensor, shown: Sequence[Shown]) -> torch.Tensor:
+        """Which concepts the whole picture shows, and what is in the middle of each patch."""
+        pictures = [s.picture for s in shown]
+        shows = torch.from_numpy(self.pool.present[:, pictures].T.astype(np.float32))
+        total = F.binary_cross_entropy_with_logits(self.model.shows(out[:, 0]), shows) * 20
+        step = GRID // PATCHES
+        logits = self.model.patches(out[:, 1:]).flatten(0, 1).split(PATCH_CLASSES, dim=1)
+        for name, part in zip(PATCH_FIELDS, logits, strict=True):
+            cells = self.pool.cells[name][pictures, step // 2 :: step, step // 2 :: step].astype(np.int64)
+            total = total + F.cross_entropy(
+                part, torch.from_numpy(cells.reshape(-1)) + (name == "part"), ignore_index=-1
+            )
+        return total
+
+    @torch.no_grad()
+    def _seen(self, shown: Sequence[Shown]) -> torch.Tensor:
+        """Features [n, 37, width] of pictures; those of whole ones are kept, the eyes being fixed by then."""
+        if self._wholes is None:
+            every = [Shown(i) for i in range(len(self.pool))]
+            chunks = [every[i : i + 128] for i in range(0, len(every), 128)]
+            self._wholes = torch.cat([self._look_at(chunk) for chunk in chunks]).half()
+        marked = [i for i, s in enumerate(shown) if s.cell]
+        features = self._wholes[[s.picture for s in shown]].float()
+        if marked:
+            features[marked] = self._look_at([shown[i] for i in marked])
+        return features
+
+    def _look_at(self, shown: Sequence[Shown]) -> torch.Tensor:
+        return self.model.eyes(to_pixels(self.views_of(shown))).last_hidden_state
+
+    # The answers.
+
+    def _answer(self, rng: np.random.Generator, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        full = index >= self.steps - FULL * (self.steps - self.looking)
+        # Few crops first: what one mark shows is learned before what many have in common.
+        few = index - self.looking < FEW
+        crops = int(rng.integers(1, 5)) if few else int(rng.integers(3, 11)) if rng.random() < 0.6 else 10
+        negatives = 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
+        named = [q for _ in range(self.labels) if (q := self.questions.label(rng, crops, negatives))]
+        count = int(rng.choice([1, 2, 3, 4, 6, 8], p=[0.3, 0.1, 0.1, 0.1, 0.1, 0.3]))
+        marked = bool(rng.random() < 0.3)
+        rows = max(self.judgements * 4 // (count + 3), 4)
+        judged = [j for _ in range(rows) if (j := self.questions.judge(rng, count, marked))]
+        return self._loss(named, rng, full), self._loss(judged, rng, full)
+
+    def _loss(
+        self, questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion], rng: np.random.Generator, full: bool
+    ) -> torch.Tensor:
+        """Cross-entropy of the replies, see `_weights`."""
+        image = self.tokenizer.convert_tokens_to_ids(IMAGE)
+        # Prompts may be changed: sometimes lines of them are spelled out, or left out.
+        spell, drop = [(0.0, 0.0), (1.0, 0.0), (0.1, 0.3)][int(rng.choice(3, p=[0.9, 0.03, 0.07]))]
+        rows, shown = [], []
+        for question in questions:
+            told, below = asked(question)
+            ids = [*self._ids("<|system|>"), *self._told(told, spell, drop, rng), *self._ids("<|user|>")]
+            for heading, views in below:
+                ids += self._ids(heading) + [image] * (TOKENS * len(views))
+                shown += views
+            ids += self._ids("<|assistant|>")
+            rows.append((ids, [*self._ids(question.reply), self.tokenizer.eos_token_id]))
+        length = max(len(ids) + len(reply) for ids, reply in rows)
+        tokens = torch.full((len(rows), length), self.tokenizer.pad_token_id)
+        weights = torch.zeros(len(rows), length)
+        for i, (ids, reply) in enumerate(rows):
+            tokens[i, : len(ids) + len(reply)] = torch.tensor([*ids, *reply])
+            weights[i, len(ids) : len(ids) + len(reply)] = torch.tensor(self._weights(reply))
+        is_image = tokens == image
+        keep = torch.ones_like(is_image)
+        features = self._seen(shown)
+        if not full:
+            chosen = np.ones((len(shown), TOKENS), bool)
+            for i in range(len(shown)):
+                chosen[i, 1 + rng.permutation(TOKENS - 1)[KEPT:]] = False
+            keep[is_image] = torch.from_numpy(chosen).reshape(-1)
+            features = features[torch.from_numpy(chosen)]
+        # As many images in each row, so as many tokens kept; they keep their places.
+        places = torch.arange(length).expand(len(rows), -1)
+        tokens, weights, places = (x[keep].reshape(len(rows), -1) for x in (tokens, weights, places))
+        vlm = self.model.vlm.model
+        embedded = vlm.language_model.embed_tokens(tokens)
+        projected = vlm.multi_modal_projector(features.reshape(-1, features.shape[-1]))
+        embedded = embedded.masked_scatter((tokens == image)[..., None], projected)
+        out = vlm.language_model(inputs_embeds=embedded, position_ids=places, use_cache=False).last_hidden_state
+        said = weights[:, 1:] > 0
+        logits = self.model.vlm.lm_head(out[:, :-1][said])
+        losses = F.cross_entropy(logits, tokens[:, 1:][said], reduction="none")
+        weight = weights[:, 1:][said]
+        return (losses * weight).sum() / weight.sum()
+
+    def _weights(self, reply: Sequence[int]) -> list[float]:
+        """What each token of a reply weighs: most where it says a name or that there is none, least in the parts."""
+        names, parts = (self._ids(piece)[0] for piece in ('", "explanation": "', ', "parts": ["'))
+        if parts not in reply:
+            return [1.0] * len(reply)
+        name, head = reply.index(names) + 1, reply.index(parts)
+        return [4.0] * name + [1.0] * (head - name) + [0.3] * (len(reply) - head)
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def _told(self, text: str, spell: float, drop: float, rng: np.random.Generator) -> list[int]:
+        """The ids of a prompt, some of whose fixed lines are left out or spelled out."""
+        if not spell and not drop:
+            return self._ids(text)
+        known = {i: phrase for phrase, i in self.tokenizer.get_added_vocab().items() if len(phrase.split()) > 5}
+        ids: list[int] = []
+        for i in self._ids(text):
+            if i in known and rng.random() < drop:
+                continue
+            ids += self._plain.encode(known[i]).ids if i in known and rng.random() < spell else [i]
+        return ids
+
+    def save(self, folder: Path) -> None:
+        """Write the averaged model, half precision, with its processor, tokenizer and chat template."""
+        self.average.swap()
+        vlm = self.model.vlm
+        vlm.generation_config.do_sample = False
+        vlm.generation_config.eos_token_id = self.tokenizer.eos_token_id
+        vlm.generation_config.pad_token_id = self.tokenizer.pad_token_id
+        vlm.generation_config.max_new_tokens = 256
+        vlm.half().save_pretrained(folder)
+        vlm.float()
+        self.average.swap()
+        new_processor(self.tokenizer).save_pretrained(folder)

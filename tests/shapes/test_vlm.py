@@ -1,0 +1,104 @@
+"""A model saved as shapes-vlm loads with transformers' own classes, answers in batches, and can be served."""
+
+import base64
+import importlib.util
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autointerp.errors import UsageError
+from autointerp.labeling.messages import image_part, text_part
+from autointerp.shapes.train.vlm import new_processor, new_vlm
+from autointerp.shapes.train.vlm_text import new_tokenizer
+from autointerp.shapes.vlm import ShapesVlm
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An untrained model, saved as the trainer saves a trained one."""
+    torch.manual_seed(0)
+    path, tokenizer = tmp_path_factory.mktemp("vlm"), new_tokenizer()
+    model = new_vlm(tokenizer)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.half().save_pretrained(path)
+    new_processor(tokenizer).save_pretrained(path)
+    return path
+
+
+def request(seed, images=2, form="webp"):
+    rng = np.random.default_rng(seed)
+    pictures = [Image.fromarray(rng.integers(0, 255, (96, 96, 3), np.uint8)) for _ in range(images)]
+    content = [part for picture in pictures for part in (text_part("Image 1:"), image_part(picture, form))]
+    return [{"role": "system", "content": "Say something."}, {"role": "user", "content": content}]
+
+
+def test_weights_are_small(folder):
+    assert sum(p.stat().st_size for p in folder.iterdir()) < 6e6
+
+
+def test_answers_do_not_depend_on_what_is_asked_beside(folder):
+    requests = [request(1), request(2, 5, "png"), [{"role": "user", "content": "hello"}], request(3, 1)]
+    vlm = ShapesVlm.load(folder, batch=4)
+    together = vlm.answer(requests, max_new_tokens=12)
+    alone = [vlm.answer([one], max_new_tokens=12)[0] for one in requests]
+    assert together == alone
+    assert vlm.answer([]) == []
+
+
+def test_an_image_that_is_none_is_refused(folder):
+    vlm = ShapesVlm.load(folder)
+    for url in ("https://example.org/a.png", "data:image/png;base64,AAAA", "data:image/png;base64,%%%"):
+        content = [{"type": "image_url", "image_url": {"url": url}}]
+        with pytest.raises(UsageError, match="cannot be read"):
+            vlm.answer([[{"role": "user", "content": content}]])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn")), reason="needs transformers[serving]"
+)
+def test_transformers_serve_answers_with_it(folder, tmp_path):
+    from openai import OpenAI
+
+    (tmp_path / "hub").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "transformers"), "serve", str(folder)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    log = (tmp_path / "log").open("w+b")
+    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        for _ in range(240):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.25)
+        client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0, timeout=60)
+        for form in ("webp", "png"):
+            asked = request(7, 3, form)
+            reply = client.chat.completions.create(model=str(folder), messages=asked, max_tokens=12, temperature=0)
+            assert reply.choices[0].message.content == ShapesVlm.load(folder).answer([asked], max_new_tokens=12)[0]
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+def test_data_uris_are_decoded(folder):
+    buffer = io.BytesIO()
+    Image.new("RGBA", (20, 10), (255, 0, 0, 128)).save(buffer, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    assert isinstance(ShapesVlm.load(folder).answer([[{"role": "user", "content": content}]], 2)[0], str)

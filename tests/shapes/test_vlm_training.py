@@ -1,0 +1,221 @@
+"""shapes-vlm is taught the requests that labelers and judges send, and exact truth in the replies that they read."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from autointerp.labeling.judge import VlmJudge
+from autointerp.labeling.messages import marked_views
+from autointerp.labeling.protocol import FeatureEvidence, Trial
+from autointerp.labeling.replies import DetectReply, LabelReply, parse_reply
+from autointerp.labeling.templates import load_prompt
+from autointerp.labeling.vlm import VlmLabeler
+from autointerp.shapes.scenes import held_out
+from autointerp.shapes.train.loop import train
+from autointerp.shapes.train.vlm import TOKENS, Views, VlmTrainer, asked, evidence, messages, small
+from autointerp.shapes.train.vlm_pool import LEFT_OUT, _scenes, joined, rendered_pool
+from autointerp.shapes.train.vlm_questions import Questions, Shown, said, spoken_for
+from autointerp.shapes.train.vlm_text import (
+    concept_name,
+    explanation,
+    judge_reply,
+    label_reply,
+    new_tokenizer,
+    phrases,
+    plain_tokenizer,
+)
+from autointerp.shapes.truth import all_concepts, names_truth
+from autointerp.shapes.vlm import ShapesVlm
+
+
+class Nobody:
+    model, base_url = "nobody", ""
+    config: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return rendered_pool(160)
+
+
+@pytest.fixture(scope="module")
+def questions(pool):
+    return Questions(pool)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return new_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def trainer(pool):
+    return VlmTrainer(pool, steps=4, looking=1, labels=2, judgements=2, views=6)
+
+
+@pytest.fixture(scope="module")
+def vlm(trainer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vlm")
+    trainer.save(folder)
+    return ShapesVlm.load(folder)
+
+
+def parts_of(request, kind):
+    return [part for part in request[1]["content"] if (part["type"] == "text") == (kind == "text")]
+
+
+def test_texts_come_back_and_prompts_are_short(tokenizer):
+    replies = [label_reply(concept, 0.9, 0.83, ["night background"]) for concept in [*all_concepts(), None]]
+    replies += [judge_reply([True, False]), 'any "text"\nat all: é ✓ 1.05']
+    prompt = load_prompt("label.md.j2").render(marked=True, negatives=True, notes="")
+    for text in [*replies, prompt]:
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert len(tokenizer.encode(prompt)) < 40
+    plain = plain_tokenizer(tokenizer)
+    assert len(plain.encode(prompt).ids) > 150
+    assert plain.decode(plain.encode(prompt).ids) == prompt
+    assert max(len(tokenizer.encode(reply)) for reply in replies[:-3]) < 32
+
+
+def test_the_tokenizer_is_always_the_same(tokenizer):
+    assert new_tokenizer().get_vocab() == tokenizer.get_vocab()
+    assert all(len(tokenizer.encode(phrase)) == 1 for phrase in phrases())
+
+
+def test_replies_are_read_back_and_name_their_concept():
+    for concept in all_concepts():
+        reply = parse_reply(label_reply(concept, 0.85, 0.94, ["a", "b"]), LabelReply)
+        assert names_truth(reply.name, concept) and len(reply.name.split()) <= 6
+        assert reply.interpretable and reply.confidence == 0.9 and reply.parts == ["a", "b"]
+        assert reply.explanation == explanation(concept, 0.85) and "nearly all" in reply.explanation
+        if concept.kind == "pair":
+            assert names_truth(reply.explanation, concept), reply.explanation
+    assert not parse_reply(label_reply(None, 0.0, 1.0, []), LabelReply).interpretable
+    assert parse_reply(judge_reply([True, False]), DetectReply).answers == [True, False]
+    assert concept_name(next(c for c in all_concepts() if c.name == "night")) == "night background"
+
+
+def test_requests_are_what_the_labeler_and_the_judge_send(pool, questions):
+    rng = np.random.default_rng(1)
+    naming = questions.label(rng, 4, 2)
+    crops, negatives = (tuple(evidence(pool, s) for s in side) for side in (naming.crops, naming.negatives))
+    sent = VlmLabeler(Nobody()).messages(FeatureEvidence("f", 0, 0.1, crops, negatives))
+    judging = questions.judge(rng, 3)
+    trials = [Trial(judging.name, judging.explanation, evidence(pool, s), True) for s in judging.shown]
+    for question, theirs in ((naming, sent), (judging, VlmJudge(Nobody()).messages(trials))):
+        ours = messages(pool, question)
+        assert [m["role"] for m in ours] == [m["role"] for m in theirs]
+        assert ours[0] == theirs[0]
+        assert parts_of(ours, "text") == parts_of(theirs, "text")
+        order = [part["type"] == "text" for part in ours[1]["content"]]
+        assert order == [part["type"] == "text" for part in theirs[1]["content"]]
+
+
+def test_what_is_trained_on_is_what_the_model_is_given(pool, questions, trainer, vlm):
+    """Tokens and pixels of a request through the saved processor are those of the trainer."""
+    question = questions.label(np.random.default_rng(2), 3, 1)
+    request = messages(pool, question)
+    images = [part["image"] for part in parts_of(request, "image")]
+    text = vlm._processor.apply_chat_template(request, add_generation_prompt=True, tokenize=False)
+    inputs = vlm._processor(text=text, images=images, return_tensors="pt")
+    told, below = asked(question)
+    image = trainer.tokenizer.convert_tokens_to_ids("<image>")
+    ids = trainer._ids(f"<|system|>{told}<|user|>")
+    for heading, shown in below:
+        ids += trainer._ids(heading) + [image] * (TOKENS * len(shown))
+    assert inputs["input_ids"][0].tolist() == ids + trainer._ids("<|assistant|>")
+    views = Views(pool)([s for _, shown in below for s in shown])
+    given = (inputs["pixel_values"] * 0.25 + 0.5).permute(0, 2, 3, 1).numpy() * 255
+    assert np.abs(views - given).mean() < 1
+    seen = vlm._model.model.get_image_features(
+        inputs["pixel_values"], vision_feature_layer=-1, vision_feature_select_strategy="full"
+    ).pooler_output
+    model = vlm._model.model
+    own = model.multi_modal_projector(model.vision_tower(inputs["pixel_values"]).last_hidden_state)
+    assert torch.allclose(torch.stack(list(seen)), own, atol=1e-5)
+
+
+def test_quick_marks_are_those_that_labelers_show(pool):
+    views, rng = Views(pool), np.random.default_rng(3)
+    for picture in range(12):
+        shown = Shown(picture, (int(rng.integers(12)), int(rng.integers(12))))
+        exact = small(marked_views(evidence(pool, shown))[-1]).astype(int)
+        assert np.abs(views([shown])[0] - exact).mean() < 1
+        assert np.abs(views([Shown(picture)])[0] - exact).mean() > 5
+
+
+def test_answers_are_true_of_the_pictures(pool, questions):
+    rng = np.random.default_rng(4)
+    for _ in range(30):
+        question = questions.label(rng, 6, 2)
+        reply = json.loads(question.reply)
+        assert len(reply["parts"]) == 6
+        if question.answer:
+            row = pool.concepts.index(question.answer)
+            held = [pool.masks[row][(s.picture, *s.cell)] for s in question.crops]
+            assert np.mean(held) >= 0.6
+    balance = []
+    for marked in (False, True):
+        for _ in range(30):
+            question = questions.judge(rng, 4, marked, about="red")
+            mask = questions.words_mask(["red"])
+            for s, answer in zip(question.shown, question.answers, strict=True):
+                assert (s.cell is not None) == marked
+                assert bool(mask[(s.picture, *s.cell)] if marked else mask[s.picture].any()) == answer
+                balance.append(answer)
+    assert 0.4 < np.mean(balance) < 0.6
+
+
+def test_the_narrowest_concept_that_the_marks_share_is_named(pool):
+    concepts = {concept.name: i for i, concept in enumerate(pool.concepts)}
+
+    def marks(name, count):
+        cells = np.argwhere(pool.masks[concepts[name]])
+        _, first = np.unique(cells[:, 0], return_index=True)
+        return [Shown(int(p), (int(r), int(c))) for p, r, c in cells[first][:count]]
+
+    assert spoken_for(pool, marks("red", 10), [])[0].name == "red"
+    striped = marks("red striped", 8)
+    named, share, sure = spoken_for(pool, striped, [])
+    assert (named.name, share) == ("red striped", 1.0) and sure > 0.5
+    assert spoken_for(pool, [*marks("red", 3), *marks("blue", 3), *marks("night", 3)], [])[0] is None
+
+
+def test_names_as_labelers_put_them():
+    rng, pair = np.random.default_rng(5), next(c for c in all_concepts() if c.name == "red circle")
+    names = {said(("red", "circle"), rng) for _ in range(200)}
+    assert len(names) > 6 and all(names_truth(name, pair) for name in names)
+
+
+def test_pictures_are_of_captions_that_trainers_may_see_and_of_others_to_measure():
+    assert not any(held_out(scene.caption) for scene in _scenes(61, 40, 0, False))
+    assert all(held_out(scene.caption) for scene in _scenes(61, 40, 0, True))
+
+
+def test_what_is_left_out_is_in_no_picture(pool):
+    kept = pool.without(LEFT_OUT)
+    assert 0 < len(kept) < len(pool)
+    rows = [i for i, c in enumerate(kept.concepts) if c.name in LEFT_OUT]
+    assert len(rows) == len(LEFT_OUT) and not kept.masks[rows].any() and pool.masks[rows].any()
+    with pytest.raises(ValueError, match="concepts"):
+        pool.without(["crimson"])
+    assert len(joined([pool, kept])) == len(pool) + len(kept)
+
+
+def test_training_goes_on_where_it_was_stopped_and_changes_what_it_should(pool, tmp_path):
+    def new():
+        return VlmTrainer(pool, steps=3, looking=1, labels=2, judgements=2, views=6)
+
+    whole = new()
+    eyes = [p.detach().clone() for p in whole.model.eyes.parameters()]
+    train(whole, tmp_path / "whole", every=2)
+    assert not all(torch.equal(a, b) for a, b in zip(eyes, whole.model.eyes.parameters(), strict=True))
+    stopped = new()
+    stopped.step, steps = (lambda i: steps(i) if i < 2 else (_ for _ in ()).throw(KeyboardInterrupt)), stopped.step
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, tmp_path / "stopped", every=2)
+    again = new()
+    train(again, tmp_path / "stopped", every=2)
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True))

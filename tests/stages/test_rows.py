@@ -215,7 +215,9 @@ def test_labels_and_scores_belong_together(labeled: Path, query: Callable[..., A
     for _, status, name, explanation, confidence, _ in labels:
         assert status in ("ok", "uninterpretable") and 0 <= confidence <= 1
         assert bool(name) == (status == "ok") and (explanation or status != "ok")
-    scores = query(labeled, "SELECT label_id, method, value, ci_low, ci_high, note, judge_id FROM scores WHERE NOT shuffled")
+    scores = query(
+        labeled, "SELECT label_id, method, value, ci_low, ci_high, note, judge_id FROM scores WHERE NOT shuffled"
+    )
     assert sorted(row[0] for row in scores) == sorted(row[5] for row in labels if row[1] == "ok")
     for _, method, value, low, high, note, judge in scores:
         assert method == "embedding" and judge is None

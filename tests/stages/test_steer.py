@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import update
 
 from autointerp import Workspace
 from autointerp.crops.panel import Panel, before_after
+from autointerp.db.models import Feature
 from autointerp.diffusion.generation import ImageJob, generate
 from autointerp.stages.context import Context
 from autointerp.stages.read import find_feature
@@ -103,8 +104,10 @@ def test_what_cannot_be_is_said_before_anything_is_generated(
 
 
 def test_a_dead_feature_has_no_strength(workspace: Path, cli: Cli, tmp_path: Path) -> None:
-    with sqlite3.connect(workspace / "autointerp.db") as db:
-        db.execute("UPDATE features SET state = 'dead', mean_activation = 0 WHERE latent_index = 3")
+    opened = Workspace(workspace)
+    with opened.db.session() as session:
+        session.execute(update(Feature).where(Feature.latent_index == 3).values(state="dead", mean_activation=0))
+    opened.close()
     done = cli("-w", workspace, "steer", f"{NAME}:3", "--prompt", PROMPT, "-o", tmp_path / "x.png")
     assert done.code == 1 and f"{NAME}:3 never fired" in done.err
     done = cli("-w", workspace, "steer", f"{NAME}:64", "--prompt", PROMPT, "-o", tmp_path / "x.png")

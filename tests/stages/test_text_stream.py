@@ -21,11 +21,9 @@ Query = Callable[..., list[Any]]
 
 
 @pytest.fixture(scope="module")
-def read(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
+def read(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli, databases: Any) -> Path:
     """The labeled workspace with a dictionary of the text stream beside that of the image stream."""
-    import shutil
-
-    path = Path(shutil.copytree(labeled, tmp_path_factory.mktemp("text") / "w"))
+    path: Path = databases.copy(labeled, tmp_path_factory.mktemp("text") / "w")
     done = cli("-w", path, "-q", "fit", "--layer", "mid", "--stream", "text")
     assert done.code == 0 and done.out.startswith(f"{NAME}: 64 latents")
     done = cli("-w", path, "-q", "harvest", "--layer", "mid", "--dictionary", NAME, "--images", 12)

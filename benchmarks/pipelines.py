@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks import full_size
+
 WIDTHS = (128, 256, 512, 512)
 
 
-def _clip(tokenizer: Any, width: int, projection: bool = False) -> Any:
+def clip_text(tokenizer: Any, width: int, projection: bool = False, layers: int = 1, heads: int = 1) -> Any:
+    """A CLIP text encoder for this tokenizer."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
@@ -18,8 +21,8 @@ def _clip(tokenizer: Any, width: int, projection: bool = False) -> Any:
         hidden_size=width,
         intermediate_size=width,
         projection_dim=width,
-        num_hidden_layers=1,
-        num_attention_heads=1,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
         max_position_embeddings=tokenizer.model_max_length,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -28,11 +31,12 @@ def _clip(tokenizer: Any, width: int, projection: bool = False) -> Any:
     return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
 
 
-def _t5(tokenizer: Any, width: int) -> Any:
+def t5_text(tokenizer: Any, width: int, heads: int = 1, head_width: int = 64) -> Any:
+    """A T5 encoder of one layer for this tokenizer."""
     from transformers import T5Config, T5EncoderModel
 
     return T5EncoderModel(
-        T5Config(vocab_size=len(tokenizer), d_model=width, d_kv=64, d_ff=width, num_layers=1, num_heads=1)
+        T5Config(vocab_size=len(tokenizer), d_model=width, d_kv=head_width, d_ff=width, num_layers=1, num_heads=heads)
     )
 
 
@@ -65,24 +69,13 @@ def flux(widths: tuple[int, ...] = WIDTHS, **sizes: Any) -> Any:
     from autointerp.shapes.train.tokenizers import clip_tokenizer, t5_tokenizer
 
     clip, t5 = clip_tokenizer(77), t5_tokenizer()
-    config: dict[str, Any] = {
-        "patch_size": 1,
-        "in_channels": 64,
-        "num_layers": 19,
-        "num_single_layers": 38,
-        "attention_head_dim": 128,
-        "num_attention_heads": 24,
-        "joint_attention_dim": 4096,
-        "pooled_projection_dim": 768,
-        "guidance_embeds": False,
-        **sizes,
-    }
+    config: dict[str, Any] = {**full_size.FLUX["transformer"], **sizes}
     return FluxPipeline(
         scheduler=_scheduler("FlowMatchEulerDiscreteScheduler", shift=1.0),
         vae=_autoencoder(config["in_channels"] // 4, widths, shift_factor=0.1159, scaling_factor=0.3611),
-        text_encoder=_clip(clip, config["pooled_projection_dim"]),
+        text_encoder=clip_text(clip, config["pooled_projection_dim"]),
         tokenizer=clip,
-        text_encoder_2=_t5(t5, config["joint_attention_dim"]),
+        text_encoder_2=t5_text(t5, config["joint_attention_dim"]),
         tokenizer_2=t5,
         transformer=FluxTransformer2DModel(**config),
     )
@@ -96,24 +89,15 @@ def sdxl(widths: tuple[int, ...] = WIDTHS, text: tuple[int, int] = (768, 1280), 
 
     clip = clip_tokenizer(77)
     config: dict[str, Any] = {
-        "sample_size": 128,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        "block_out_channels": (320, 640, 1280),
-        "layers_per_block": 2,
-        "transformer_layers_per_block": (1, 2, 10),
+        **full_size.SDXL["unet"],
         "cross_attention_dim": sum(text),
-        "attention_head_dim": (5, 10, 20),
-        "use_linear_projection": True,
-        "addition_embed_type": "text_time",
-        "addition_time_embed_dim": 256,
         "projection_class_embeddings_input_dim": 6 * 256 + text[1],
         **sizes,
     }
     return StableDiffusionXLPipeline(
         vae=_autoencoder(4, widths, scaling_factor=0.13025),
-        text_encoder=_clip(clip, text[0]),
-        text_encoder_2=_clip(clip, text[1], projection=True),
+        text_encoder=clip_text(clip, text[0]),
+        text_encoder_2=clip_text(clip, text[1], projection=True),
         tokenizer=clip,
         tokenizer_2=clip,
         unet=UNet2DConditionModel(**config),

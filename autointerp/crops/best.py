@@ -48,17 +48,19 @@ class BestEntries:
         self._waiting: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
         self._count = 0
         # Sorting everything anew costs as much as is kept, so candidates wait until they are worth it.
-        self._patience = max(groups * n // 2, 4096)
+        self._patience = max(groups * n // 4, 4096)
 
     def fits(self, group: np.ndarray, key: np.ndarray) -> np.ndarray:
         """Which candidates may yet be kept, bool [n]; the others never can be."""
         fits: np.ndarray = key <= self.limit[group] if self.n else np.zeros(len(group), bool)
         return fits
 
-    def offer(self, fields: Fields, items: Fields | None = None, starts: np.ndarray | None = None) -> None:
+    def offer(
+        self, fields: Fields, items: Fields | None = None, starts: np.ndarray | None = None, patience: int = 1
+    ) -> None:
         """Offer entries, one array a field; fields that are left out are 0.
 
-        Their items lie end to end, or from `starts` on.
+        Their items lie end to end, or from `starts` on. With more `patience` more of them wait to be sorted in.
         """
         if not self.n:
             return
@@ -77,7 +79,7 @@ class BestEntries:
             taken = {name: items[name][at].astype(array.dtype, copy=False) for name, array in self.items.items()}
         self._waiting.append((kept, taken))
         self._count += len(chosen)
-        if self._count >= self._patience:
+        if self._count >= self._patience * patience:
             self.settle()
 
     def settle(self) -> None:
@@ -116,7 +118,8 @@ class BestEntries:
     def merge(self, other: BestEntries) -> None:
         """Offer all that another keeps."""
         other.settle()
-        self.offer(other.fields, other.items, other.starts)
+        # As many come at once as are kept: sorting after each would be most of the work.
+        self.offer(other.fields, other.items, other.starts, patience=2)
 
     def state(self, prefix: str) -> dict[str, np.ndarray]:
         """What is kept, as arrays whose names begin with `prefix`."""

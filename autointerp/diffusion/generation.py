@@ -114,7 +114,10 @@ def generation_hash(name: str, revision: str, job: ImageJob, settings: Generatio
     """
     made_of = [name, revision, job.prompt, job.seed, asdict(settings.of(job))]
     if job.picture is not None:
-        made_of.append({"picture": job.picture.sha256, "inverted": job.picture.inverted})
+        from autointerp.diffusion.pictures import PREPARATION
+
+        about = {"picture": job.picture.sha256, "inverted": job.picture.inverted, "preparation": PREPARATION}
+        made_of.append(about)
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 

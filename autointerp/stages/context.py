@@ -44,6 +44,12 @@ class Context:
         self.workspace = workspace
         self.progress: Progress = progress or NullProgress()
         self.settings: Settings = workspace.settings.changed(**overrides)
+        # As every path in the settings, a model's is taken from the workspace; workers have no workspace.
+        if self.settings.model != SHAPES and (lies := workspace.resolve(self.settings.model)).exists():
+            self.settings = self.settings.changed(model=str(lies.absolute()))
+        config = self.settings.loading.config
+        if config is not None and (lies := workspace.resolve(config)).exists():
+            self.settings = self.settings.changed(loading={"config": str(lies.absolute())})
 
     @property
     def db(self) -> Any:

@@ -53,6 +53,7 @@ class EvidenceReader:
         # Where a token has no place in the picture, the whole picture is the one cell.
         self.grid = (dictionary.grid_rows, dictionary.grid_cols) if self.placed else (1, 1)
         self._pictures = Pictures()
+        self._grids: dict[int, tuple[int, int]] = {}
 
     def crops(
         self, feature_ids: Sequence[int], split: str | None = None, hard: bool = False
@@ -78,18 +79,36 @@ class EvidenceReader:
     def _evidence(self, crop: Crop, prompt: str, picture: bytes) -> CropEvidence:
         cell = None if crop.row is None or crop.col is None else (crop.row, crop.col) if self.placed else (0, 0)
         heat = None if crop.activation_map is None or not self.placed else decode_map(crop.activation_map)
+        shown = self._pictures.get(crop.image_id, picture)
         return CropEvidence(
             crop_id=crop.id,
             image_id=crop.image_id,
             prompt=prompt,
-            picture=self._pictures.get(crop.image_id, picture),
+            picture=shown,
             box=(crop.box_left, crop.box_top, crop.box_right, crop.box_bottom),
-            grid=self.grid if heat is None else heat.shape,
+            grid=self._grid_of(crop.image_id, shown.size) if heat is None else heat.shape,
             cell=cell,
             activation=crop.activation,
             activation_map=heat,
             role=crop.role,
         )
+
+    def _grid_of(self, image_id: int, size: tuple[int, int]) -> tuple[int, int]:
+        """The grid of an image in which a feature is silent; in a picture of another shape, that of what fires there."""
+        rows, cols = self.grid
+        if not self.placed or abs(cols * size[1] - rows * size[0]) < 0.05 * rows * size[0]:
+            return self.grid
+        if image_id not in self._grids:
+            query = (
+                select(Crop.activation_map)
+                .join(Feature)
+                .where(Feature.dictionary_id == self.dictionary.id, Crop.image_id == image_id)
+                .where(Crop.activation_map.is_not(None))
+            )
+            with self.db.session() as session:
+                heat = session.scalar(query.order_by(Crop.id).limit(1))
+            self._grids[image_id] = self.grid if heat is None else decode_map(heat).shape  # type: ignore[assignment]
+        return self._grids[image_id]
 
     def features(self, rows: Sequence[Feature]) -> list[FeatureEvidence]:
         """What a labeler may see: the explain split alone, strongest first."""

@@ -37,6 +37,7 @@ def read_status(ctx: Context) -> dict[str, Any]:
                 {
                     "dictionary": row.name,
                     "layer": row.layer,
+                    "stream": row.stream,
                     "kind": row.kind,
                     "features": row.num_latents,
                     "live": counts.features.get("live", 0),

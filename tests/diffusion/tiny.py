@@ -12,36 +12,20 @@ from typing import Any
 
 import torch
 
+from benchmarks import pipelines
+
 TEXT_WIDTH = 32
 SIZE = 64
 
 
 def clip_text(tokenizer: Any, projection: bool = False, width: int = TEXT_WIDTH) -> Any:
     """A CLIP text encoder of two layers for this tokenizer."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=width,
-        projection_dim=width,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=tokenizer.model_max_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
+    return pipelines.clip_text(tokenizer, width, projection, layers=2, heads=2)
 
 
 def t5_text(tokenizer: Any, width: int = TEXT_WIDTH) -> Any:
     """A T5 encoder of one layer for this tokenizer."""
-    from transformers import T5Config, T5EncoderModel
-
-    return T5EncoderModel(
-        T5Config(vocab_size=len(tokenizer), d_model=width, d_kv=16, d_ff=width, num_layers=1, num_heads=2)
-    )
+    return pipelines.t5_text(tokenizer, width, heads=2, head_width=16)
 
 
 def autoencoder(channels: int = 4, levels: int = 4) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def test_a_dictionary_is_fitted_and_read_on_real_pictures(
     assert found["image_change"] == {"spliced": None, "zeroed": None} and "real pictures" in measured.err
 
 
-def test_prompts_of_several_sizes_are_fitted_and_evaluated(
+def test_prompts_of_several_sizes_are_fitted_labeled_and_evaluated(
     tmp_path: Path, small_parts: None, cli: Callable[..., Any], query: Callable[..., list[Any]]
 ) -> None:
     lines = [
@@ -112,6 +113,40 @@ def test_prompts_of_several_sizes_are_fitted_and_evaluated(
     measured = cli("-w", tmp_path, "evaluate", "--layer", "mid", "--json")
     assert measured.code == 0, measured.err
     assert 0 < json.loads(measured.out)["fvu"] < 1
+
+    named = cli("-w", tmp_path, "label", "--layer", "mid")
+    assert named.code == 0, named.err
+    checked = cli("-w", tmp_path, "db", "check")
+    assert checked.code == 0, checked.out
+    from autointerp.stages.context import Context
+    from autointerp.stages.evidence import EvidenceReader
+    from autointerp.workspace import Workspace
+
+    ctx = Context(Workspace(tmp_path))
+    ids = [i for (i,) in query(tmp_path, "SELECT id FROM features ORDER BY id")]
+    reader = EvidenceReader(ctx.db, ctx.dictionary_named("shapes.mid.pca"))
+    crops = [crop for found in (reader.crops(ids), reader.crops(ids, hard=True)) for c in found.values() for crop in c]
+    seen = {(crop.role == "negative", crop.picture.size, crop.grid) for crop in crops}
+    grids = {(96, 96): (12, 12), (96, 64): (8, 12), (48, 96): (12, 6)}
+    # Silent or not, a picture has the grid of its own shape.
+    assert {(size, grid) for _, size, grid in seen} == set(grids.items())
+    assert {negative for negative, *_ in seen} == {True, False}
+
+
+def test_a_models_path_is_taken_from_the_workspace(
+    tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autointerp.diffusion.describe import describe_model
+    from autointerp.stages.context import Context
+    from autointerp.workspace import Workspace
+
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "autointerp.toml").write_text('model = "models/mine"\n')
+    shutil.copytree(describe_model("shapes").source, tmp_path / "w" / "models" / "mine")
+    monkeypatch.chdir(tmp_path)
+    ctx = Context(Workspace("w"))
+    assert ctx.description.source == str(tmp_path / "w" / "models" / "mine")
+    assert ctx.settings.model == ctx.description.source
 
 
 def test_what_init_refuses_leaves_nothing(scenes: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:

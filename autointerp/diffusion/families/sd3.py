@@ -8,6 +8,7 @@ from typing import Any
 from autointerp.diffusion.families.base import (
     Configs,
     ModelDefaults,
+    Stream,
     TextStream,
     doubling_call,
     states_like,
@@ -23,38 +24,55 @@ def _hookpoints(configs: Configs) -> list[str]:
     return blocks + [f"{block}.attn" for block in blocks]
 
 
-def sd3_image_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
-    """Image tokens before and after a module of SD3, each [batch, image_tokens, width].
+def _place(inputs: Mapping[str, Any], output: Any, stream: Stream) -> int | None:
+    """Where a stream's tokens stand in an output; None where it is that stream's alone.
 
     Blocks take both streams and `temb`, and return (text, image); the last returns (None, image). Their attention
-    returns (image, text), what is added to each stream, so it has no `before`. Their MLP returns the image alone.
-
-    Raises:
-        AutointerpError: No form fits the shapes.
+    returns (image, text), what is added to each stream. Their MLPs return one stream alone.
     """
-    before, text = None, None
     if not isinstance(output, tuple):
-        after = output
-    elif len(output) != 2:
+        return None
+    if len(output) != 2:
         raise unknown_form("an SD3 block")
-    elif "temb" in inputs:
-        (text, after), before = output, inputs.get("hidden_states")
-    else:
-        after, text = output
-    known = hasattr(after, "shape") and after.ndim == 3 and after.shape[1] == image_tokens
-    known = known and (text is None or text.shape[1] == text_tokens)
+    return int(stream == ("image" if "temb" in inputs else "text"))
+
+
+def _tokens(inputs: Mapping[str, Any], output: Any, stream: Stream, own: int, other: int | None) -> tuple[Any, Any]:
+    """A stream's tokens before and after a module; `own` and `other` are the tokens of the streams (None: unknown)."""
+    place = _place(inputs, output, stream)
+    before, beside, after = None, None, output
+    if place is not None:
+        after, beside = output[place], output[1 - place]
+        # What an attention returns is added to its input, so it has no `before`.
+        key = "hidden_states" if stream == "image" else "encoder_hidden_states"
+        before = inputs.get(key) if "temb" in inputs else None
+    known = hasattr(after, "shape") and after.ndim == 3 and after.shape[1] == own
+    known = known and (beside is None or other is None or beside.shape[1] == other)
     if not known or (before is not None and before.shape != after.shape):
         raise unknown_form("an SD3 block")
     return before, after
 
 
+def _put(inputs: Mapping[str, Any], output: Any, stream: Stream, tokens: Any) -> Any:
+    place = _place(inputs, output, stream)
+    if place is None:
+        return states_like(tokens, output)
+    new = states_like(tokens, output[place])
+    return (output[0], new) if place else (new, output[1])
+
+
+def sd3_image_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
+    """Image tokens before and after a module of SD3, each [batch, image_tokens, width].
+
+    Raises:
+        AutointerpError: No form fits the shapes.
+    """
+    return _tokens(inputs, output, "image", image_tokens, text_tokens)
+
+
 def sd3_put_image_tokens(inputs: Mapping[str, Any], output: Any, image: Any) -> Any:
-    """The inverse of `sd3_image_tokens`: into (text, image) of a block, (image, text) of an attention, or a tensor."""
-    if not isinstance(output, tuple):
-        return states_like(image, output)
-    if "temb" in inputs:
-        return output[0], states_like(image, output[1])
-    return states_like(image, output[0]), output[1]
+    """The inverse of `sd3_image_tokens`."""
+    return _put(inputs, output, "image", image)
 
 
 def _text_hookpoints(configs: Configs) -> list[str]:
@@ -64,34 +82,17 @@ def _text_hookpoints(configs: Configs) -> list[str]:
 
 
 def sd3_text_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
-    """Text tokens before and after a module of SD3, each [batch, text_tokens, width]; see `sd3_image_tokens`.
+    """Text tokens before and after a module of SD3, each [batch, text_tokens, width].
 
     Raises:
         AutointerpError: No form fits the shapes.
     """
-    before, image = None, None
-    if not isinstance(output, tuple):
-        after = output
-    elif len(output) != 2:
-        raise unknown_form("an SD3 block")
-    elif "temb" in inputs:
-        (after, image), before = output, inputs.get("encoder_hidden_states")
-    else:
-        image, after = output
-    known = hasattr(after, "shape") and after.ndim == 3 and after.shape[1] == text_tokens
-    known = known and (not image_tokens or image is None or image.shape[1] == image_tokens)
-    if not known or (before is not None and before.shape != after.shape):
-        raise unknown_form("an SD3 block")
-    return before, after
+    return _tokens(inputs, output, "text", text_tokens, image_tokens or None)
 
 
 def sd3_put_text_tokens(inputs: Mapping[str, Any], output: Any, text: Any) -> Any:
     """The inverse of `sd3_text_tokens`."""
-    if not isinstance(output, tuple):
-        return states_like(text, output)
-    if "temb" in inputs:
-        return states_like(text, output[0]), output[1]
-    return output[0], states_like(text, output[1])
+    return _put(inputs, output, "text", text)
 
 
 def _text_neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:

@@ -92,14 +92,16 @@ def generate(
     guidance: float,
     batch_size: int = 32,
     progress: Progress | None = None,
+    first_seed: int = 0,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> np.ndarray:
-    """Pictures of captions by a `FluxPipeline`, uint8 [n, 96, 96, 3]; picture n has a generator seeded with n."""
+    """Pictures of captions by a `FluxPipeline`, uint8 [n, 96, 96, 3]; n has a generator seeded with first_seed + n."""
     pipeline.set_progress_bar_config(disable=True)
     parts = []
     with (progress or NullProgress()).task("generating", len(captions), unit="image") as bar:
         for start in range(0, len(captions), batch_size):
             batch = list(captions[start : start + batch_size])
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
                 made = pipeline(
                     prompt=batch,
                     negative_prompt=[""] * len(batch),
@@ -108,7 +110,7 @@ def generate(
                     height=SIZE,
                     width=SIZE,
                     max_sequence_length=MAX_TOKENS,
-                    generator=[torch.Generator().manual_seed(start + i) for i in range(len(batch))],
+                    generator=[torch.Generator().manual_seed(first_seed + start + i) for i in range(len(batch))],
                     output_type="np",
                 ).images
             parts.append(np.rint(np.asarray(made, np.float32) * 255).clip(0, 255).astype(np.uint8))

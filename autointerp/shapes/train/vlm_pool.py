@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from autointerp.progress import NullProgress, Progress
+from autointerp.progress import Progress
 from autointerp.shapes.oracle import HEADS, Oracle
-from autointerp.shapes.scenes import SIZE, Scene, render, sample_held_out_scene, sample_training_scene
+from autointerp.shapes.scenes import Scene, render, sample_held_out_scene, sample_training_scene
+from autointerp.shapes.train.measure import generate
 from autointerp.shapes.train.oracle import stack_cells
-from autointerp.shapes.train.tokenizers import MAX_TOKENS
 from autointerp.shapes.truth import Concept, concept_masks
 
 NOISE_SEEDS = 6_000_000_000
@@ -99,22 +98,6 @@ def rendered_pool(count: int, seed: int = 0, held_out: bool = False) -> Pool:
     return Pool.of(np.stack([r.image for r in renders]), stack_cells(renders))
 
 
-@torch.inference_mode()
-def _painted(pipeline: Any, captions: Sequence[str], steps: int, guidance: float, first_seed: int) -> np.ndarray:
-    made = pipeline(
-        prompt=list(captions),
-        negative_prompt=[""] * len(captions),
-        true_cfg_scale=guidance,
-        num_inference_steps=steps,
-        height=SIZE,
-        width=SIZE,
-        max_sequence_length=MAX_TOKENS,
-        generator=[torch.Generator().manual_seed(first_seed + i) for i in range(len(captions))],
-        output_type="np",
-    ).images
-    return np.rint(np.asarray(made, np.float32) * 255).clip(0, 255).astype(np.uint8)
-
-
 def painted_pool(
     path: Path,
     folder: Path,
@@ -133,15 +116,9 @@ def painted_pool(
         defaults = json.loads((folder / "model" / "autointerp.json").read_text())
         steps, guidance = int(defaults["steps"]), float(defaults["guidance"])
         pipeline = FluxPipeline.from_pretrained(folder / "model", torch_dtype=torch.float32)
-        pipeline.set_progress_bar_config(disable=True)
         captions = [scene.caption for scene in _scenes(_PAINTED, count, seed, held_out)]
         first = NOISE_SEEDS + 1_000_000 * (2 * seed + held_out)
-        with (progress or NullProgress()).task("painting", count, unit="image") as bar:
-            parts = []
-            for start in range(0, count, 16):
-                parts.append(_painted(pipeline, captions[start : start + 16], steps, guidance, first + start))
-                bar.advance(len(parts[-1]))
-        made = np.concatenate(parts)
+        made = generate(pipeline, captions, steps, guidance, 16, progress, first, torch.float32)
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"pictures": made}, path)
     pictures = load_file(path)["pictures"]

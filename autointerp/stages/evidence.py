@@ -94,7 +94,7 @@ class EvidenceReader:
         )
 
     def _grid_of(self, image_id: int, size: tuple[int, int]) -> tuple[int, int]:
-        """The grid of an image in which a feature is silent; in a picture of another shape, that of what fires there."""
+        """The grid of an image in which a feature is silent; in one of another shape, that of what fires there."""
         rows, cols = self.grid
         if not self.placed or abs(cols * size[1] - rows * size[0]) < 0.05 * rows * size[0]:
             return self.grid

@@ -17,7 +17,7 @@ import numpy as np
 from autointerp.errors import UsageError
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import ChatClient
-from autointerp.labeling.messages import Message, image_part, text_part
+from autointerp.labeling.messages import TOLD, Mark, Message, image_part, text_part
 from autointerp.labeling.methods import text_for_embedding
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
 from autointerp.labeling.questions import DETECTION, Question
@@ -42,6 +42,8 @@ class JudgeOptions:
     """Images in one call."""
     explain: bool = True
     """Whether the judge reads the explanation too, or the name alone."""
+    mark: Mark = "dim"
+    """How places are marked, where the question is about one."""
     image_format: Literal["webp", "png"] = "webp"
 
 
@@ -92,12 +94,13 @@ class VlmJudge:
     def messages(self, trials: Sequence[Trial]) -> list[Message]:
         """The request for one batch."""
         explanation = trials[0].explanation if self.options.explain else ""
-        told = self._prompt.render(name=trials[0].name, explanation=explanation, count=len(trials))
+        mark = self.options.mark
+        told = self._prompt.render(name=trials[0].name, explanation=explanation, count=len(trials), mark=TOLD[mark])
         shown: list[Message] = []
         for number, trial in enumerate(trials, 1):
             assert trial.crop is not None
             shown.append(text_part(f"Image {number}:"))
-            shown += [image_part(view, self.options.image_format) for view in self.question.views(trial.crop)]
+            shown += [image_part(view, self.options.image_format) for view in self.question.views(trial.crop, mark)]
         return [{"role": "system", "content": told}, {"role": "user", "content": shown}]
 
     def _batch(self, trials: Sequence[Trial]) -> list[Verdict]:

@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
+Mark = Literal["dim", "outline", "heat"]
+"""How the place is marked where a feature fires, see `marked_view`."""
+TOLD: dict[Mark, str] = {
+    "dim": "it is outlined in white, and what is far from it is dimmed",
+    "outline": "it is outlined in white, and so is its surrounding",
+    "heat": "a blue map lies over it, the bluer the more the feature fires",
+}
+"""What a VLM is told of each mark."""
+
 _SIDE = 256
+_DIMMED = 0.55
+_LINE = 3
 
 
 def image_part(image: Image.Image, form: Literal["webp", "png"] = "webp") -> Message:
@@ -52,34 +63,35 @@ def whole_picture(crop: CropEvidence) -> list[Image.Image]:
     return [_enlarged(crop.picture.convert("RGB"))]
 
 
-def marked_views(crop: CropEvidence) -> list[Image.Image]:
-    """The whole picture, and the same with all but the crop's box dimmed and the box outlined.
+def marked_view(crop: CropEvidence, mark: Mark = "dim") -> list[Image.Image]:
+    """The whole picture, marked where the feature fires, and nothing else.
 
-    A negative has no mark: the whole picture alone.
+    `dim`: the cell is outlined, and what lies beyond the crop's box is dimmed. `outline`: the cell and the box are
+    outlined, which leaves all colours as they are. `heat`: a blue map of the activations; without a map, as `dim`.
     """
     from PIL import Image as Pictures, ImageDraw
 
-    picture = crop.picture.convert("RGB")
-    if crop.cell is None:
-        return whole_picture(crop)
-    dimmed = Pictures.blend(picture, Pictures.new("RGB", picture.size, (0, 0, 0)), 0.55)
-    dimmed.paste(picture.crop(crop.box), crop.box[:2])
-    whole, marked = _enlarged(picture), _enlarged(dimmed)
-    scale = whole.width / picture.width
-    box = [round(v * scale) for v in crop.box]
-    ImageDraw.Draw(marked).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline=(255, 255, 255), width=2)
-    return [whole, marked]
-
-
-def marked_view(crop: CropEvidence) -> list[Image.Image]:
-    """The whole picture with all but the crop's box dimmed and the box outlined, and nothing else."""
-    return marked_views(crop)[-1:]
-
-
-def heat_view(crop: CropEvidence) -> list[Image.Image]:
-    """The whole picture under a blue map of where the feature fires; without a map, the box marked."""
+    from autointerp.crops.geometry import cell_box
     from autointerp.crops.render import render_heat
 
-    if crop.activation_map is None:
-        return marked_view(crop)
-    return [render_heat(crop.picture, crop.activation_map, _SIDE)]
+    if mark == "heat" and crop.activation_map is not None:
+        return [render_heat(crop.picture, crop.activation_map, _SIDE)]
+    picture = crop.picture.convert("RGB")
+    shown = picture
+    if mark != "outline":
+        shown = Pictures.blend(picture, Pictures.new("RGB", picture.size, (0, 0, 0)), _DIMMED)
+        shown.paste(picture.crop(crop.box), crop.box[:2])
+    shown = _enlarged(shown)
+    draw, scale = ImageDraw.Draw(shown), shown.width / picture.width
+    if mark == "outline":
+        _outline(draw, crop.box, scale)
+    if crop.cell is not None:
+        _outline(draw, cell_box(crop.cell, crop.grid, picture.size), scale)
+    return [shown]
+
+
+def _outline(draw: Any, box: tuple[int, int, int, int], scale: float) -> None:
+    """A white line around a box, and a dark one around that, so that it shows on any ground; the inside stays whole."""
+    left, top, right, bottom = (round(v * scale) for v in box)
+    for away, width, color in ((_LINE + 1, 1, (0, 0, 0)), (_LINE, _LINE, (255, 255, 255))):
+        draw.rectangle((left - away, top - away, right - 1 + away, bottom - 1 + away), outline=color, width=width)

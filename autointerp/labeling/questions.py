@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from autointerp.labeling.messages import heat_view, marked_view, whole_picture
+from autointerp.labeling.messages import Mark, marked_view, whole_picture
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
 from autointerp.labeling.replies import (
     DETECT_SCHEMA,
@@ -23,8 +23,8 @@ from autointerp.labeling.replies import (
 if TYPE_CHECKING:
     from PIL import Image
 
-Views = Callable[[CropEvidence], "list[Image.Image]"]
-"""The pictures that show a crop, in the order in which they are sent."""
+Views = Callable[[CropEvidence, Mark], "list[Image.Image]"]
+"""The pictures that show a crop, in the order in which they are sent; the mark is that of the settings."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,16 @@ def _fits(found: int, what: str, trials: Sequence[Trial]) -> None:
         raise ValueError(f"{found} {what} for {len(trials)} images")
 
 
-DETECTION = Question("detection", "detect.md.j2", whole_picture, DETECT_SCHEMA, DetectReply, _answers, 20)
+def _unmarked(crop: CropEvidence, mark: Mark) -> list[Image.Image]:
+    return whole_picture(crop)
+
+
+def _heat(crop: CropEvidence, mark: Mark) -> list[Image.Image]:
+    """The seed paper's own mark, whatever the settings say."""
+    return marked_view(crop, "heat")
+
+
+DETECTION = Question("detection", "detect.md.j2", _unmarked, DETECT_SCHEMA, DetectReply, _answers, 20)
 FUZZING = Question("fuzzing", "fuzz.md.j2", marked_view, DETECT_SCHEMA, DetectReply, _answers, 20)
 INTRUDER = Question("intruder", "intruder.md.j2", marked_view, INTRUDER_SCHEMA, IntruderReply, _choice, 25, panel=5)
-RATING = Question("shabalin", "shabalin.md.j2", heat_view, RATING_SCHEMA, RatingReply, _ratings, 10)
+RATING = Question("shabalin", "shabalin.md.j2", _heat, RATING_SCHEMA, RatingReply, _ratings, 10)

@@ -32,11 +32,11 @@ class LabelReply(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
+    parts: list[Annotated[str, BeforeValidator(lambda v: clean(v, 200))]] = Field(default_factory=list, max_length=100)
     name: Annotated[str, BeforeValidator(lambda v: clean(v, 120))]
     explanation: Annotated[str, BeforeValidator(lambda v: clean(v, 600))]
     interpretable: bool
     confidence: float = Field(ge=0, le=1)
-    parts: list[Annotated[str, BeforeValidator(lambda v: clean(v, 200))]] = Field(default_factory=list, max_length=100)
 
 
 class DetectReply(BaseModel):
@@ -74,11 +74,12 @@ def _strict(properties: dict[str, Any]) -> dict[str, Any]:
 
 LABEL_SCHEMA: dict[str, Any] = _strict(
     {
+        # First, so that what is seen is written down before it is summed up.
+        "parts": {"type": "array", "items": {"type": "string"}},
         "name": {"type": "string"},
         "explanation": {"type": "string"},
         "interpretable": {"type": "boolean"},
         "confidence": {"type": "number"},
-        "parts": {"type": "array", "items": {"type": "string"}},
     }
 )
 DETECT_SCHEMA: dict[str, Any] = _strict({"answers": {"type": "array", "items": {"type": "boolean"}}})

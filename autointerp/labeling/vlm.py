@@ -16,9 +16,8 @@ from pydantic import BaseModel
 
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import BudgetReached, ChatClient
-from autointerp.labeling.messages import Message, image_part, marked_views, text_part
+from autointerp.labeling.messages import TOLD, Mark, Message, image_part, marked_view, text_part, whole_picture
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
-from autointerp.labeling.questions import Views
 from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
 
@@ -31,8 +30,14 @@ class VlmOptions:
 
     crops: int = 10
     """Crops shown, spread over the range of activation."""
+    floor: float = 0.25
+    """Crops below this share of the feature's strongest are not shown: there, much fires by the way."""
+    context: bool = True
+    """Whether each marked picture comes after the same one without a mark."""
     negatives: int = 3
     """Images shown in which the feature does not fire."""
+    mark: Mark = "dim"
+    """How the place is marked where the feature fires."""
     image_format: Literal["webp", "png"] = "webp"
     notes: str = ""
     """What else the VLM is told, e.g. of the layer."""
@@ -75,12 +80,11 @@ class VlmLabeler:
         client: ChatClient,
         options: VlmOptions | None = None,
         jobs: int = 4,
-        views: Views = marked_views,
         prompt: PromptFile | None = None,
         repair: PromptFile | None = None,
     ) -> None:
-        """Take who is asked, what is shown, how many requests run at once, and the prompt files."""
-        self.client, self.options, self.jobs, self.views = client, options or VlmOptions(), max(1, jobs), views
+        """Take who is asked, what is shown, how many requests run at once, and prompt files of one's own."""
+        self.client, self.options, self.jobs = client, options or VlmOptions(), max(1, jobs)
         self._prompt = prompt or load_prompt("label.md.j2")
         self._repair = repair or load_prompt("repair.md.j2")
         self.model, self.base_url = client.model, client.base_url
@@ -122,19 +126,26 @@ class VlmLabeler:
 
     def messages(self, feature: FeatureEvidence) -> list[Message]:
         """The request for one feature."""
-        crops = spread(feature.crops, self.options.crops)
+        options = self.options
+        strongest = max((crop.activation for crop in feature.crops), default=0.0)
+        fired = [crop for crop in feature.crops if crop.activation >= options.floor * strongest]
+        crops = spread(fired, options.crops)
         negatives = feature.negatives[: self.options.negatives]
         shown: list[Message] = []
-        marked = False
         for number, crop in enumerate(crops, 1):
-            views = self.views(crop)
-            marked = marked or len(views) > 1
+            views = [*(whole_picture(crop) if options.context else []), *marked_view(crop, options.mark)]
             shown.append(text_part(f"Example {number}:"))
             shown += [image_part(view, self.options.image_format) for view in views]
         for number, crop in enumerate(negatives, 1):
             shown.append(text_part(f"Does not fire, {number}:"))
-            shown += [image_part(view, self.options.image_format) for view in self.views(crop)]
-        told = self._prompt.render(marked=marked, negatives=bool(negatives), notes=self.options.notes)
+            shown += [image_part(view, self.options.image_format) for view in whole_picture(crop)]
+        told = self._prompt.render(
+            marked=True,
+            mark=TOLD[options.mark],
+            context=options.context,
+            negatives=bool(negatives),
+            notes=options.notes,
+        )
         return [{"role": "system", "content": told}, {"role": "user", "content": shown}]
 
     def _label(self, feature: FeatureEvidence) -> LabelResult:

@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from autointerp.labeling.judge import VlmJudge
-from autointerp.labeling.messages import marked_views
+from autointerp.labeling.messages import TOLD, marked_view
 from autointerp.labeling.protocol import FeatureEvidence, Trial
+from autointerp.labeling.questions import DETECTION, FUZZING
 from autointerp.labeling.replies import DetectReply, LabelReply, parse_reply
 from autointerp.labeling.templates import load_prompt
-from autointerp.labeling.vlm import VlmLabeler
+from autointerp.labeling.vlm import VlmLabeler, VlmOptions
 from autointerp.shapes.scenes import held_out
 from autointerp.shapes.train.loop import train
 from autointerp.shapes.train.vlm import TOKENS, Views, VlmTrainer, asked, evidence, messages, small
 from autointerp.shapes.train.vlm_pool import LEFT_OUT, _scenes, joined, rendered_pool
-from autointerp.shapes.train.vlm_questions import Questions, Shown, said, spoken_for
+from autointerp.shapes.train.vlm_questions import NEARLY_ALL, Questions, Shown, said, spoken_for
 from autointerp.shapes.train.vlm_text import (
     concept_name,
     explanation,
@@ -69,7 +70,7 @@ def parts_of(request, kind):
 def test_texts_come_back_and_prompts_are_short(tokenizer):
     replies = [label_reply(concept, 0.9, 0.83, ["night background"]) for concept in [*all_concepts(), None]]
     replies += [judge_reply([True, False]), 'any "text"\nat all: é ✓ 1.05']
-    prompt = load_prompt("label.md.j2").render(marked=True, negatives=True, notes="")
+    prompt = load_prompt("label.md.j2").render(marked=True, mark=TOLD["dim"], context=False, negatives=True, notes="")
     for text in [*replies, prompt]:
         assert tokenizer.decode(tokenizer.encode(text)) == text
     assert len(tokenizer.encode(prompt)) < 40
@@ -101,10 +102,12 @@ def test_requests_are_what_the_labeler_and_the_judge_send(pool, questions):
     rng = np.random.default_rng(1)
     naming = questions.label(rng, 4, 2)
     crops, negatives = (tuple(evidence(pool, s) for s in side) for side in (naming.crops, naming.negatives))
-    sent = VlmLabeler(Nobody()).messages(FeatureEvidence("f", 0, 0.1, crops, negatives))
-    judging = questions.judge(rng, 3)
-    trials = [Trial(judging.name, judging.explanation, evidence(pool, s), True) for s in judging.shown]
-    for question, theirs in ((naming, sent), (judging, VlmJudge(Nobody()).messages(trials))):
+    sent = VlmLabeler(Nobody(), VlmOptions(context=False)).messages(FeatureEvidence("f", 0, 0.1, crops, negatives))
+    asked_of = [(naming, sent)]
+    for judging, kind in ((questions.judge(rng, 3), DETECTION), (questions.judge(rng, 3, marked=True), FUZZING)):
+        trials = [Trial(judging.name, judging.explanation, evidence(pool, s), True) for s in judging.shown]
+        asked_of.append((judging, VlmJudge(Nobody(), question=kind).messages(trials)))
+    for question, theirs in asked_of:
         ours = messages(pool, question)
         assert [m["role"] for m in ours] == [m["role"] for m in theirs]
         assert ours[0] == theirs[0]
@@ -141,7 +144,7 @@ def test_quick_marks_are_those_that_labelers_show(pool):
     views, rng = Views(pool), np.random.default_rng(3)
     for picture in range(12):
         shown = Shown(picture, (int(rng.integers(12)), int(rng.integers(12))))
-        exact = small(marked_views(evidence(pool, shown))[-1]).astype(int)
+        exact = small(marked_view(evidence(pool, shown))[0]).astype(int)
         assert np.abs(views([shown])[0] - exact).mean() < 1
         assert np.abs(views([Shown(picture)])[0] - exact).mean() > 5
 
@@ -155,7 +158,7 @@ def test_answers_are_true_of_the_pictures(pool, questions):
         if question.answer:
             row = pool.concepts.index(question.answer)
             held = [pool.masks[row][(s.picture, *s.cell)] for s in question.crops]
-            assert np.mean(held) >= 0.6
+            assert np.mean(held) >= NEARLY_ALL
     balance = []
     for marked in (False, True):
         for _ in range(30):
@@ -176,11 +179,11 @@ def test_the_narrowest_concept_that_the_marks_share_is_named(pool):
         _, first = np.unique(cells[:, 0], return_index=True)
         return [Shown(int(p), (int(r), int(c))) for p, r, c in cells[first][:count]]
 
-    assert spoken_for(pool, marks("red", 10), [])[0].name == "red"
+    assert spoken_for(pool, marks("red", 10))[0].name == "red"
     striped = marks("red striped", 8)
-    named, share, sure = spoken_for(pool, striped, [])
+    named, share, sure = spoken_for(pool, striped)
     assert (named.name, share) == ("red striped", 1.0) and sure > 0.5
-    assert spoken_for(pool, [*marks("red", 3), *marks("blue", 3), *marks("night", 3)], [])[0] is None
+    assert spoken_for(pool, [*marks("red", 3), *marks("blue", 3), *marks("night", 3)])[0] is None
 
 
 def test_names_as_labelers_put_them():

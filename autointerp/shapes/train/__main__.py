@@ -151,10 +151,10 @@ def _vlm_pool(context: click.Context, seed: int, renders: int, painted: int, hel
 
 @main.command()
 @click.option("--steps", default=8000, help="Steps in all.")
-@click.option("--looking", default=1500, help="Of these, the first ones, which teach the eyes alone.")
+@click.option("--looking", default=3000, help="Of these, the first ones, which teach the eyes alone.")
 @click.option("--seed", default=0)
 @click.option("--renders", default=4096, help="Renders to train on.")
-@click.option("--painted", default=2048, help="Pictures of the diffusion model to train on.")
+@click.option("--painted", default=1024, help="Pictures of the diffusion model to train on.")
 @click.option("--leave-out", is_flag=True, help="Train without one colour, one texture and four pairs, in vlm-without.")
 @click.pass_context
 def vlm(

@@ -63,14 +63,14 @@ def new_clip(width: int = 128, dim: int = 128) -> CLIPModel:
     return CLIPModel(config)
 
 
-def image_processor() -> CLIPImageProcessor:
-    """Pictures of any size to what the model takes."""
-    side = {"height": SIDE, "width": SIDE}
-    return CLIPImageProcessor(size=side, crop_size=side, do_center_crop=False, image_mean=MEAN, image_std=DEVIATION)
+def image_processor(side: int = SIDE) -> CLIPImageProcessor:
+    """Pictures of any size to what a model of `side` pixels takes."""
+    size = {"height": side, "width": side}
+    return CLIPImageProcessor(size=size, crop_size=size, do_center_crop=False, image_mean=MEAN, image_std=DEVIATION)
 
 
 def to_pixels(pictures: np.ndarray) -> torch.Tensor:
-    """uint8 [n, 48, 48, 3] -> float32 [n, 3, 48, 48], as `image_processor` makes them."""
+    """uint8 [n, side, side, 3] -> float32 [n, 3, side, side], as `image_processor` makes them."""
     return (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 

@@ -17,25 +17,25 @@ import torch.nn.functional as F
 from PIL import Image
 
 from autointerp.crops.geometry import crop_box
-from autointerp.labeling.messages import marked_views, whole_picture
+from autointerp.labeling.messages import marked_view, whole_picture
 from autointerp.labeling.protocol import CropEvidence
 from autointerp.labeling.templates import load_prompt
 from autointerp.shapes.scenes import ATTRIBUTES, GRID, POSITIONS, SIZE
 from autointerp.shapes.train.clip import PATCH_CLASSES, image_processor, to_pixels
 from autointerp.shapes.train.loop import Average, generator, warm_hold_fall
-from autointerp.shapes.train.phrases import PATCH_FIELDS, PATCHES, SIDE
+from autointerp.shapes.train.phrases import PATCH_FIELDS, PATCHES, SIDE as CLIP_SIDE
 from autointerp.shapes.train.vlm_pool import Pool
 from autointerp.shapes.train.vlm_questions import JudgeQuestion, LabelQuestion, Questions, Shown
-from autointerp.shapes.train.vlm_text import CHAT_TEMPLATE, IMAGE, new_tokenizer, plain_tokenizer
+from autointerp.shapes.train.vlm_text import CHAT_TEMPLATE, IMAGE, MARK, new_tokenizer, plain_tokenizer
 from autointerp.shapes.truth import REGIONS
 
+SIDE = 96
+"""Pixels of a picture's side as the eyes get it: all that the world has, twice what shapes-clip is shown of a crop."""
 TOKENS = PATCHES * PATCHES + 1
 """Tokens of an image: its class token, which says what is marked, and its patches."""
 KEPT = 8
 """Patches of an image that the language model is shown in most of its steps: it learns as much from a few."""
-FEW = 400
-"""Steps of answering, the first ones, in which naming questions have few crops."""
-FULL = 0.15
+FULL = 0.08
 """Share of the steps, the last ones, in which it is shown all of them."""
 MARKED_CLASSES = tuple(len(ATTRIBUTES[name]) + (name == "part") for name in ATTRIBUTES)
 
@@ -85,7 +85,7 @@ def new_processor(tokenizer: Any) -> Any:
     from transformers import LlavaProcessor
 
     return LlavaProcessor(
-        image_processor(),
+        image_processor(SIDE),
         tokenizer,
         patch_size=SIDE // PATCHES,
         vision_feature_select_strategy="full",
@@ -106,19 +106,19 @@ def evidence(pool: Pool, shown: Shown) -> CropEvidence:
 
 
 def small(view: Image.Image) -> np.ndarray:
-    """A view as the eyes get it, uint8 [48, 48, 3]."""
+    """A view as the eyes get it, uint8 [96, 96, 3]."""
     return np.asarray(view.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 @cache
 def _mark(cell: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """What the mark of a cell multiplies a small picture by, and what it adds: two float32 [48, 48, 3].
+    """What the mark of a cell multiplies a small picture by, and what it adds: two float32 [96, 96, 3].
 
     Read off a black and a white picture, which is exact but for the pixels that the mark's border runs through.
     """
     black, white = (np.full((1, SIZE, SIZE, 3), value, np.uint8) for value in (0, 255))
     added, all_on = (
-        small(marked_views(evidence(Pool(picture, {}), Shown(0, cell)))[-1]).astype(np.float32)
+        small(marked_view(evidence(Pool(picture, {}), Shown(0, cell)))[0]).astype(np.float32)
         for picture in (black, white)
     )
     return (all_on - added) / 255, added
@@ -132,13 +132,17 @@ class Views:
         self.wholes = np.stack([small(whole_picture(evidence(pool, Shown(i)))[0]) for i in every])
 
     def __call__(self, shown: Sequence[Shown]) -> np.ndarray:
-        """Views, uint8 [n, 48, 48, 3]."""
+        """Views, uint8 [n, 96, 96, 3]."""
         views = self.wholes[[s.picture for s in shown]]
         for i, s in enumerate(shown):
             if s.cell:
                 kept, added = _mark(s.cell)
                 views[i] = np.clip(np.rint(views[i] * kept + added), 0, 255)
         return views
+
+
+LABEL_VALUES: dict[str, Any] = {"marked": True, "mark": MARK, "context": False}
+"""How labelers show crops to shapes-vlm: marked, without the same picture unmarked beside them."""
 
 
 @cache
@@ -149,14 +153,15 @@ def _filled(prompt: str, **values: object) -> str:
 def asked(question: LabelQuestion | JudgeQuestion) -> tuple[str, list[tuple[str, list[Shown]]]]:
     """The system's text and, heading by heading, the images below it, as labelers and judges send them."""
     if isinstance(question, LabelQuestion):
-        told = _filled("label.md.j2", marked=True, negatives=bool(question.negatives), notes="")
-        shown = [(f"Example {n}:", [Shown(s.picture), s]) for n, s in enumerate(question.crops, 1)]
+        told = _filled("label.md.j2", **LABEL_VALUES, negatives=bool(question.negatives), notes="")
+        shown = [(f"Example {n}:", [s]) for n, s in enumerate(question.crops, 1)]
         return told, shown + [(f"Does not fire, {n}:", [s]) for n, s in enumerate(question.negatives, 1)]
     count = len(question.shown)
-    told = _filled("detect.md.j2", name="NAME", explanation="EXPLAINED" * bool(question.explanation), count=count)
+    prompt = "fuzz.md.j2" if question.shown[0].cell else "detect.md.j2"
+    explained = "EXPLAINED" * bool(question.explanation)
+    told = _filled(prompt, name="NAME", explanation=explained, count=count, mark=MARK)
     told = told.replace("NAME", question.name).replace("EXPLAINED", question.explanation)
-    views = [[Shown(s.picture), s] if s.cell else [s] for s in question.shown]
-    return told, [(f"Image {n}:", view) for n, view in enumerate(views, 1)]
+    return told, [(f"Image {n}:", [s]) for n, s in enumerate(question.shown, 1)]
 
 
 def messages(pool: Pool, question: LabelQuestion | JudgeQuestion) -> list[dict[str, Any]]:
@@ -166,7 +171,7 @@ def messages(pool: Pool, question: LabelQuestion | JudgeQuestion) -> list[dict[s
     for heading, shown in below:
         content.append({"type": "text", "text": heading})
         for s in shown:
-            view = marked_views(evidence(pool, s))[-1] if s.cell else whole_picture(evidence(pool, s))[0]
+            view = (marked_view if s.cell else whole_picture)(evidence(pool, s))[0]
             content.append({"type": "image", "image": view})
     return [{"role": "system", "content": told}, {"role": "user", "content": content}]
 
@@ -197,10 +202,10 @@ class VlmTrainer:
         self,
         pool: Pool,
         steps: int = 8000,
-        looking: int = 1500,
+        looking: int = 3000,
         seed: int = 0,
         rate: float = 2e-3,
-        labels: int = 8,
+        labels: int = 6,
         judgements: int = 16,
         views: int = 48,
     ) -> None:
@@ -219,12 +224,18 @@ class VlmTrainer:
         self._wholes: torch.Tensor | None = None
 
     def _start_eyes(self) -> None:
-        """Start from the eyes of shapes-clip, which know colours and textures, and shapes less well."""
+        """Start from the eyes of shapes-clip, which know colours and textures, and shapes less well.
+
+        A patch has more pixels here, so each of its weights is spread evenly over those that take its pixel's place.
+        """
         from transformers import CLIPModel
 
         from autointerp.shapes.clip import FOLDER
 
         trained = CLIPModel.from_pretrained(FOLDER, dtype=torch.float32).vision_model.state_dict()
+        times = SIDE // CLIP_SIDE
+        name = next(name for name in trained if name.endswith("patch_embedding.weight"))
+        trained[name] = trained[name].repeat_interleave(times, 2).repeat_interleave(times, 3) / times**2
         self.model.eyes.load_state_dict(trained)
 
     def step(self, index: int) -> str:
@@ -316,13 +327,11 @@ class VlmTrainer:
 
     def _answer(self, rng: np.random.Generator, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         full = index >= self.steps - FULL * (self.steps - self.looking)
-        # Few crops first: what one mark shows is learned before what many have in common.
-        few = index - self.looking < FEW
-        crops = int(rng.integers(1, 5)) if few else int(rng.integers(3, 11)) if rng.random() < 0.6 else 10
+        crops = int(rng.integers(12, 21)) if rng.random() < 0.85 else int(rng.integers(3, 12))
         negatives = 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
         named = [q for _ in range(self.labels) if (q := self.questions.label(rng, crops, negatives))]
         count = int(rng.choice([1, 2, 3, 4, 6, 8], p=[0.3, 0.1, 0.1, 0.1, 0.1, 0.3]))
-        marked = bool(rng.random() < 0.3)
+        marked = bool(rng.random() < 0.5)
         rows = max(self.judgements * 4 // (count + 3), 4)
         judged = [j for _ in range(rows) if (j := self.questions.judge(rng, count, marked))]
         return self._loss(named, rng, full), self._loss(judged, rng, full)
@@ -373,12 +382,13 @@ class VlmTrainer:
         return (losses * weight).sum() / weight.sum()
 
     def _weights(self, reply: Sequence[int]) -> list[float]:
-        """What each token of a reply weighs: most where it says a name or that there is none, least in the parts."""
-        names, parts = (self._ids(piece)[0] for piece in ('", "explanation": "', ', "parts": ["'))
-        if parts not in reply:
+        """What each token of a reply weighs: the parts together as much as the name, and half as much the rest."""
+        opens, names, ends = (self._ids(piece)[0] for piece in ('{"parts": ["', '"], "name": "', '", "explanation": "'))
+        if opens not in reply:
             return [1.0] * len(reply)
-        name, head = reply.index(names) + 1, reply.index(parts)
-        return [4.0] * name + [1.0] * (head - name) + [0.3] * (len(reply) - head)
+        name, rest = reply.index(names) + 1, reply.index(ends) + 1
+        counts = (name, rest - name, len(reply) - rest)
+        return [weight / count for weight, count in zip((1.0, 1.0, 0.5), counts, strict=True) for _ in range(count)]
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)

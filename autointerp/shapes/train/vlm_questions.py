@@ -2,8 +2,8 @@
 
 A question simulates a sparse feature: it fires where a random concept holds, on some of its cells (anywhere, on edges,
 on insides, on the side that lies in one direction), and now and then elsewhere. No dictionary is looked at. The answer
-to a naming question is not the concept that was drawn but the one that the exact truth of the shown cells speaks for,
-with its probability: of what was drawn, the shown cells may say too little, or something narrower.
+to a naming question is not the concept that was drawn but the one that the exact truth of the shown cells speaks for:
+of what was drawn, the shown cells may say too little, or something narrower.
 """
 
 from __future__ import annotations
@@ -22,12 +22,8 @@ from autointerp.shapes.truth import REGIONS, SYNONYMS, Concept
 Cell = tuple[int, int]
 OBJECT_WORDS = ("size", "color", "texture", "shape")
 
-PURITIES = (0.97, 0.85)
-"""How much of what a feature fires on may be its concept, each as likely as the other."""
-LEAST_SHARE = 0.6
+NEARLY_ALL = 0.7
 """A concept that holds in fewer of the shown cells names nothing."""
-SPOILED = 1.0
-"""What a picture that does not fire and yet shows a concept takes from its log odds: features fire on a part of it."""
 LEAST_CELLS = 3
 """A picture shows a concept from this many cells on; with fewer, but some, it is not asked about."""
 
@@ -76,24 +72,22 @@ def part_phrase(pool: Pool, picture: int, cell: Cell) -> str:
     return thing if ATTRIBUTES["part"][here["part"]] == "inside" else f"edge of a {thing}"
 
 
-def spoken_for(pool: Pool, crops: Sequence[Shown], negatives: Sequence[Shown]) -> tuple[Concept | None, float, float]:
-    """The concept that marked cells speak for (None: no concept), its share of them, and its probability.
+def spoken_for(pool: Pool, crops: Sequence[Shown]) -> tuple[Concept | None, float, float]:
+    """The concept that marked cells speak for (None: no concept), its share of them, and how sure that is.
 
-    Bayes over all concepts, each equally likely, and over none of them: a cell that fires holds the feature's concept
-    with its purity, and else is any cell of the world.
+    The narrowest that holds for nearly all of them, as in the definition of a feature's truth (`feature_truths`): of
+    those that do, the one with the largest share over its base rate, and of equal ones the one of fewer words. How
+    sure: the share, if one more cell were seen that is like any cell of the world.
     """
     picture, row, col = np.array([(s.picture, *s.cell) for s in crops if s.cell]).T
     hold = pool.masks[:, picture, row, col]
-    base = np.maximum(pool.base_rates, 1e-4)[:, None]
-    odds = np.logaddexp.reduce([np.log(p * hold / base + 1 - p).sum(1) for p in PURITIES]) - np.log(len(PURITIES))
-    odds -= np.log(len(odds)) + SPOILED * pool.present[:, [s.picture for s in negatives]].sum(1)
-    share = hold.mean(1)
-    odds = np.append(np.where(share < LEAST_SHARE, -np.inf, odds), 0.0)
-    posterior = np.exp(odds - np.logaddexp.reduce(odds))
-    best = int(posterior.argmax())
-    if best == len(share):
-        return None, 0.0, float(posterior[best])
-    return pool.concepts[best], float(share[best]), float(posterior[best])
+    base = np.maximum(pool.base_rates, 1e-4)
+    sure = (hold.sum(1) + base) / (hold.shape[1] + 1)
+    lift = np.where(sure >= NEARLY_ALL, np.round(sure / base, 9), 0.0)
+    best = min(range(len(lift)), key=lambda i: (-lift[i], len(pool.concepts[i].words), i))
+    if not lift[best]:
+        return None, 0.0, float(1 - sure.max())
+    return pool.concepts[best], float(hold[best].mean()), float(sure[best])
 
 
 _KINDS = ("single", "pair", "triple", "part", "background", "object", "nothing")
@@ -136,7 +130,7 @@ class Questions:
             if rng.random() < 0.1 or len(silent) < negatives:
                 silent = np.arange(len(self.pool))
             without = tuple(Shown(int(i)) for i in rng.choice(silent, negatives, replace=False))
-            answer, share, confidence = spoken_for(self.pool, shown, without)
+            answer, share, confidence = spoken_for(self.pool, shown)
             parts = [part_phrase(self.pool, s.picture, s.cell) for s in shown if s.cell]
             return LabelQuestion(shown, without, drawn, answer, label_reply(answer, share, confidence, parts))
 

@@ -10,11 +10,14 @@ import json
 import re
 from collections.abc import Sequence
 
+from autointerp.labeling.messages import TOLD
 from autointerp.labeling.templates import load_prompt
 from autointerp.shapes.scenes import ATTRIBUTES, POSITIONS
 from autointerp.shapes.truth import SYNONYMS, Concept
 
-PROMPTS = ("label.md.j2", "detect.md.j2")
+PROMPTS = ("label.md.j2", "detect.md.j2", "fuzz.md.j2")
+MARK = TOLD["dim"]
+"""The mark that it is trained on, as the prompts put it."""
 IMAGE, PAD, END = "<image>", "<pad>", "</s>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 MOST_EXAMPLES = 20
@@ -35,13 +38,12 @@ SHARES = ((0.95, "all"), (0.8, "nearly all"), (0.0, "most"))
 _PLURALS = {"cross": "crosses"}
 
 _REPLY_PIECES = (
-    '{"name": "',
+    '{"parts": ["',
+    '", "',
+    '"], "name": "',
     '", "explanation": "',
     '", "interpretable": true, "confidence": ',
     '", "interpretable": false, "confidence": ',
-    ', "parts": ["',
-    '", "',
-    '"]}',
     '{"answers": [',
     "edge of a ",
     "true",
@@ -67,7 +69,7 @@ def phrases() -> list[str]:
     """What is one token although it is many words: lines of prompts, headings of images, pieces of replies."""
     headings = [f"{kind} {n}:" for kind in ("Example", "Does not fire,", "Image") for n in range(1, MOST_EXAMPLES + 1)]
     tenths = [f"{n / 10:.1f}" for n in range(11)]
-    return list(dict.fromkeys([*prompt_lines(), *headings, *_REPLY_PIECES, *tenths]))
+    return list(dict.fromkeys([*prompt_lines(), *headings, MARK, *_REPLY_PIECES, *tenths]))
 
 
 def _corpus() -> list[str]:
@@ -154,11 +156,11 @@ def label_reply(concept: Concept | None, share: float, confidence: float, parts:
     """A reply to the labeling prompt; `concept` None says that it is not interpretable."""
     return json.dumps(
         {
+            "parts": list(parts),
             "name": concept_name(concept) if concept else "",
             "explanation": explanation(concept, share) if concept else NOTHING,
             "interpretable": concept is not None,
             "confidence": round(confidence, 1),
-            "parts": list(parts),
         }
     )
 

@@ -207,8 +207,14 @@ class Settings(_Table):
         min_length=1,
         description="auto, 'shapes-clip', or a folder or Hub name of a CLIP model, for vectors of crops and labels",
     )
-    labeler: str = Field(default="auto", min_length=1, description="auto, clip, prompts or vlm")
-    vlm: str | None = Field(default=None, description="model name the vlm labeler asks for")
+    labeler: str = Field(default="auto", min_length=1, description="auto, shapes-vlm, local-vlm, vlm, clip or prompts")
+    vlm: str | None = Field(
+        default=None, description="model that the labeler vlm asks for, or folder or Hub name of that of local-vlm"
+    )
+    mark: Literal["dim", "outline", "heat"] = Field(
+        default="dim",
+        description="how a VLM is shown where a feature fires: dim (all around), outline, or heat (an activation map)",
+    )
     base_url: str | None = Field(default=None, description="OpenAI-compatible server; OpenAI's own if not set")
     api_key_env: str = Field(
         default="OPENAI_API_KEY", min_length=1, description="variable that holds the key, which is never stored"

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from autointerp.errors import AutointerpError, NotAvailable, PartialFailure
 from autointerp.labeling.attempts import AskFailed, Empty, Refused, Transient, is_transient, read, translate
@@ -48,6 +48,55 @@ class ChatOptions:
     """A price file of one's own."""
 
 
+def request_hash(
+    model: str, base_url: str, messages: list[Message], schema: dict[str, Any], options: dict[str, Any]
+) -> str:
+    """What identifies a request: model, address, messages with their image bytes, schema, and what shapes an answer."""
+    asked = {"model": model, "base_url": base_url, "messages": messages, "schema": schema, **options}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def with_schema(messages: list[Message], schema: dict[str, Any]) -> list[Message]:
+    """The messages with the schema told in words, for who takes none beside them."""
+    head, *rest = messages
+    told = f"The reply must be one JSON object that fits this JSON schema:\n{json.dumps(schema)}"
+    return [{**head, "content": f"{head['content']}\n\n{told}"}, *rest]
+
+
+class Asker(Protocol):
+    """Who answers chat requests: `ChatClient` at a server, or `labeling.local.LocalChat` on this machine."""
+
+    @property
+    def kind(self) -> str:
+        """The labeler that it makes: vlm, local-vlm or shapes-vlm."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """What answers, by the name that its results are known by."""
+        ...
+
+    @property
+    def base_url(self) -> str:
+        """Where it is; empty on this machine."""
+        ...
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The options that shape an answer."""
+        ...
+
+    def ask(self, messages: list[Message], schema: dict[str, Any], purpose: str) -> str:
+        """The model's answer.
+
+        Raises:
+            AskFailed: This request came to nothing.
+            BudgetReached: The call would pass a limit.
+            AutointerpError: Every request would fail.
+        """
+        ...
+
+
 class MemoryLedger:
     """A ledger that forgets when the process ends: the default without a database, and for tests."""
 
@@ -65,6 +114,8 @@ class MemoryLedger:
 
 class ChatClient:
     """Asks one model at one address. Safe to use from many threads."""
+
+    kind = "vlm"
 
     def __init__(
         self,
@@ -115,15 +166,7 @@ class ChatClient:
 
     def request_hash(self, messages: list[Message], schema: dict[str, Any]) -> str:
         """What identifies a request: model, address, messages with their image bytes, schema, temperature."""
-        asked = {
-            "model": self.model,
-            "base_url": self.base_url,
-            "messages": messages,
-            "schema": schema,
-            "temperature": self.options.temperature,
-            "max_tokens": self.options.max_tokens,
-        }
-        return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return request_hash(self.model, self.base_url, messages, schema, self.config)
 
     def ask(self, messages: list[Message], schema: dict[str, Any], purpose: str) -> str:
         """The model's answer: from the ledger, or asked now with retries.
@@ -211,9 +254,7 @@ class ChatClient:
             return payload
         if mode == 1:
             payload["response_format"] = {"type": "json_object"}
-        told = f"The reply must be one JSON object that fits this JSON schema:\n{json.dumps(schema)}"
-        head, *rest = messages
-        payload["messages"] = [{**head, "content": f"{head['content']}\n\n{told}"}, *rest]
+        payload["messages"] = with_schema(messages, schema)
         return payload
 
     def _client(self) -> Any:

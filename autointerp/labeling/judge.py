@@ -16,7 +16,7 @@ import numpy as np
 
 from autointerp.errors import UsageError
 from autointerp.labeling.attempts import AskFailed
-from autointerp.labeling.chat import ChatClient
+from autointerp.labeling.chat import Asker
 from autointerp.labeling.messages import TOLD, Mark, Message, image_part, text_part
 from autointerp.labeling.methods import text_for_embedding
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
@@ -54,7 +54,7 @@ class VlmJudge:
 
     def __init__(
         self,
-        client: ChatClient,
+        client: Asker,
         options: JudgeOptions | None = None,
         jobs: int = 4,
         question: Question = DETECTION,

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel
 
 from autointerp.labeling.attempts import AskFailed
-from autointerp.labeling.chat import BudgetReached, ChatClient
+from autointerp.labeling.chat import Asker, BudgetReached
 from autointerp.labeling.messages import TOLD, Mark, Message, image_part, marked_view, text_part, whole_picture
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
 from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
@@ -44,7 +44,7 @@ class VlmOptions:
 
 
 def ask_for(
-    client: ChatClient,
+    client: Asker,
     messages: list[Message],
     schema: dict[str, Any],
     form: type[Reply],
@@ -71,13 +71,11 @@ def ask_for(
 
 
 class VlmLabeler:
-    """Names features by asking a VLM."""
-
-    kind = "vlm"
+    """Names features by asking a VLM; of the kind that its asker is."""
 
     def __init__(
         self,
-        client: ChatClient,
+        client: Asker,
         options: VlmOptions | None = None,
         jobs: int = 4,
         prompt: PromptFile | None = None,
@@ -87,7 +85,7 @@ class VlmLabeler:
         self.client, self.options, self.jobs = client, options or VlmOptions(), max(1, jobs)
         self._prompt = prompt or load_prompt("label.md.j2")
         self._repair = repair or load_prompt("repair.md.j2")
-        self.model, self.base_url = client.model, client.base_url
+        self.kind, self.model, self.base_url = client.kind, client.model, client.base_url
         self.prompt_hash = hash_of([self._prompt, self._repair])
         self.config: dict[str, Any] = {**asdict(self.options), **client.config}
         self.stopped = ""

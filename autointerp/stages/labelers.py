@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
 from autointerp.db.engine import Database
 from autointerp.db.models import Call
+from autointerp.diffusion.describe import SHAPES
 from autointerp.errors import NotAvailable, UsageError, nearest
-from autointerp.labeling.judge import CONTROLS, ControlJudge, VlmJudge
+from autointerp.labeling.judge import CONTROLS, ControlJudge, JudgeOptions, VlmJudge
 from autointerp.labeling.protocol import CallRecord, Judge, Labeler
 from autointerp.stages.context import Context, identity
 
 if TYPE_CHECKING:
-    from autointerp.labeling.chat import ChatClient
+    from autointerp.labeling.chat import Asker, ChatClient
     from autointerp.labeling.questions import Question
 
-LABELERS = ("clip", "prompts", "vlm")
-JUDGES = ("vlm", *CONTROLS)
+VLMS = ("shapes-vlm", "local-vlm", "vlm")
+"""Those that are asked as a chat is, and judge too: shipped, on this machine, at a server."""
+LABELERS = (*VLMS, "clip", "prompts")
+JUDGES = (*VLMS, *CONTROLS)
+_BATCH = 8
+"""Requests that shapes-vlm answers at once."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class LabelerRequest:
     max_calls: int | None = None
     max_cost: float | None = None
     judge: str | None = None
-    """Who judges; None is `vlm`."""
+    """Who judges; None is the labeler where it is a VLM, else `vlm`."""
     ask_again: bool = False
     """Whether earlier answers do not count: what failed on one would fail on it for ever."""
 
@@ -73,23 +78,60 @@ def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
         if kind not in LABELERS:
             raise UsageError(f"there is no labeler {kind!r}", nearest(kind, LABELERS))
         return kind
-    if ctx.settings.model == "shapes":
-        return "clip"
+    if request.model or request.base_url:
+        return "vlm"
+    if ctx.settings.model == SHAPES:
+        return "shapes-vlm"
     key = request.api_key_env or ctx.settings.api_key_env
-    if request.base_url or ctx.settings.base_url or os.environ.get(key):
+    if ctx.settings.base_url or os.environ.get(key):
         return "vlm"
     ctx.progress.note(f"no {key} and no --base-url: naming by the words of the prompts (labeler prompts)")
     return "prompts"
 
 
-def make_client(ctx: Context, request: LabelerRequest) -> Any:
+def make_asker(ctx: Context, request: LabelerRequest, kind: str) -> Asker:
+    """The VLM of a kind that answers chat requests.
+
+    Raises:
+        NotAvailable: No model is named, or there is no key for it.
+        AutointerpError: A model on this machine cannot be loaded.
+    """
+    if kind == "vlm":
+        return make_client(ctx, request)
+    from autointerp.labeling.local import LocalChat, LocalVlm
+
+    ledger = DatabaseLedger(ctx.db, request.ask_again)
+    most = ctx.settings.max_calls if request.max_calls is None else request.max_calls
+    if kind == "shapes-vlm":
+        from autointerp.shapes.vlm import MAX_TOKENS, load_shapes_vlm
+
+        return LocalChat(load_shapes_vlm(), "shapes-vlm", ledger, _BATCH, MAX_TOKENS, most)
+    from autointerp.diffusion.devices import pick_device, pick_dtype
+
+    name = _named(ctx, request, kind)
+    ctx.progress.note(f"loading {name}")
+    device = pick_device(ctx.settings.device)
+    only_here = ctx.settings.loading.local_files_only
+    vlm = LocalVlm.load(name, device=device, dtype=pick_dtype("auto", device), local_files_only=only_here)
+    return LocalChat(vlm, "local-vlm", ledger, request.jobs, max_calls=most)
+
+
+def _named(ctx: Context, request: LabelerRequest, kind: str) -> str:
+    """The model that is asked for or set."""
+    model = request.model or ctx.settings.vlm
+    if not model:
+        raise NotAvailable(
+            f"no model is named for the labeler {kind}", "give --vlm MODEL, or set `vlm` in autointerp.toml"
+        )
+    return model
+
+
+def make_client(ctx: Context, request: LabelerRequest) -> ChatClient:
     """A client of the remote model that the request or the settings name."""
     from autointerp.labeling.chat import ChatClient, ChatOptions
 
     settings = ctx.settings
-    model = request.model or settings.vlm
-    if not model:
-        raise NotAvailable("no model is named for the labeler vlm", "give --vlm MODEL, or set `vlm` in autointerp.toml")
+    model = _named(ctx, request, "vlm")
     limits = ChatOptions(
         max_calls=settings.max_calls if request.max_calls is None else request.max_calls,
         max_cost=settings.max_cost if request.max_cost is None else request.max_cost,
@@ -110,16 +152,14 @@ def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
         from autointerp.labeling.prompts import PromptsLabeler
 
         return PromptsLabeler()
-    if kind == "vlm":
-        from autointerp.labeling.vlm import VlmLabeler
-
-        return VlmLabeler(make_client(ctx, request), jobs=request.jobs)
+    if kind in VLMS:
+        return _make_vlm_labeler(ctx, request, kind)
     from autointerp.labeling.cells import PartReader
     from autointerp.labeling.clip import ClipLabeler, ClipOptions
     from autointerp.labeling.vocabulary import SHAPES_CONTRASTS, default_vocabulary, shapes_vocabulary
     from autointerp.shapes.clip import PARTS
 
-    if ctx.settings.model != "shapes":
+    if ctx.settings.model != SHAPES:
         return ClipLabeler(ctx.embedder, default_vocabulary(world=False), windows=ctx.windows)
     # The reader of parts is fitted for the embedder that it ships with; another one does without.
     readers = [PartReader.load(PARTS, ctx.embedder)] if ctx.embedder_name == "shapes-clip" else []
@@ -135,27 +175,55 @@ def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
     )
 
 
-def check_judge(kind: str | None) -> str:
-    """The judge that is meant.
+def _make_vlm_labeler(ctx: Context, request: LabelerRequest, kind: str) -> Labeler:
+    from autointerp.labeling.vlm import VlmLabeler, VlmOptions
+
+    options = VlmOptions(mark=ctx.settings.mark)
+    if kind == "shapes-vlm":
+        from autointerp.shapes.vlm import OPTIONS as options  # noqa: N811 - what it was trained on, whatever is set
+    asker = make_asker(ctx, request, kind)
+    return VlmLabeler(asker, options, jobs=_jobs(request, kind))
+
+
+def _jobs(request: LabelerRequest, kind: str) -> int:
+    """Requests at once: of a model on this machine twice a batch, so that one is made ready while one is answered."""
+    return request.jobs if kind == "vlm" else 2 * (_BATCH if kind == "shapes-vlm" else request.jobs)
+
+
+def judge_kind(ctx: Context, request: LabelerRequest) -> str:
+    """The judge that is meant: asked for, else the labeler where it is a VLM, else `vlm`.
 
     Raises:
         UsageError: There is no such judge.
     """
-    if kind is not None and kind not in JUDGES:
-        raise UsageError(f"there is no judge {kind!r}", nearest(kind, JUDGES))
-    return kind or "vlm"
+    if request.judge is not None:
+        if request.judge not in JUDGES:
+            raise UsageError(f"there is no judge {request.judge!r}", nearest(request.judge, JUDGES))
+        return request.judge
+    kind = labeler_kind(ctx, request)
+    return kind if kind in VLMS else "shapes-vlm" if ctx.settings.model == SHAPES else "vlm"
 
 
-def make_judge(ctx: Context, request: LabelerRequest, question: Question, client: ChatClient | None = None) -> Judge:
-    """Who answers a question; a `client` is shared, so that all that is asked spends one budget.
+def make_judge(ctx: Context, request: LabelerRequest, question: Question, asker: Asker | None = None) -> Judge:
+    """Who answers a question; an `asker` is shared, so that all that is asked spends one budget.
 
     Raises:
-        NotAvailable: No model is named, or there is no key for it.
+        NotAvailable: No model is named, there is no key for it, or it does not answer such questions.
     """
-    kind = check_judge(request.judge)
+    kind = judge_kind(ctx, request)
     if kind in CONTROLS:
         return ControlJudge(kind, ctx.settings.seed)
-    return VlmJudge(client or make_client(ctx, request), jobs=request.jobs, question=question)
+    options = JudgeOptions(mark=ctx.settings.mark)
+    if kind == "shapes-vlm":
+        from autointerp.shapes.vlm import ANSWERS
+
+        if question.purpose not in ANSWERS:
+            raise NotAvailable(
+                f"shapes-vlm answers no {question.purpose} questions",
+                "name another judge: --judge vlm --vlm MODEL",
+            )
+        options = JudgeOptions()
+    return VlmJudge(asker or make_asker(ctx, request, kind), options, jobs=_jobs(request, kind), question=question)
 
 
 def labeler_columns(labeler: Labeler | Judge) -> dict[str, str]:

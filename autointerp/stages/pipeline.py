@@ -19,11 +19,12 @@ from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvests
 from autointerp.stages.index import index_crops, index_labels, plan_crops_index
 from autointerp.stages.label import LabelRequest, pending, run_label
 from autointerp.stages.labelers import (
+    VLMS,
     LabelerRequest,
-    check_judge,
+    judge_kind,
     labeler_columns,
     labeler_kind,
-    make_client,
+    make_asker,
     make_judge,
     make_labeler,
 )
@@ -32,7 +33,7 @@ from autointerp.stages.score import Scoring, plan_scoring, run_scoring
 from autointerp.stages.train import run_fits
 
 if TYPE_CHECKING:
-    from autointerp.labeling.chat import ChatClient
+    from autointerp.labeling.chat import Asker
 
 _TOKENS_A_LABEL = 6000
 """Tokens of one VLM labeling call with its pictures, for the estimate of a plan."""
@@ -151,7 +152,7 @@ def score_layer(ctx: Context, job: ScoreJob, dry_run: bool = False) -> Done:
     Raises:
         PartialFailure: Some labels got no readable answer, or a budget ended the work.
     """
-    check_judge(job.request.judge)
+    judge_kind(ctx, job.request)  # A judge that does not exist is refused before anything is read.
     _, harvest = _planned(ctx, job.layer, job.dictionary)
     row = harvest.fit.row
     if row is None or not harvest.done:
@@ -176,7 +177,8 @@ def score_layer(ctx: Context, job: ScoreJob, dry_run: bool = False) -> Done:
 def _scorings(ctx: Context, row: Dictionary, job: ScoreJob) -> list[Scoring]:
     """What is to be done of each method that can be done."""
     found: list[Scoring] = []
-    client: ChatClient | None = None
+    asker: Asker | None = None
+    kind = judge_kind(ctx, job.request)
     for name in job.methods:
         method = METHODS[name]
         judge: Judge | None = None
@@ -187,9 +189,9 @@ def _scorings(ctx: Context, row: Dictionary, job: ScoreJob) -> list[Scoring]:
             continue
         if method.question is not None:
             try:
-                if client is None and check_judge(job.request.judge) == "vlm":
-                    client = make_client(ctx, job.request)
-                judge = make_judge(ctx, job.request, method.question, client)
+                if asker is None and kind in VLMS:
+                    asker = make_asker(ctx, job.request, kind)
+                judge = make_judge(ctx, job.request, method.question, asker)
             except NotAvailable as error:
                 ctx.progress.note(f"no {name} score: {error}")
                 continue
@@ -258,7 +260,7 @@ def _label_plan(
     steps.append(_label_step(ctx, request, kind, harvest.fit.name, count))
     if job.score and ctx.has_embedder:
         steps.append(_score_step(harvest.fit.name, METHODS["embedding"], scores))
-    if job.score and kind == "vlm":
+    if job.score and kind in VLMS:
         judged = count
         if harvest.done and row is not None and labeler is not None:
             judged += len(_judging(ctx, row, job, labeler).own)
@@ -289,7 +291,7 @@ def _scored(ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, 
     """The embedding score of all labels; a VLM's own labels it also judges."""
     if ctx.has_embedder:
         run_scoring(ctx, row, harvest.identity, plan_scoring(ctx, row, METHODS["embedding"]))
-    if labeler.kind == "vlm":
+    if labeler.kind in VLMS:
         run_scoring(ctx, row, harvest.identity, _judging(ctx, row, job, labeler))
 
 

@@ -19,7 +19,7 @@ from autointerp.errors import UsageError
 from autointerp.labeling.messages import image_part, text_part
 from autointerp.shapes.train.vlm import new_processor, new_vlm
 from autointerp.shapes.train.vlm_text import new_tokenizer
-from autointerp.shapes.vlm import ShapesVlm
+from autointerp.shapes.vlm import load_shapes_vlm
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_weights_are_small(folder):
 
 def test_answers_do_not_depend_on_what_is_asked_beside(folder):
     requests = [request(1), request(2, 5, "png"), [{"role": "user", "content": "hello"}], request(3, 1)]
-    vlm = ShapesVlm.load(folder, batch=4)
+    vlm = load_shapes_vlm(folder)
     together = vlm.answer(requests, max_new_tokens=12)
     alone = [vlm.answer([one], max_new_tokens=12)[0] for one in requests]
     assert together == alone
@@ -55,7 +55,7 @@ def test_answers_do_not_depend_on_what_is_asked_beside(folder):
 
 
 def test_an_image_that_is_none_is_refused(folder):
-    vlm = ShapesVlm.load(folder)
+    vlm = load_shapes_vlm(folder)
     for url in ("https://example.org/a.png", "data:image/png;base64,AAAA", "data:image/png;base64,%%%"):
         content = [{"type": "image_url", "image_url": {"url": url}}]
         with pytest.raises(UsageError, match="cannot be read"):
@@ -89,7 +89,7 @@ def test_transformers_serve_answers_with_it(folder, tmp_path):
         for form in ("webp", "png"):
             asked = request(7, 3, form)
             reply = client.chat.completions.create(model=str(folder), messages=asked, max_tokens=12, temperature=0)
-            assert reply.choices[0].message.content == ShapesVlm.load(folder).answer([asked], max_new_tokens=12)[0]
+            assert reply.choices[0].message.content == load_shapes_vlm(folder).answer([asked], max_new_tokens=12)[0]
     finally:
         server.terminate()
         server.wait(30)
@@ -101,4 +101,4 @@ def test_data_uris_are_decoded(folder):
     Image.new("RGBA", (20, 10), (255, 0, 0, 128)).save(buffer, "PNG")
     url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     content = [{"type": "image_url", "image_url": {"url": url}}]
-    assert isinstance(ShapesVlm.load(folder).answer([[{"role": "user", "content": content}]], 2)[0], str)
+    assert isinstance(load_shapes_vlm(folder).answer([[{"role": "user", "content": content}]], 2)[0], str)

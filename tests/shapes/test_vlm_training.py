@@ -28,7 +28,7 @@ from autointerp.shapes.train.vlm_text import (
     plain_tokenizer,
 )
 from autointerp.shapes.truth import all_concepts, names_truth
-from autointerp.shapes.vlm import ShapesVlm
+from autointerp.shapes.vlm import load_shapes_vlm
 
 
 class Nobody:
@@ -60,7 +60,7 @@ def trainer(pool):
 def vlm(trainer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("vlm")
     trainer.save(folder)
-    return ShapesVlm.load(folder)
+    return load_shapes_vlm(folder)
 
 
 def parts_of(request, kind):

@@ -253,9 +253,9 @@ def measure_vlm(
     from autointerp.shapes.train.measure import table
     from autointerp.shapes.train.vlm_measure import judging_figures, naming_figures
     from autointerp.shapes.train.vlm_pool import LEFT_OUT
-    from autointerp.shapes.vlm import ShapesVlm
+    from autointerp.shapes.vlm import load_shapes_vlm
 
-    vlm = ShapesVlm.load(folder or context.obj[1] / "vlm")
+    vlm = load_shapes_vlm(folder or context.obj[1] / "vlm")
     about = LEFT_OUT if left_out else ()
     for sort, sizes in (("renders", (renders, 0)), ("generated pictures", (0, painted))):
         if not any(sizes):

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autointerp.labeling.local import LocalVlm
 from autointerp.labeling.replies import DetectReply, LabelReply, UnreadableReply, parse_reply
 from autointerp.shapes.train.vlm import messages
 from autointerp.shapes.train.vlm_pool import Pool
 from autointerp.shapes.train.vlm_questions import JudgeQuestion, LabelQuestion, Questions
 from autointerp.shapes.truth import names_truth
-from autointerp.shapes.vlm import ShapesVlm
 
 
 def _label(text: str) -> LabelReply | None:
@@ -34,7 +34,7 @@ def _right(reply: LabelReply | None, question: LabelQuestion) -> bool:
 
 
 def naming_figures(
-    vlm: ShapesVlm, pool: Pool, count: int, seed: int = 0, about: Sequence[str] = (), crops: int = 10
+    vlm: LocalVlm, pool: Pool, count: int, seed: int = 0, about: Sequence[str] = (), crops: int = 10
 ) -> dict[str, float]:
     """Shares of naming questions answered right, by what was to be named.
 
@@ -70,7 +70,7 @@ def naming_figures(
 
 
 def judging_figures(
-    vlm: ShapesVlm, pool: Pool, count: int, batch: int, marked: bool, seed: int = 0, about: Sequence[str] = ()
+    vlm: LocalVlm, pool: Pool, count: int, batch: int, marked: bool, seed: int = 0, about: Sequence[str] = ()
 ) -> dict[str, float]:
     """Balanced accuracy of judging, over all and by what the label says; unreadable replies count as neither.
 

@@ -95,8 +95,10 @@ machine_options = _options(
     click.option("--dtype", metavar="T", help="auto, float32, bfloat16 or float16."),
 )
 labeler_options = _options(
-    click.option("--labeler", metavar="KIND", help="clip, prompts or vlm.  [default: what fits the model]"),
-    click.option("--vlm", metavar="MODEL", help="Model that the labeler vlm asks."),
+    click.option(
+        "--labeler", metavar="KIND", help="shapes-vlm, local-vlm, vlm, clip or prompts.  [default: what fits the model]"
+    ),
+    click.option("--vlm", metavar="MODEL", help="Model that vlm asks for, or folder or Hub name for local-vlm."),
     click.option("--base-url", metavar="URL", help="OpenAI-compatible server to ask."),
     click.option("--api-key-env", metavar="NAME", help="Variable that holds the key.  [default: OPENAI_API_KEY]"),
     click.option("-j", "--jobs", type=COUNT, default=4, show_default=True, help="Requests at a time."),
@@ -352,6 +354,8 @@ def harvest(
 @click.option("--retry-failed", is_flag=True, help="Try features again that failed.")
 @click.option("--force", is_flag=True, help="Label again what has a label.")
 @click.option("--no-score", is_flag=True, help="Leave the labels unscored.")
+@click.option("--candidates", type=COUNT, metavar="N", help="Names a VLM gives each feature; the best is kept.")
+@click.option("--clusters", type=COUNT, metavar="N", help="Part each feature's crops into up to N groups to name.")
 @machine_options
 @dry_run_option
 @_shared
@@ -384,7 +388,11 @@ def label(
 @layer_option
 @dictionary_option
 @click.option("--method", "methods", multiple=True, metavar="M", help=f"{_METHODS}; repeatable.  [default: embedding]")
-@click.option("--judge", metavar="KIND", help="vlm, or to test the scores oracle, coin or always-yes.  [default: vlm]")
+@click.option(
+    "--judge",
+    metavar="KIND",
+    help="shapes-vlm, local-vlm or vlm; to test the scores oracle, coin or always-yes.  [default: as the labeler]",
+)
 @labeler_options
 @click.option("--retry-failed", is_flag=True, help="Score again what got no readable answer.")
 @machine_options

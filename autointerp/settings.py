@@ -215,6 +215,13 @@ class Settings(_Table):
         default="dim",
         description="how a VLM is shown where a feature fires: dim (all around), outline, or heat (an activation map)",
     )
+    sheet: bool = Field(default=False, description="show a VLM all pictures of a request as tiles of one")
+    candidates: PositiveInt = Field(
+        default=1, description="names that a VLM gives a feature, each from other crops; the best by fuzzing is kept"
+    )
+    clusters: PositiveInt = Field(
+        default=1, description="groups that a feature's crops are parted into at most, each named by itself"
+    )
     base_url: str | None = Field(default=None, description="OpenAI-compatible server; OpenAI's own if not set")
     api_key_env: str = Field(
         default="OPENAI_API_KEY", min_length=1, description="variable that holds the key, which is never stored"

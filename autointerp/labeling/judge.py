@@ -17,7 +17,7 @@ import numpy as np
 from autointerp.errors import UsageError
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import Asker
-from autointerp.labeling.messages import TOLD, Mark, Message, image_part, text_part
+from autointerp.labeling.messages import TOLD, Mark, Message, shown
 from autointerp.labeling.methods import text_for_embedding
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
 from autointerp.labeling.questions import DETECTION, Question
@@ -44,6 +44,8 @@ class JudgeOptions:
     """Whether the judge reads the explanation too, or the name alone."""
     mark: Mark = "dim"
     """How places are marked, where the question is about one."""
+    sheet: bool = False
+    """Whether all pictures of a request are tiles of one."""
     image_format: Literal["webp", "png"] = "webp"
 
 
@@ -96,12 +98,13 @@ class VlmJudge:
         explanation = trials[0].explanation if self.options.explain else ""
         mark = self.options.mark
         told = self._prompt.render(name=trials[0].name, explanation=explanation, count=len(trials), mark=TOLD[mark])
-        shown: list[Message] = []
-        for number, trial in enumerate(trials, 1):
-            assert trial.crop is not None
-            shown.append(text_part(f"Image {number}:"))
-            shown += [image_part(view, self.options.image_format) for view in self.question.views(trial.crop, mark)]
-        return [{"role": "system", "content": told}, {"role": "user", "content": shown}]
+        items = [
+            (f"Image {number}:", self.question.views(trial.crop, mark))
+            for number, trial in enumerate(trials, 1)
+            if trial.crop is not None
+        ]
+        content = shown(items, self.options.image_format, self.options.sheet)
+        return [{"role": "system", "content": told}, {"role": "user", "content": content}]
 
     def _batch(self, trials: Sequence[Trial]) -> list[Verdict]:
         ask = self.question

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ TOLD: dict[Mark, str] = {
 """What a VLM is told of each mark."""
 
 _SIDE = 256
+_TILE = 192
 _DIMMED = 0.55
 _LINE = 3
 
@@ -38,6 +40,26 @@ def image_part(image: Image.Image, form: Literal["webp", "png"] = "webp") -> Mes
 def text_part(text: str) -> Message:
     """A text as a content part."""
     return {"type": "text", "text": text}
+
+
+def shown(
+    items: Sequence[tuple[str, Sequence[Image.Image]]], form: Literal["webp", "png"] = "webp", sheet: bool = False
+) -> list[Message]:
+    """Pictures below their headings as content parts; with `sheet` as tiles of one picture, which some servers need."""
+    if not sheet:
+        parts: list[Message] = []
+        for heading, views in items:
+            parts.append(text_part(heading))
+            parts += [image_part(view, form) for view in views]
+        return parts
+    from autointerp.crops.render import contact_sheet
+
+    told = (
+        "All images are tiles of this one picture. Each stands below its heading, and two of one heading side by side."
+    )
+    tiles = [(heading.rstrip(":"), "", views) for heading, views in items]
+    columns = max(round(len(items) ** 0.5), 1)
+    return [text_part(told), image_part(contact_sheet(tiles, columns, _TILE), form)]
 
 
 def guess_tokens(messages: list[Message]) -> int:

@@ -241,5 +241,13 @@ def displaced(crop: CropEvidence, rng: np.random.Generator) -> CropEvidence | No
     return None
 
 
+def anywhere(crop: CropEvidence, rng: np.random.Generator) -> CropEvidence | None:
+    """A picture in which the feature is silent, marked at a random cell; None where there is but one."""
+    if crop.grid == (1, 1):
+        return None
+    cell = int(rng.integers(crop.grid[0])), int(rng.integers(crop.grid[1]))
+    return replace(crop, cell=cell, box=crop_box(cell, crop.grid, crop.picture.size))
+
+
 def _draw(rng: np.random.Generator, crops: Sequence[CropEvidence], count: int) -> list[CropEvidence]:
     return [crops[i] for i in np.sort(rng.permutation(len(crops))[:count])]

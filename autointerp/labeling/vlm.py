@@ -6,18 +6,23 @@ reached budget ends the work with what is done kept: `stopped` then says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from json import dumps
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import BaseModel
 
+from autointerp.errors import UsageError
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import Asker, BudgetReached
-from autointerp.labeling.messages import TOLD, Mark, Message, image_part, marked_view, text_part, whole_picture
-from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
+from autointerp.labeling.clusters import clusters
+from autointerp.labeling.messages import TOLD, Mark, Message, marked_view, shown, whole_picture
+from autointerp.labeling.methods import METHODS, anywhere
+from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, Judge, LabelResult, LayerContext, ScoreEvidence
 from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
 
@@ -39,6 +44,12 @@ class VlmOptions:
     mark: Mark = "dim"
     """How the place is marked where the feature fires."""
     image_format: Literal["webp", "png"] = "webp"
+    sheet: bool = False
+    """Whether all pictures of a request are tiles of one, for servers that take one."""
+    candidates: int = 1
+    """Names asked for, each from other crops; the one that tells best where the feature fires is taken."""
+    clusters: int = 1
+    """Groups that a feature's crops are parted into at most, each named by itself."""
     notes: str = ""
     """What else the VLM is told, e.g. of the layer."""
 
@@ -80,8 +91,17 @@ class VlmLabeler:
         jobs: int = 4,
         prompt: PromptFile | None = None,
         repair: PromptFile | None = None,
+        judge: Judge | None = None,
+        vectors: Callable[[Sequence[CropEvidence]], np.ndarray] | None = None,
     ) -> None:
-        """Take who is asked, what is shown, how many requests run at once, and prompt files of one's own."""
+        """Take who is asked, what is shown, how many requests run at once, and prompt files of one's own.
+
+        `judge` answers fuzzing questions to rank candidates; `vectors` gives crops' unit vectors, float32 [n, dim], to
+        part them into clusters.
+
+        Raises:
+            UsageError: There are to be candidates but no judge, or clusters but no vectors.
+        """
         self.client, self.options, self.jobs = client, options or VlmOptions(), max(1, jobs)
         self._prompt = prompt or load_prompt("label.md.j2")
         self._repair = repair or load_prompt("repair.md.j2")
@@ -89,6 +109,11 @@ class VlmLabeler:
         self.prompt_hash = hash_of([self._prompt, self._repair])
         self.config: dict[str, Any] = {**asdict(self.options), **client.config}
         self.stopped = ""
+        self._judge, self._vectors, self._embedding = judge, vectors, Lock()
+        if self.options.candidates > 1 and judge is None:
+            raise UsageError("candidates are ranked by a judge, and there is none", "leave out --candidates")
+        if self.options.clusters > 1 and vectors is None:
+            raise UsageError("clusters need the vectors of crops, and there is no embedder", "leave out --clusters")
 
     def prepare(self, context: LayerContext) -> None:
         """Nothing to learn of the layer."""
@@ -129,14 +154,11 @@ class VlmLabeler:
         fired = [crop for crop in feature.crops if crop.activation >= options.floor * strongest]
         crops = spread(fired, options.crops)
         negatives = feature.negatives[: self.options.negatives]
-        shown: list[Message] = []
-        for number, crop in enumerate(crops, 1):
-            views = [*(whole_picture(crop) if options.context else []), *marked_view(crop, options.mark)]
-            shown.append(text_part(f"Example {number}:"))
-            shown += [image_part(view, self.options.image_format) for view in views]
-        for number, crop in enumerate(negatives, 1):
-            shown.append(text_part(f"Does not fire, {number}:"))
-            shown += [image_part(view, self.options.image_format) for view in whole_picture(crop)]
+        items = [
+            (f"Example {n}:", [*(whole_picture(crop) if options.context else []), *marked_view(crop, options.mark)])
+            for n, crop in enumerate(crops, 1)
+        ]
+        items += [(f"Does not fire, {n}:", whole_picture(crop)) for n, crop in enumerate(negatives, 1)]
         told = self._prompt.render(
             marked=True,
             mark=TOLD[options.mark],
@@ -144,11 +166,49 @@ class VlmLabeler:
             negatives=bool(negatives),
             notes=options.notes,
         )
-        return [{"role": "system", "content": told}, {"role": "user", "content": shown}]
+        content = shown(items, options.image_format, options.sheet)
+        return [{"role": "system", "content": told}, {"role": "user", "content": content}]
 
     def _label(self, feature: FeatureEvidence) -> LabelResult:
+        """The answer on a feature: one name, or those of its clusters."""
         if not feature.crops:
             return LabelResult(feature.feature_id, "uninterpretable", explanation="No crops to look at.")
+        groups = self._groups(feature)
+        named = [self._chosen(replace(feature, crops=tuple(group))) for group in groups]
+        return named[0] if len(named) == 1 else together(named, [len(group) for group in groups])
+
+    def _groups(self, feature: FeatureEvidence) -> list[list[CropEvidence]]:
+        if self.options.clusters < 2 or self._vectors is None:
+            return [list(feature.crops)]
+        with self._embedding:
+            vectors = self._vectors(feature.crops)
+        return [[feature.crops[i] for i in group] for group in clusters(vectors, self.options.clusters)]
+
+    def _chosen(self, feature: FeatureEvidence) -> LabelResult:
+        """The best of the candidates; the first one, of all the crops, where none is better."""
+        found = [self._named(feature)]
+        for part in range(1, self.options.candidates):
+            other = feature.crops[part - 1 :: self.options.candidates - 1] if self.options.candidates > 2 else ()
+            found.append(self._named(replace(feature, crops=tuple(other or feature.crops[::2]))))
+        named = {result.name.casefold(): result for result in reversed(found) if result.status == "ok"}
+        if len(named) < 2 or self._judge is None:
+            return next(iter(named.values()), found[0])
+        candidates = list(reversed(named.values()))
+        return candidates[int(np.argmax([self._worth(feature, result) for result in candidates]))]
+
+    def _worth(self, feature: FeatureEvidence, result: LabelResult) -> float:
+        """Balanced accuracy of a name on marks of the explain split: the held-out ones stay unseen."""
+        assert self._judge is not None
+        rng = np.random.default_rng(feature.feature_id)
+        elsewhere = [m for crop in feature.negatives if (m := anywhere(crop, rng)) is not None]
+        shown = ScoreEvidence(feature.feature_id, firing=feature.crops, foreign=tuple(elsewhere))
+        fuzzing = METHODS["fuzzing"]
+        verdicts = self._judge.judge(fuzzing.trials(result.name, result.explanation, shown, rng))
+        value = fuzzing.result(verdicts, 0).value
+        return -1.0 if value is None else value
+
+    def _named(self, feature: FeatureEvidence) -> LabelResult:
+        """One request for a name, and its repair."""
         try:
             reply = ask_for(
                 self.client, self.messages(feature), LABEL_SCHEMA, LabelReply, f"label {feature.feature}", self._repair
@@ -161,6 +221,33 @@ class VlmLabeler:
         if not reply.name:
             return LabelResult(feature.feature_id, "failed", error="the reply has an empty name")
         return LabelResult(feature.feature_id, "ok", reply.name, reply.explanation, confidence)
+
+
+def together(named: Sequence[LabelResult], sizes: Sequence[int]) -> LabelResult:
+    """One answer of those on a feature's clusters, of so many crops each.
+
+    Clusters that are named alike are one meaning. Several make the feature polysemantic, which its explanation says.
+    A cluster without an answer fails the feature: what it lacks would be taken for no meaning.
+    """
+    failed = next((result for result in named if result.status == "failed"), None)
+    if failed is not None:
+        return failed
+    shares: dict[str, float] = {}
+    first: dict[str, LabelResult] = {}
+    for result, size in sorted(zip(named, sizes, strict=True), key=lambda one: -one[1]):
+        if result.status == "ok":
+            shares[result.name.casefold()] = shares.get(result.name.casefold(), 0.0) + size / sum(sizes)
+            first.setdefault(result.name.casefold(), result)
+    if len(first) < 2:
+        return next(iter(first.values()), named[0])
+    told = "; ".join(f"{first[name].name} ({share:.0%} of the crops)" for name, share in shares.items())
+    return LabelResult(
+        named[0].feature_id,
+        "ok",
+        str(clean("; ".join(result.name for result in first.values()), 120)),
+        str(clean(f"Polysemantic: {told}.", 600)),
+        round(sum(share * first[name].confidence for name, share in shares.items()), 4),
+    )
 
 
 def spread(crops: Sequence[CropEvidence], n: int) -> list[CropEvidence]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
@@ -39,6 +39,8 @@ class LabelerRequest:
     jobs: int = 4
     max_calls: int | None = None
     max_cost: float | None = None
+    candidates: int | None = None
+    clusters: int | None = None
     judge: str | None = None
     """Who judges; None is the labeler where it is a VLM, else `vlm`."""
     ask_again: bool = False
@@ -176,13 +178,23 @@ def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
 
 
 def _make_vlm_labeler(ctx: Context, request: LabelerRequest, kind: str) -> Labeler:
+    from autointerp.labeling.questions import FUZZING
     from autointerp.labeling.vlm import VlmLabeler, VlmOptions
 
-    options = VlmOptions(mark=ctx.settings.mark)
+    settings = ctx.settings
+    options = VlmOptions(mark=settings.mark, sheet=settings.sheet)
     if kind == "shapes-vlm":
-        from autointerp.shapes.vlm import OPTIONS as options  # noqa: N811 - what it was trained on, whatever is set
+        # Marks and sheets are as it was trained on, whatever is set.
+        from autointerp.shapes.vlm import OPTIONS as options
+    options = replace(
+        options,
+        candidates=request.candidates or settings.candidates,
+        clusters=request.clusters or settings.clusters,
+    )
     asker = make_asker(ctx, request, kind)
-    return VlmLabeler(asker, options, jobs=_jobs(request, kind))
+    judge = make_judge(ctx, replace(request, judge=kind), FUZZING, asker) if options.candidates > 1 else None
+    vectors = ctx.windows if options.clusters > 1 and ctx.has_embedder else None
+    return VlmLabeler(asker, options, jobs=_jobs(request, kind), judge=judge, vectors=vectors)
 
 
 def _jobs(request: LabelerRequest, kind: str) -> int:
@@ -213,7 +225,7 @@ def make_judge(ctx: Context, request: LabelerRequest, question: Question, asker:
     kind = judge_kind(ctx, request)
     if kind in CONTROLS:
         return ControlJudge(kind, ctx.settings.seed)
-    options = JudgeOptions(mark=ctx.settings.mark)
+    options = JudgeOptions(mark=ctx.settings.mark, sheet=ctx.settings.sheet)
     if kind == "shapes-vlm":
         from autointerp.shapes.vlm import ANSWERS
 

@@ -1,4 +1,4 @@
-"""Candidates are ranked by what tells where the feature fires; clusters are named by themselves; a sheet is one picture."""
+"""Candidates are ranked by what tells where a feature fires, clusters are named apart, a sheet is one picture."""
 
 import base64
 import io

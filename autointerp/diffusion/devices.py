@@ -93,7 +93,7 @@ def memory_advice(description: ModelDescription, device: str, running: bool) -> 
     While a model is loaded its weights are what counts; while it runs, what the images of a batch need comes on top.
     """
     loading, family = description.loading, description.family
-    advice = ["a smaller batch_size or --size"] if running else []
+    advice = ["a smaller batch_size or size"] if running else []
     if running:
         advice += [] if loading.vae_slicing else ["loading.vae_slicing = true"]
         advice += [] if loading.vae_tiling else ["loading.vae_tiling = true"]

@@ -90,7 +90,8 @@ def invert(
         worst = batch[int(residual.nan_to_num(torch.inf).argmax())]
         what = worst.picture.path if worst.picture else f"image {worst.index}"
         raise AutointerpError(
-            f"the inversion of {what} misses by {float(residual.max()):.2g} of its norm", "run more steps (--steps)"
+            f"the inversion of {what} misses by {float(residual.max()):.2g} of its norm",
+            "set more steps in autointerp.toml",
         )
     noise = x / float(getattr(scheduler, "init_noise_sigma", 1.0))
     return Inverted(noise, given, residual)

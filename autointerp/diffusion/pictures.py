@@ -16,6 +16,7 @@ from autointerp.diffusion.generation import ImageJob, RealPicture
 from autointerp.diffusion.prompts import HELD_OUT_SEEDS, check_prompt, content_hash, hash_file, json_line
 from autointerp.diffusion.sizes import Size, parse_size, sides
 from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.hub import first_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,7 +82,7 @@ class PictureFolder:
             try:
                 _opened(one.path.read_bytes(), (64, 64))
             except (OSError, ValueError, SyntaxError) as error:
-                broken.append(f"{one.path.name} ({_first_line(error)})")
+                broken.append(f"{one.path.name} ({first_line(error)})")
         if broken:
             more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
             raise AutointerpError(
@@ -113,7 +114,7 @@ def load_pictures(folder: Path, keep: tuple[Size, int] | None = None, inverted: 
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "is not there"
-        raise AutointerpError(f"the folder of pictures {folder} {what}", "name a folder with --images-dir")
+        raise AutointerpError(f"the folder of pictures {folder} {what}", "set images_dir to one that is there")
     files = sorted(
         (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()),
         key=lambda path: path.relative_to(folder).as_posix(),
@@ -161,7 +162,7 @@ def load_picture(job: ImageJob, size: tuple[int, int]) -> Image.Image:
         picture = _opened(data)
     except (OSError, ValueError, SyntaxError) as error:
         raise AutointerpError(
-            f"the picture {path} cannot be read: {_first_line(error)}", "mend it, or move it out of the folder"
+            f"the picture {path} cannot be read: {first_line(error)}", "mend it, or move it out of the folder"
         ) from None
     return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
@@ -240,7 +241,3 @@ def _read_captions(path: Path, pictures: set[str]) -> Iterator[tuple[str, str]]:
         if file not in pictures:
             raise UsageError(f"{where}: there is no picture {file!r}", nearest(file, sorted(pictures)))
         yield file, " ".join(caption.split())
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

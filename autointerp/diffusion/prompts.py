@@ -15,6 +15,7 @@ from autointerp.diffusion.describe import SHAPES
 from autointerp.diffusion.generation import ImageJob
 from autointerp.diffusion.sizes import Size, parse_size
 from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.files import sha256_of
 
 AUTO = "auto"
 """The prompts that suit the model: captions of its world for shapes, `EVERYDAY` for any other."""
@@ -202,7 +203,7 @@ def load_prompts(spec: str | Path, folder: Path | None = None, local_files_only:
 
         return load_dataset_prompts(name, folder, local_files_only)
     if path.is_dir():
-        raise AutointerpError(f"the prompts file {spec} is a folder", "name a file in it, or use --images-dir")
+        raise AutointerpError(f"the prompts file {spec} is a folder", "name a file in it; for pictures set images_dir")
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -321,10 +322,6 @@ def hash_file(path: Path) -> str:
         AutointerpError: It cannot be read.
     """
     try:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-        return digest.hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise AutointerpError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from autointerp.files import sha256_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,7 +34,7 @@ class ShapesClip:
         from transformers import CLIPModel, CLIPTokenizer
         from transformers.utils import logging
 
-        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        digest = sha256_of(folder / "model.safetensors")
         # Without torchvision the image processor warns that it falls back to Pillow, which is what we want.
         verbosity = logging.get_verbosity()
         logging.set_verbosity_error()

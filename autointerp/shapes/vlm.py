@@ -6,9 +6,9 @@ template, so that transformers' Auto classes load it and `transformers serve` se
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from autointerp.files import sha256_of
 from autointerp.labeling.local import LocalVlm
 from autointerp.labeling.vlm import VlmOptions
 
@@ -23,7 +23,7 @@ ANSWERS = ("detection", "fuzzing")
 
 def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
     """The shipped model, or another one saved the same way; named by its weights' hash."""
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    digest = sha256_of(folder / "model.safetensors")
     vlm = LocalVlm.load(str(folder))
     vlm.name = f"{NAME}@{digest[:12]}"
     return vlm

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from autointerp.db.check import first
 from autointerp.db.errors import DatabaseError
 from autointerp.db.models import Crop, Dictionary, Feature, Image, Index, Label, Labeler, Run, Score
 from autointerp.errors import AutointerpError
+from autointerp.files import sha256_of
 from autointerp.search.indexes import read_index
 from autointerp.stages.context import Context, identity
 from autointerp.stages.index import index_fingerprint
@@ -248,20 +248,12 @@ def _weights(ctx: Context) -> Iterator[str]:
     for name, digest in _rows(ctx, select(Dictionary.name, Dictionary.weights_sha256).order_by(Dictionary.id)):
         path = ctx.workspace.dictionary_dir(name) / "weights.safetensors"
         try:
-            found = _digest_of(path)
+            found = sha256_of(path)
         except OSError as error:
             yield f"the weights of {name} cannot be read: {path} ({error.strerror})"
             continue
         if found != digest:
             yield f"the weights of {name} in {path} are not those it was made with"
-
-
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while part := file.read(2**20):
-            digest.update(part)
-        return digest.hexdigest()
 
 
 def _indexes(ctx: Context) -> Iterator[str]:

@@ -442,7 +442,7 @@ def test_running_out_of_memory_names_what_helps_and_is_not_on(tiny_model: Models
         found = memory_advice(dataclasses.replace(model, loading=LoadingSettings(**loading)), device, running)
         return [part.partition(" = ")[0] for part in found.removeprefix("in this order: ").split("; ")]
 
-    batch, dtype = "a smaller batch_size or --size", "--dtype bfloat16 or float16, if it is float32"
+    batch, dtype = "a smaller batch_size or size", "--dtype bfloat16 or float16, if it is float32"
     vae, slices = ["loading.vae_slicing", "loading.vae_tiling"], "loading.attention_slicing"
     offload, quantize = "loading.offload", "loading.quantize"
     assert advice(sd, "cuda:0", True) == [batch, *vae, offload, quantize, slices, offload]

@@ -37,12 +37,11 @@ def messages(color: str, images: int = 1) -> list:
     return [{"role": "system", "content": "Say what it is."}, {"role": "user", "content": content}]
 
 
-class Scripted:
+class Scripted(LocalVlm):
     """A model that answers by script, and says what came together."""
 
-    name = "scripted"
-
     def __init__(self, answer=lambda messages: Completion('{"answers": [true]}', 10, 3, True)) -> None:
+        self.name = "scripted"
         self.batches: list[int] = []
         self.seen: list = []
         self._answer, self.gate = answer, threading.Event()

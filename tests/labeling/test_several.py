@@ -116,10 +116,12 @@ def test_clusters_named_alike_are_one_meaning_and_a_failed_one_fails() -> None:
 class Knowing:
     """A judge that says yes to one name's right marks, and at random to any other's."""
 
-    kind, model, base_url, prompt_hash, config = "judge", "knowing", "", "", {}
+    kind, model, base_url, prompt_hash = "judge", "knowing", "", ""
+    config: dict[str, Any] = {}
 
     def __init__(self, right: str) -> None:
-        self.right, self.trials = right, []
+        self.right = right
+        self.trials: list[Trial] = []
 
     def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
         self.trials += trials

@@ -18,7 +18,7 @@ from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import BudgetReached, ChatClient
 from autointerp.labeling.messages import TOLD, Mark, Message, image_part, marked_view, text_part, whole_picture
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
-from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
+from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, parse_reply
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -156,7 +156,7 @@ class VlmLabeler:
                 self.client, self.messages(feature), LABEL_SCHEMA, LabelReply, f"label {feature.feature}", self._repair
             )
         except AskFailed as error:
-            return LabelResult(feature.feature_id, "failed", error=str(clean(str(error), 400)))
+            return LabelResult(feature.feature_id, "failed", error=str(error))
         confidence = round(reply.confidence, 4)
         if not reply.interpretable:
             return LabelResult(feature.feature_id, "uninterpretable", "", reply.explanation, confidence)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autointerp.labeling.chat import ChatClient
     from autointerp.labeling.questions import Question
 
-LABELERS = ("clip", "prompts", "vlm")
+LABELERS = ("clip", "prompts", "vlm", "human")
 JUDGES = ("vlm", *CONTROLS)
 
 
@@ -72,6 +72,9 @@ def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
     if kind and kind != "auto":
         if kind not in LABELERS:
             raise UsageError(f"there is no labeler {kind!r}", nearest(kind, LABELERS))
+        if kind == "human":
+            given = "give --feature DICTIONARY:INDEX and --name TEXT, or a file to `autointerp labels import`"
+            raise UsageError("the labeler human is you", given)
         return kind
     if ctx.settings.model == "shapes":
         return "clip"

@@ -163,7 +163,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     y = margin
     if heading:
-        draw.text((margin, y), heading, INK, ImageFont.load_default(28), stroke_width=0.3)
+        draw.text((margin, y), visible(heading), INK, ImageFont.load_default(28), stroke_width=0.3)
         y += 40
     if note:
         draw.text((margin, y), fitted(note, small_font, width - 2 * margin), SOFT, small_font)

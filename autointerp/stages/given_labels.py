@@ -244,7 +244,7 @@ class _Reader:
         else:
             kind, _, model = re.sub("#[0-9a-f]{6}$", "", one.given.labeler).partition("@")
             if not kind or kind == queries.HUMAN:
-                who = Who(queries.HUMAN, model or self.by)
+                who = Who(queries.HUMAN, model if kind else self.by)
             else:
                 ids = labelers_called(self.labelers, one.given.labeler)
                 theirs = [said for said in now if said.labeler.id in ids and said.label.status != "failed"]

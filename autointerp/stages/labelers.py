@@ -13,6 +13,7 @@ from autointerp.db.models import Call
 from autointerp.errors import NotAvailable, UsageError, nearest
 from autointerp.labeling.judge import CONTROLS, ControlJudge, VlmJudge
 from autointerp.labeling.protocol import CallRecord, Judge, Labeler
+from autointerp.labeling.templates import load_prompt
 from autointerp.stages.context import Context, identity
 
 if TYPE_CHECKING:
@@ -106,17 +107,35 @@ def make_client(ctx: Context, request: LabelerRequest) -> Any:
     )
 
 
-def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
-    """The labeler, ready for `prepare`."""
+def notes_of(ctx: Context, layer: str) -> str:
+    """What the settings have to say of a layer, under its alias or hookpoint.
+
+    Raises:
+        UsageError: The notes are of a layer that the model does not have.
+    """
+    wanted, found = ctx.layer(layer).hookpoint, []
+    for name, text in ctx.settings.notes.items():
+        try:
+            place = ctx.layer(name)
+        except UsageError as error:
+            raise UsageError(f"[notes] in the settings: {error.message}", error.hint) from None
+        found += [text.strip()] if place.hookpoint == wanted else []
+    return "\n".join(found)
+
+
+def make_labeler(ctx: Context, request: LabelerRequest, layer: str) -> Labeler:
+    """The labeler of a layer, ready for `prepare`."""
     kind = labeler_kind(ctx, request)
     if kind == "prompts":
         from autointerp.labeling.prompts import PromptsLabeler
 
         return PromptsLabeler()
     if kind == "vlm":
-        from autointerp.labeling.vlm import VlmLabeler
+        from autointerp.labeling.vlm import VlmLabeler, VlmOptions
 
-        return VlmLabeler(make_client(ctx, request), jobs=request.jobs)
+        prompts = [load_prompt(name, ctx.workspace.prompts_dir) for name in ("label.md.j2", "repair.md.j2")]
+        options = VlmOptions(notes=notes_of(ctx, layer))
+        return VlmLabeler(make_client(ctx, request), options, request.jobs, *prompts)
     from autointerp.labeling.cells import PartReader
     from autointerp.labeling.clip import ClipLabeler, ClipOptions
     from autointerp.labeling.vocabulary import SHAPES_CONTRASTS, default_vocabulary, shapes_vocabulary
@@ -158,7 +177,8 @@ def make_judge(ctx: Context, request: LabelerRequest, question: Question, client
     kind = check_judge(request.judge)
     if kind in CONTROLS:
         return ControlJudge(kind, ctx.settings.seed)
-    return VlmJudge(client or make_client(ctx, request), jobs=request.jobs, question=question)
+    prompts = [load_prompt(name, ctx.workspace.prompts_dir) for name in (question.prompt, "repair.md.j2")]
+    return VlmJudge(client or make_client(ctx, request), None, request.jobs, question, *prompts)
 
 
 def labeler_columns(labeler: Labeler | Judge) -> dict[str, str]:

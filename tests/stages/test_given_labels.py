@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from autointerp.errors import AutointerpError
+
 Cli = Callable[..., Any]
 Query = Callable[..., list[Any]]
 NAME = "shapes.mid.topk"
@@ -206,8 +208,10 @@ def test_labels_are_written_edited_and_taken_back(
 
 
 def test_one_labelers_labels_are_searched_exported_and_evaluated(
-    run: Cli, workspace: Path, live: list[int], tmp_path: Path
+    run: Cli, workspace: Path, live: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from autointerp.stages import evaluate
+
     for latent in live[:2]:
         assert run("label", "--feature", f"{NAME}:{latent}", "--name", "zebra crossing").code == 0
     clip_name = shown(run, live[0], "--labeler", "clip")["label"]["name"]
@@ -229,10 +233,18 @@ def test_one_labelers_labels_are_searched_exported_and_evaluated(
     assert exported("--labeler", "human") == dict.fromkeys(live[:2], "zebra crossing")
     assert exported("--labeler", "clip")[live[0]] == clip_name
 
-    every = json.loads(run("evaluate", "--layer", "mid", "--json").out)
-    mine = json.loads(run("evaluate", "--layer", "mid", "--labeler", "hum", "--json").out)
-    assert every["labeled"] == len(live) and mine["labeled"] == 2
-    assert mine["scores"] == []
+    # What is evaluated is known before any image is generated for it.
+    evaluated: list[dict[int, Any]] = []
+
+    def record(ctx: Any, todo: Any) -> Any:
+        evaluated.append(todo[0].named)
+        raise AutointerpError("enough")
+
+    monkeypatch.setattr(evaluate, "_evaluate_all", record)
+    for more in ((), ("--labeler", "hum"), ("--labeler", "clip")):
+        assert run("evaluate", "--layer", "mid", *more).code == 1
+    assert [len(named) for named in evaluated] == [len(live), 2, len(live)]
+    assert [named[live[0]][0] for named in evaluated] == ["zebra crossing", "zebra crossing", clip_name]
 
 
 def test_an_unknown_labeler_is_one_line(run: Cli, live: list[int]) -> None:
@@ -245,3 +257,30 @@ def test_an_unknown_labeler_is_one_line(run: Cli, live: list[int]) -> None:
     assert several.code == 2 and "human@anna, human@ben" in several.err
     assert shown(run, live[0], "--labeler", "human@b")["labels"][-1]["counts"]
     assert shown(run, live[0], "--labeler", "human")["labels"][-1]["counts"]
+
+
+def test_labels_of_another_tool_are_a_labeler_of_its_name(
+    run: Cli, workspace: Path, live: list[int], query: Query, tmp_path: Path
+) -> None:
+    hookpoint = query(workspace, "SELECT hookpoint FROM dictionaries")[0][0]
+    folder = tmp_path / "explanations"
+    folder.mkdir()
+    for layer, latent, text in ((hookpoint, live[0], "Fires on red."), ("layers.3", live[1], "Of another layer.")):
+        (folder / f"{layer}_latent{latent}.txt").write_text(json.dumps(text))
+    bare = run("labels", "import", tmp_path)
+    assert bare.code == 2 and "--dictionary NAME" in bare.err
+    for taken in (1, 0):
+        done = run("labels", "import", tmp_path, "--dictionary", NAME)
+        assert done.code == 0 and done.out == (f"{NAME}: 1 labels taken, of delphi\n" if taken else ""), done.err
+    assert not human(query, workspace)
+    # A new run of the tool is the same labeler's new word.
+    (folder / f"{hookpoint}_latent{live[0]}.txt").write_text(json.dumps("Fires on circles."))
+    assert run("labels", "import", tmp_path, "--dictionary", NAME).code == 0
+    said = {one["labeler"]: one["name"] for one in shown(run, live[0])["labels"]}
+    assert said["delphi"] == "Fires on circles" and len(said) == 2
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    for layer in ("layers.3", "layers.4"):
+        (elsewhere / f"{layer}_latent1.txt").write_text('"x"')
+    done = run("labels", "import", elsewhere, "--dictionary", NAME)
+    assert done.code == 2 and "layers.3, layers.4" in done.err

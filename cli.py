@@ -108,7 +108,9 @@ said_by_option = click.option(
     help="Only what this labeler said: KIND or KIND@MODEL.  [default: the label that counts]",
 )
 labeler_options = _options(
-    click.option("--labeler", metavar="KIND", help="clip, prompts or vlm.  [default: what fits the model]"),
+    click.option(
+        "--labeler", metavar="KIND", help="clip, prompts or vlm; human with --name.  [default: what fits the model]"
+    ),
     click.option("--vlm", metavar="MODEL", help="Model that the labeler vlm asks."),
     click.option("--base-url", metavar="URL", help="OpenAI-compatible server to ask."),
     click.option("--api-key-env", metavar="NAME", help="Variable that holds the key.  [default: OPENAI_API_KEY]"),

@@ -25,7 +25,7 @@ from autointerp.stages.index import index_labels
 from autointerp.stages.labeler_names import chosen_labelers, labeler_names, labelers_called
 from autointerp.stages.labelers import labeler_columns
 from autointerp.stages.read import find_dictionary
-from autointerp.texts import NAME, clean
+from autointerp.texts import EXPLANATION, NAME, clean
 
 _KIND = 32
 """The most letters of a labeler's kind."""
@@ -260,7 +260,12 @@ def _same(said: queries.BestLabel, given: GivenLabel) -> bool:
     """Whether a label says this; a confidence that is not given is any."""
     label = said.label
     sure = given.confidence is None or abs(label.confidence - given.confidence) < 1e-9
-    return label.status == "ok" and (label.name, label.explanation) == (given.name, given.explanation) and sure
+    return label.status == "ok" and _seen(label) == (given.name, given.explanation) and sure
+
+
+def _seen(label: Label) -> tuple[str, str]:
+    """Name and explanation as a file shows them, whatever an older version let in."""
+    return clean(label.name, NAME), clean(label.explanation, EXPLANATION)
 
 
 def _store(session: Session, new: Sequence[tuple[Who, _Meant]]) -> None:
@@ -359,7 +364,7 @@ def export_labels(
             for latent, feature_id in session.execute(query.order_by(Feature.latent_index)):
                 if feature_id in best:
                     label, by = best[feature_id].label, names[best[feature_id].labeler.id]
-                    texts = (f"{row.name}:{latent}", label.name, label.explanation)
+                    texts = (f"{row.name}:{latent}", *_seen(label))
                     labels.append(GivenLabel("", *texts, label.confidence, by))
     if not labels:
         raise AutointerpError("there are no labels to write", "run `autointerp label --layer mid` first")

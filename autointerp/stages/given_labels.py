@@ -249,7 +249,8 @@ class _Reader:
                 ids = labelers_called(self.labelers, one.given.labeler)
                 theirs = [said for said in now if said.labeler.id in ids and said.label.status != "failed"]
                 if any(_same(said, one.given) for said in theirs):
-                    return Who(kind, model, "labels"), True
+                    # By its whole name: labelers of one model say what each of them says.
+                    return Who(kind, one.given.labeler, "labels"), True
                 who = Who(queries.HUMAN, self.by) if theirs else Who(kind, model, "labels")
         columns = (who.kind, who.model, identity(who.config))
         own = [x for x in now if (x.labeler.kind, x.labeler.model, x.labeler.config_hash) == columns]

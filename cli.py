@@ -852,7 +852,7 @@ def _latents(features: Sequence[str], dictionary: str | None) -> tuple[tuple[int
     for feature in features:
         name, colon, index = feature.rpartition(":")
         if not index.isdecimal() or len(index) > 9 or bool(colon) != bool(name):
-            raise UsageError(f"{feature!r} is no feature", "write its number, or DICTIONARY:INDEX")
+            raise UsageError(f"{feature!r} is no feature", "give --feature its number, or DICTIONARY:INDEX")
         if name and dictionary not in (None, name):
             raise UsageError(f"{feature} is of another dictionary than {dictionary}", "label them one by one")
         dictionary = name or dictionary

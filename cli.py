@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +13,16 @@ import click
 
 from autointerp.diffusion.sizes import Size, parse_size
 from autointerp.errors import AutointerpError, UsageError
-from autointerp.printing import cell, print_comparison, print_evaluation, print_feature, print_status, table
+from autointerp.printing import (
+    cell,
+    print_comparison,
+    print_evaluation,
+    print_feature,
+    print_labelers,
+    print_status,
+    table,
+)
+from autointerp.texts import to_json, visible
 from autointerp.version import VERSION
 
 if TYPE_CHECKING:
@@ -94,9 +102,16 @@ machine_options = _options(
     click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps."),
     click.option("--dtype", metavar="T", help="auto, float32, bfloat16 or float16."),
 )
+said_by_option = click.option(
+    "--labeler",
+    metavar="NAME",
+    help="Only what this labeler said: KIND or KIND@MODEL.  [default: the label that counts]",
+)
 labeler_options = _options(
     click.option(
-        "--labeler", metavar="KIND", help="shapes-vlm, local-vlm, vlm, clip or prompts.  [default: what fits the model]"
+        "--labeler",
+        metavar="KIND",
+        help="shapes-vlm, local-vlm, vlm, clip, prompts; human with --name.  [default: what fits]",
     ),
     click.option("--vlm", metavar="MODEL", help="Model that vlm asks for, or folder or Hub name for local-vlm."),
     click.option("--base-url", metavar="URL", help="OpenAI-compatible server to ask."),
@@ -131,11 +146,11 @@ def _context(create: bool = False, dry_run: bool = False, **overrides: Any) -> C
 
 def _note(text: str) -> None:
     if not click.get_current_context().ensure_object(_Globals).quiet:
-        click.echo(text, err=True)
+        click.echo(visible(text), err=True)
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(to_json(value, indent=2))
 
 
 def _report(plan: Plan, dry_run: bool) -> None:
@@ -345,12 +360,25 @@ def harvest(
         click.echo(_counts_line(ctx, row.name))
 
 
+def _layer_or_name(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """`label` needs its layer, but for a name that a person gives a feature."""
+    # Options that are not given are processed last, so what is given is known.
+    if value is None and not context.params.get("name"):
+        raise click.MissingParameter(ctx=context, param=param)
+    return value
+
+
 @cli.command()
-@layer_option
+@click.option(
+    "--layer", callback=_layer_or_name, metavar="L", help="Layer: early, mid, late, or a hookpoint.  [required]"
+)
 @dictionary_option
 @labeler_options
 @click.option("-n", "count", type=COUNT, metavar="N", help="Only the first N live features.")
-@click.option("--feature", "latents", type=click.IntRange(min=0), multiple=True, metavar="I", help="Only this latent.")
+@click.option("--feature", "features", multiple=True, metavar="I", help="Only this latent; repeatable.")
+@click.option("--name", metavar="TEXT", help="Your own name for the one --feature DICTIONARY:INDEX.")
+@click.option("--explanation", metavar="TEXT", help="Your own explanation, with --name.")
+@click.option("--by", metavar="NAME", help="Who you are, with --name.")
 @click.option("--retry-failed", is_flag=True, help="Try features again that failed.")
 @click.option("--force", is_flag=True, help="Label again what has a label.")
 @click.option("--no-score", is_flag=True, help="Leave the labels unscored.")
@@ -360,10 +388,13 @@ def harvest(
 @dry_run_option
 @_shared
 def label(
-    layer: str,
+    layer: str | None,
     dictionary: str | None,
     count: int | None,
-    latents: tuple[int, ...],
+    features: tuple[str, ...],
+    name: str | None,
+    explanation: str | None,
+    by: str | None,
     retry_failed: bool,
     force: bool,
     no_score: bool,
@@ -372,10 +403,20 @@ def label(
     dry_run: bool,
     **labeler: Any,
 ) -> None:
-    """Name the features of a layer, and score the names on images that the labeler did not see."""
+    """Name the features of a layer, and score the names on images that the labeler did not see.
+
+    With --name, one feature gets the name that you give it.
+    """
+    if name is not None:
+        _label_by_hand(layer, dictionary, features, name, explanation, by, dry_run)
+        return
+    if explanation is not None or by is not None:
+        raise UsageError("there is an explanation or a person, and no name", "give --name TEXT too")
     from autointerp.stages.label import LabelRequest
     from autointerp.stages.pipeline import LabelJob, label_layer
 
+    assert layer is not None
+    latents, dictionary = _latents(features, dictionary)
     ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype)
     request = LabelRequest(_labeler_request(**labeler), count, latents, retry_failed, force)
     done = label_layer(ctx, LabelJob(layer, dictionary, request, not no_score), dry_run)
@@ -428,13 +469,22 @@ def score(
 @click.option("--route", metavar="R", help="words, labels or crops alone.  [default: all three, fused]")
 @click.option("-n", "count", type=COUNT, default=10, show_default=True, metavar="N", help="Features to show.")
 @click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
+@said_by_option
 @json_option
 @_shared
-def search(text: str, layer: str | None, route: str | None, count: int, min_score: float | None, as_json: bool) -> None:
+def search(
+    text: str,
+    layer: str | None,
+    route: str | None,
+    count: int,
+    min_score: float | None,
+    labeler: str | None,
+    as_json: bool,
+) -> None:
     """Find features by concept text."""
     from autointerp.stages.search import check_routes, run_search
 
-    hits = run_search(_context(), text, layer, check_routes(route), count, min_score)
+    hits = run_search(_context(), text, layer, check_routes(route), count, min_score, labeler)
     if as_json:
         _print_json([hit.as_dict() for hit in hits])
         return
@@ -448,14 +498,15 @@ def search(text: str, layer: str | None, route: str | None, count: int, min_scor
 @cli.command()
 @click.argument("feature")
 @click.option("--crops", type=click.Path(path_type=Path), metavar="DIR", help="Write the marked crops here as PNG.")
+@said_by_option
 @json_option
 @_shared
-def show(feature: str, crops: Path | None, as_json: bool) -> None:
-    """Show a feature (DICTIONARY:INDEX): label, scores, and where it fires."""
+def show(feature: str, crops: Path | None, labeler: str | None, as_json: bool) -> None:
+    """Show a feature (DICTIONARY:INDEX): labels side by side, scores, and where it fires."""
     from autointerp.stages.read import read_feature, write_crops
 
     ctx = _context()
-    found = read_feature(ctx, feature)
+    found = read_feature(ctx, feature, labeler)
     if crops is not None:
         count = write_crops(ctx, feature, crops)
         _note(f"wrote {count} crops to {crops}")
@@ -525,12 +576,15 @@ def import_(
     help="bundle, saelens, sparsify, dictionary-learning or jsonl.",
 )
 @click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
+@said_by_option
 @_shared
-def export(layer: str, out: Path, dictionary: str | None, form: str, min_score: float | None) -> None:
+def export(
+    layer: str, out: Path, dictionary: str | None, form: str, min_score: float | None, labeler: str | None
+) -> None:
     """Write a dictionary with its labels."""
     from autointerp.stages.export import run_export
 
-    path, labeled = run_export(_context(), layer, out, dictionary, form, min_score)
+    path, labeled = run_export(_context(), layer, out, dictionary, form, min_score, labeler)
     _note(f"{labeled} labels")
     click.echo(path)
 
@@ -539,6 +593,7 @@ def export(layer: str, out: Path, dictionary: str | None, form: str, min_score: 
 @layers_option
 @dictionaries_option
 @click.option("--images", type=COUNT, metavar="N", help="Held-out images to generate.")
+@said_by_option
 @machine_options
 @json_option
 @dry_run_option
@@ -547,6 +602,7 @@ def evaluate(
     layers: tuple[str, ...],
     dictionaries: tuple[str, ...],
     images: int | None,
+    labeler: str | None,
     device: str | None,
     dtype: str | None,
     as_json: bool,
@@ -559,7 +615,7 @@ def evaluate(
     from autointerp.stages.evaluate import run_evaluate
 
     ctx = _context(evaluate_images=images, device=device, dtype=dtype)
-    plan, found = run_evaluate(ctx, _targets(ctx, layers, dictionaries), dry_run)
+    plan, found = run_evaluate(ctx, _targets(ctx, layers, dictionaries), dry_run, labeler)
     if dry_run:
         click.echo(plan.text)
     elif as_json:
@@ -610,6 +666,73 @@ def steer(
     where = (parse_steps(steps, ctx.generation.steps), parse_box(box))
     picture = steer_feature(ctx, feature, SteerRequest(prompts, strengths, ablate, *where, seed))
     click.echo(write(picture))
+
+
+@cli.group()
+@_shared
+def labels() -> None:
+    """Look at labels by labeler, write them to a file, and take them in."""
+
+
+@labels.command("list")
+@json_option
+@_shared
+def labels_list(as_json: bool) -> None:
+    """List labelers with how much they said, their mean scores, and how many of their labels count."""
+    from autointerp.stages.given_labels import list_labelers
+
+    found = list_labelers(_context())
+    if as_json:
+        _print_json(found)
+        return
+    print_labelers(found)
+
+
+@labels.command("import")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    default="auto",
+    show_default=True,
+    metavar="F",
+    help="jsonl, csv, delphi, clip-dissect, multimodal-sae or flux-saes.",
+)
+@click.option("--dictionary", metavar="X", help="Whose features are meant by numbers alone.")
+@click.option("--by", default="", metavar="NAME", help="Whose labels those are that name no labeler.")
+@click.option("--skip-bad", is_flag=True, help="Leave out what is refused, and take the others.")
+@dry_run_option
+@_shared
+def labels_import(path: Path, form: str, dictionary: str | None, by: str, skip_bad: bool, dry_run: bool) -> None:
+    """Take in labels from a CSV or JSON lines file, or from a file or folder of another tool.
+
+    Columns: feature (DICTIONARY:INDEX) and name; explanation, confidence and labeler if you like. All of them are
+    taken, or none. What the file has no labeler for is yours, and counts before what any model says.
+    """
+    from autointerp.stages.given_labels import import_labels, skipped
+
+    taken = import_labels(_context(), path, form, dictionary, by, skip_bad, dry_run)
+    would = "would be " if dry_run else ""
+    for name, count in taken.labels.items():
+        click.echo(f"{name}: {count} labels {would}taken, of {taken.format}")
+    if taken.there:
+        _note(f"{taken.there} are there already")
+    if taken.refused:
+        raise skipped(taken)
+
+
+@labels.command("export")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--layer", metavar="L", help="Only this layer.  [default: all dictionaries]")
+@dictionary_option
+@said_by_option
+@_shared
+def labels_export(path: Path, layer: str | None, dictionary: str | None, labeler: str | None) -> None:
+    """Write labels to a .csv or .jsonl file, which can be edited and imported."""
+    from autointerp.stages.given_labels import export_labels
+
+    _note(f"{export_labels(_context(), path, layer, dictionary, labeler)} labels")
+    click.echo(path)
 
 
 @cli.command()
@@ -731,6 +854,49 @@ def _labeler_request(
     return LabelerRequest(labeler, vlm, base_url, api_key_env, jobs, max_calls, max_cost, **more)
 
 
+def _latents(features: Sequence[str], dictionary: str | None) -> tuple[tuple[int, ...], str | None]:
+    """The latents meant by `I` or `DICTIONARY:I`, and the dictionary that they name, if any."""
+    latents = []
+    for feature in features:
+        name, colon, index = feature.rpartition(":")
+        if not index.isdecimal() or len(index) > 9 or bool(colon) != bool(name):
+            raise UsageError(f"{feature!r} is no feature", "give --feature its number, or DICTIONARY:INDEX")
+        if name and dictionary not in (None, name):
+            raise UsageError(f"{feature} is of another dictionary than {dictionary}", "label them one by one")
+        dictionary = name or dictionary
+        latents.append(int(index))
+    return tuple(latents), dictionary
+
+
+def _label_by_hand(
+    layer: str | None,
+    dictionary: str | None,
+    features: Sequence[str],
+    name: str,
+    explanation: str | None,
+    by: str | None,
+    dry_run: bool,
+) -> None:
+    """One feature gets a person's name; the dictionary may be given in any of the usual ways."""
+    from autointerp.stages.given_labels import name_feature
+    from autointerp.stages.read import find_dictionary
+
+    latents, dictionary = _latents(features, dictionary)
+    if len(latents) != 1:
+        raise UsageError("a name is given to one feature", "give --feature DICTIONARY:INDEX, once")
+    if dictionary is None and layer is None:
+        raise UsageError(f"feature {latents[0]} is of no dictionary", "write --feature DICTIONARY:INDEX")
+    ctx = _context()
+    feature = f"{find_dictionary(ctx, layer, dictionary).name}:{latents[0]}"
+    taken = name_feature(ctx, feature, name, explanation or "", by or "", dry_run)
+    if taken.there:
+        _note("nothing to do: that is its name already")
+    elif dry_run:
+        click.echo(f"{feature} would be named")
+    else:
+        click.echo(f"{feature} is named")
+
+
 def _targets(ctx: Context, layers: Sequence[str], dictionaries: Sequence[str]) -> list[tuple[str, str | None]]:
     """(layer, dictionary or None) of each one meant: the named ones, each at its layer, else one a layer."""
     if not dictionaries:
@@ -790,7 +956,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    click.echo(f"error: {text}" if code != 130 else text, err=True)
+    click.echo(visible(f"error: {text}" if code != 130 else text), err=True)
     sys.exit(code)
 
 

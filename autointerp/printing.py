@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from autointerp.texts import visible
+
 
 def print_status(found: dict[str, Any]) -> None:
     """What a workspace holds, a dictionary a line."""
@@ -32,16 +34,18 @@ def print_feature(found: dict[str, Any]) -> None:
     if named is None:
         click.echo(f"no label yet: run `autointerp label --layer ... --feature {found['feature'].rpartition(':')[2]}`")
     elif named["status"] == "ok":
-        click.echo(f"{named['name']}  ({named['labeler']}, confidence {named['confidence']:.2f})")
+        _say(f"{named['name']}  ({named['labeler']}, confidence {named['confidence']:.2f})")
     else:
-        click.echo(f"{named['status']}  ({named['labeler']})  {named['error']}".rstrip())
+        _say(f"{named['status']}  ({named['labeler']})  {named['error']}".rstrip())
     if named is not None and named["explanation"]:
-        click.echo(named["explanation"])
+        _say(named["explanation"])
     what = "token" if found["stream"] == "text" else "cell"
     for given in found["scores"]:
         value = "no value" if given["value"] is None else f"{given['value']:.3f}"
         span = "" if given["ci_low"] is None else f"  [{given['ci_low']:.3f}, {given['ci_high']:.3f}]"
-        click.echo(f"{given['method']} score {value}{span}  {given['note']}".rstrip())
+        _say(f"{given['method']} score {value}{span}  {given['note']}".rstrip())
+    if len(found["labels"]) > 1:
+        _print_labels(found["labels"])
     if found["histogram"]:
         levels = [level["cells"] for level in found["histogram"]]
         first, last = found["histogram"][0]["from"], found["histogram"][-1]["from"]
@@ -49,10 +53,10 @@ def print_feature(found: dict[str, Any]) -> None:
     if len(found["steps"]) > 1:
         click.echo("by step: " + ", ".join(f"{step}: {part:.0%}" for step, part in found["steps"].items()))
     for other in found["neighbours"][:3]:
-        click.echo(f"fires with {other['feature']}  {other['name']}  (Jaccard {other['jaccard']:.2f})")
+        _say(f"fires with {other['feature']}  {other['name']}  (Jaccard {other['jaccard']:.2f})")
     if atom is not None:
         place = f"step {atom['step']}, {what} {_place(atom, what)}, seed {atom['seed']}"
-        click.echo(f"atom of {place}: {atom['prompt']}")
+        _say(f"atom of {place}: {atom['prompt']}")
     firing = [c for c in found["crops"] if c["role"] != "negative"]
     rows = [
         (c["role"], c["split"], cell(c["activation"]), _place(c, what), str(c["image"]), c["prompt"])
@@ -60,6 +64,30 @@ def print_feature(found: dict[str, Any]) -> None:
     ]
     if rows:
         table(("role", "split", "activation", what, "image", "prompt"), rows)
+
+
+def _print_labels(labels: list[dict[str, Any]]) -> None:
+    """What several labelers say, side by side; a star is before the label that counts."""
+    methods = list(dict.fromkeys(score["method"] for one in labels for score in one["scores"]))
+    rows = []
+    for one in labels:
+        values = {score["method"]: score["value"] for score in one["scores"]}
+        name = one["name"] if one["status"] == "ok" else one["status"]
+        figures = (cell(values.get(method)) for method in methods)
+        said = one["explanation"] or one["error"]
+        rows.append(("*" if one["counts"] else "", one["labeler"], name, cell(one["confidence"]), *figures, said))
+    table(("", "labeler", "name", "confidence", *methods, "explanation"), rows)
+
+
+def print_labelers(found: list[dict[str, Any]]) -> None:
+    """Labelers with how much they said and how well."""
+    if not found:
+        click.echo("no labels yet: run `autointerp label --layer mid`")
+        return
+    methods = list(dict.fromkeys(method for one in found for method in one["scores"]))
+    names = ("dictionary", "labeler", "labels", "uninterpretable", "failed", "counting")
+    rows = [(*(cell(one[n]) for n in names), *(cell(one["scores"].get(m)) for m in methods)) for one in found]
+    table((*names, *methods), rows)
 
 
 def _place(found: dict[str, Any], what: str) -> str:
@@ -156,8 +184,14 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns on stdout; on a terminal the last one is cut to its width."""
     import shutil
 
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [names, *rows]) for i in range(len(names))]
     limit = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in [names, *rows]:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         click.echo(line if limit is None or len(line) <= limit else line[: max(limit - 1, 1)] + "…")
+
+
+def _say(line: str) -> None:
+    """A line on stdout; nothing in it drives the terminal."""
+    click.echo(visible(line))

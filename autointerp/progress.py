@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from autointerp.texts import visible
+
 
 class Task(Protocol):
     """One piece of long work under way."""
@@ -68,7 +70,7 @@ class _LogTask:
 
     def advance(self, n: int = 1, note: str = "") -> None:
         self.done += n
-        self.text = note or self.text
+        self.text = visible(note) or self.text
         if time.monotonic() - self.spoke >= self.every:
             self.say()
 
@@ -98,7 +100,7 @@ class LogProgress:
 
     def note(self, text: str) -> None:
         """See `Progress`."""
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 class _BarTask:
@@ -106,7 +108,7 @@ class _BarTask:
         self._bar, self._id = bar, task_id
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        update = {"advance": n, "note": note} if note else {"advance": n}
+        update = {"advance": n, "note": visible(note)} if note else {"advance": n}
         self._bar.update(self._id, **update)  # type: ignore[attr-defined]
 
 
@@ -133,19 +135,19 @@ class BarProgress:
                 return Text(f"{task.speed:.3g} {unit}/s" if task.speed else "", style="progress.data.speed")
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             Rate(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
         )
         with Bars(*columns, console=Console(stderr=True)) as bar:
             yield _BarTask(bar, bar.add_task(what, total=total, completed=done, note=""))
 
     def note(self, text: str) -> None:
         """See `Progress`."""
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def default_progress(quiet: bool = False) -> Progress:

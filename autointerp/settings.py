@@ -23,6 +23,7 @@ FILE = "autointerp.toml"
 HEADER = """\
 # Settings of an autointerp workspace. A line that starts with '#' and a key shows a key that is not set.
 # Changed settings never delete: what they give gets a new name beside the old.
+# What a vision-language model is told can be changed too, by files in prompts/ here: see docs/howto.md.
 """
 
 Count = Annotated[int, Field(ge=0)]
@@ -233,6 +234,10 @@ class Settings(_Table):
     database: str | None = Field(
         default=None, description="a database URL or a file in this folder; autointerp.db if not set"
     )
+    notes: dict[str, str] = Field(
+        default_factory=dict,
+        description="what the labeler vlm is told of a layer, by alias or hookpoint, e.g. late = 'It sees colours.'",
+    )
     dictionary: DictionarySettings = Field(default_factory=DictionarySettings, description="what is fitted")
     crops: CropSettings = Field(default_factory=CropSettings, description="how many crops of a feature are kept")
     loading: LoadingSettings = Field(
@@ -303,11 +308,17 @@ class Settings(_Table):
 
     def to_toml(self) -> str:
         """The file, with each key's description above it; keys that are not set stand as comments."""
-        tables = {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), _Table)}
+        tables = {
+            name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), _Table | dict)
+        }
         lines = [HEADER, *_lines(self, skip=set(tables))]
         for name, table in tables.items():
             description = type(self).model_fields[name].description
-            lines += [f"# {description}", f"[{name}]", "", *_lines(table)]
+            if isinstance(table, dict):
+                inside = [*(f"{_toml(key)} = {_toml(value)}" for key, value in table.items()), ""]
+            else:
+                inside = _lines(table)
+            lines += [f"# {description}", f"[{name}]", "", *inside]
         return "\n".join(lines).rstrip() + "\n"
 
 

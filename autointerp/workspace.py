@@ -86,6 +86,11 @@ class Workspace:
         return named if "://" in named else str(self.path / Path(named).expanduser())
 
     @property
+    def prompts_dir(self) -> Path:
+        """Where prompt files may lie that take the place of shipped ones; need not exist."""
+        return self.path / "prompts"
+
+    @property
     def dictionaries_dir(self) -> Path:
         """Where the dictionaries' folders lie."""
         return self.path / "dictionaries"

@@ -33,11 +33,17 @@ from autointerp.db.models import (
 
 CHUNK = 500
 """Ids in one IN clause: SQLite takes at least 999 parameters."""
+HUMAN = "human"
+"""Kind of the labelers that are people."""
+HEADLINE = ("detection", "embedding")
+"""Scores that stand for a label, the one that says more first."""
+CHANCE = 0.5
+"""What either of them is of a label that says nothing."""
 
 
 @dataclass(frozen=True)
 class BestLabel:
-    """The label that is shown for a feature, with the labeler that said it."""
+    """A label of a feature, such as the one that is shown for it, with the labeler that said it."""
 
     feature_id: int
     label: Label
@@ -235,40 +241,96 @@ def ensure_labeler(session: Session, config: Mapping[str, Any] | None = None, **
 def best_labels(
     session: Session,
     dictionary_id: int,
-    labeler_id: int | None = None,
+    labelers: Collection[int] | None = None,
     statuses: Sequence[LabelStatus] = ("ok",),
     feature_ids: Iterable[int] | None = None,
 ) -> dict[int, BestLabel]:
-    """Feature id -> the label that counts: its latest result, the preferred labeler's before any other's.
+    """Feature id -> the label that counts, among what each labeler (or each of these alone) says now.
 
-    `uninterpretable` is a result: a feature whose latest one it is has no name, whatever was said before. A failure is
-    none, and hides nothing. Features whose label is of another status than `statuses` are left out.
+    A person's before any other's. Else the one with the best score, of those that all of them have, by the same judge;
+    `uninterpretable` says that no name is better than chance, so it stands at chance. Where there is no such score,
+    the newest. A failure is no result, and hides nothing. Features whose label is of another status than `statuses`
+    are left out.
     """
-    preferred = case((Label.labeler_id == (labeler_id or 0), 1), else_=0)
-    result = case((Label.status == "failed", 0), else_=1)
-    considered = {"ok", "uninterpretable", *statuses}
+    said = current_labels(session, dictionary_id, labelers, feature_ids)
+    doubtful = [one.label.id for several in said.values() if len(several) > 1 for one in several]
+    scores = _headline_scores(session, doubtful)
+    best = {feature_id: that_counts(several, scores) for feature_id, several in said.items()}
+    return {feature_id: found for feature_id, found in best.items() if found.label.status in statuses}
+
+
+def current_labels(
+    session: Session,
+    dictionary_id: int,
+    labelers: Collection[int] | None = None,
+    feature_ids: Iterable[int] | None = None,
+) -> dict[int, list[BestLabel]]:
+    """Feature id -> what each labeler (or each of these alone) says now: its newest result, else its failure."""
     query = (
         select(Label, Labeler)
         .join(Labeler, Labeler.id == Label.labeler_id)
         .join(Feature, Feature.id == Label.feature_id)
-        .where(Feature.dictionary_id == dictionary_id, Label.status.in_(considered))
-        .order_by(result, preferred, Label.id)
+        .where(Feature.dictionary_id == dictionary_id)
+        .order_by(case((Label.status == "failed", 0), else_=1), Label.id)
     )
+    if labelers is not None:
+        query = query.where(Label.labeler_id.in_(labelers))
     pages = [None] if feature_ids is None else chunks(feature_ids)
-    best: dict[int, BestLabel] = {}
+    newest: dict[tuple[int, int], BestLabel] = {}
     for page in pages:
         rows = session.execute(query if page is None else query.where(Label.feature_id.in_(page)))
         # The order is from worst to best, so the last one stays.
-        best.update({label.feature_id: BestLabel(label.feature_id, label, labeler) for label, labeler in rows})
-    return {feature_id: found for feature_id, found in best.items() if found.label.status in statuses}
+        newest.update({(one.feature_id, by.id): BestLabel(one.feature_id, one, by) for one, by in rows})
+    found: dict[int, list[BestLabel]] = {}
+    for one in sorted(newest.values(), key=lambda one: one.label.id):
+        found.setdefault(one.feature_id, []).append(one)
+    return found
 
 
-def best_label(session: Session, feature_id: int, labeler_id: int | None = None) -> BestLabel | None:
+def that_counts(said: Sequence[BestLabel], scores: Mapping[int, Mapping[tuple[str, int], float]]) -> BestLabel:
+    """The one of a feature's labels that counts, see `best_labels`; `said` is oldest first."""
+    results = [one for one in said if one.label.status != "failed"] or said
+    people = [one for one in results if one.labeler.kind == HUMAN]
+    if people or len(results) == 1:
+        return (people or results)[-1]
+    named = [scores.get(one.label.id, {}) for one in results if one.label.status == "ok"]
+    shared = set.intersection(*map(set, named)) if named else set()
+    for method in HEADLINE:
+        # Of several judges that all of them had, the newest.
+        judged = max((key for key in shared if key[0] == method), default=None)
+        if judged is not None:
+            return max(results, key=lambda one: (scores.get(one.label.id, {}).get(judged, CHANCE), one.label.id))
+    return results[-1]
+
+
+def _headline_scores(session: Session, label_ids: Iterable[int]) -> dict[int, dict[tuple[str, int], float]]:
+    """Label id -> (method, judge's id or 0) -> the newest value of a score that can stand for the label."""
+    found: dict[int, dict[tuple[str, int], float]] = {}
+    for some in chunks(label_ids):
+        query = (
+            select(Score.label_id, Score.method, Score.judge_id, Score.value)
+            .outerjoin(Labeler, Labeler.id == Score.judge_id)
+            .where(Score.label_id.in_(some), Score.method.in_(HEADLINE), ~Score.shuffled)
+            .where(or_(Labeler.kind.is_(None), Labeler.kind != "control"))
+        )
+        for label_id, method, judge_id, value in session.execute(query.order_by(Score.id)):
+            if value is not None:
+                found.setdefault(label_id, {})[method, judge_id or 0] = value
+    return found
+
+
+def best_label(session: Session, feature_id: int, labelers: Collection[int] | None = None) -> BestLabel | None:
     """The ok label to show for one feature."""
     dictionary_id = session.scalar(select(Feature.dictionary_id).where(Feature.id == feature_id))
     if dictionary_id is None:
         return None
-    return best_labels(session, dictionary_id, labeler_id, feature_ids=[feature_id]).get(feature_id)
+    return best_labels(session, dictionary_id, labelers, feature_ids=[feature_id]).get(feature_id)
+
+
+def labelers_with_labels(session: Session) -> list[Labeler]:
+    """Every labeler that has said something, oldest first."""
+    given = exists().where(Label.labeler_id == Labeler.id)
+    return list(session.scalars(select(Labeler).where(given).order_by(Labeler.id)))
 
 
 def scores_of_labels(session: Session, label_ids: Iterable[int]) -> dict[int, list[Score]]:
@@ -301,7 +363,7 @@ def trial_counts(session: Session, score_ids: Iterable[int]) -> dict[int, int]:
 
 def headline_score(scores: Sequence[Score]) -> float | None:
     """The one figure shown for a label: detection where a judge gave one, else the embedding score."""
-    for method in ("detection", "embedding"):
+    for method in HEADLINE:
         values = [s.value for s in scores if s.method == method and s.value is not None]
         if values:
             return round(values[-1], 4)

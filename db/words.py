@@ -6,7 +6,7 @@ it is written out here: Okapi BM25 as FTS5 has it, over the same table, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -18,7 +18,7 @@ _SQLITE = """
 SELECT labels.feature_id FROM labels_fts
 JOIN labels ON labels.id = labels_fts.rowid
 JOIN features ON features.id = labels.feature_id
-WHERE labels_fts MATCH :match AND features.dictionary_id IN ({ids})
+WHERE labels_fts MATCH :match AND features.dictionary_id IN ({ids}){said}
 ORDER BY round(bm25(labels_fts, :name, :explanation), 12), labels.feature_id LIMIT :limit
 """
 
@@ -46,7 +46,7 @@ SELECT labels.feature_id FROM found
 JOIN rare ON rare.lexeme = found.lexeme
 JOIN labels ON labels.id = found.rowid
 JOIN features ON features.id = labels.feature_id, every
-WHERE features.dictionary_id IN ({ids})
+WHERE features.dictionary_id IN ({ids}){said}
 GROUP BY found.rowid, labels.feature_id
 ORDER BY round(sum(times * idf * hits * 2.2 / (hits + 1.2 * (0.25 + 0.75 * found.length / every.length)))::numeric, 12)
     DESC, labels.feature_id
@@ -54,7 +54,13 @@ LIMIT :limit
 """
 
 
-def features_with_words(session: Session, words: Sequence[str], dictionary_ids: Sequence[int], limit: int) -> list[int]:
+def features_with_words(
+    session: Session,
+    words: Sequence[str],
+    dictionary_ids: Sequence[int],
+    limit: int,
+    labelers: Collection[int] | None = None,
+) -> list[int]:
     """Features of these dictionaries whose ok labels hold any of the words, best first, each once.
 
     Args:
@@ -62,14 +68,18 @@ def features_with_words(session: Session, words: Sequence[str], dictionary_ids: 
         words: Letters and digits alone, in any language; at least one.
         dictionary_ids: Where to look.
         limit: Labels considered at most.
+        labelers: Whose labels; None for all.
     """
+    # Nothing is in a list without anything; databases want one in it.
+    whose = ", ".join(str(int(i)) for i in labelers or [0])
+    said = "" if labelers is None else f" AND labels.labeler_id IN ({whose})"
     ids = ", ".join(str(int(i)) for i in dictionary_ids)
     values = {"name": NAME_WEIGHT, "explanation": EXPLANATION_WEIGHT, "limit": limit}
     if session.get_bind().dialect.name == "sqlite":
         match = " OR ".join(f'"{word}"' for word in words)
-        found = session.scalars(text(_SQLITE.format(ids=ids)), {**values, "match": match})
+        found = session.scalars(text(_SQLITE.format(ids=ids, said=said)), {**values, "match": match})
     else:
-        found = session.scalars(text(_POSTGRESQL.format(ids=ids)), {**values, "words": list(words)})
+        found = session.scalars(text(_POSTGRESQL.format(ids=ids, said=said)), {**values, "words": list(words)})
     return list(dict.fromkeys(found))
 
 

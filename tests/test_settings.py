@@ -30,9 +30,10 @@ def test_defaults_round_trip(tmp_path):
     steps=st.none() | st.integers(1, 100),
     capture=st.none() | st.lists(st.integers(0, 50), min_size=1),
     names=st.dictionaries(texts, texts, max_size=3),
+    notes=st.dictionaries(texts, texts, max_size=3),
     top=st.integers(1, 99),
 )
-def test_any_settings_round_trip(tmp_path_factory, model, prompts, layers, guidance, steps, capture, names, top):
+def test_any_settings_round_trip(tmp_path_factory, model, prompts, layers, guidance, steps, capture, names, notes, top):
     settings = Settings(
         model=model,
         prompts=prompts,
@@ -40,6 +41,7 @@ def test_any_settings_round_trip(tmp_path_factory, model, prompts, layers, guida
         guidance=guidance,
         steps=steps,
         capture_steps=capture,
+        notes=notes,
         dictionary=DictionarySettings(names=names),
         crops=CropSettings(top=top),
     )

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from autointerp.crops.geometry import Box, cell_box
+from autointerp.texts import visible
 
 MARKED = 0.5
 """Cells from this share of the crop's highest activation on are outlined."""
@@ -162,7 +163,7 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     y = margin
     if heading:
-        draw.text((margin, y), heading, INK, ImageFont.load_default(28), stroke_width=0.3)
+        draw.text((margin, y), visible(heading), INK, ImageFont.load_default(28), stroke_width=0.3)
         y += 40
     if note:
         draw.text((margin, y), fitted(note, small_font, width - 2 * margin), SOFT, small_font)
@@ -196,8 +197,8 @@ def paste_rounded(
 
 
 def fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text, cut with an ellipsis where it is too long."""
-    text = " ".join(text.split())
+    """The text as it can be drawn, cut with an ellipsis where it is too long."""
+    text = " ".join(visible(text).split())
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:

@@ -20,6 +20,7 @@ from autointerp.export.card import render_card
 from autointerp.export.folder import whole_folder
 from autointerp.export.rows import ExportRow, read_lines, write_lines
 from autointerp.progress import NullProgress, Progress
+from autointerp.texts import to_json
 
 FORMAT = "autointerp-bundle"
 VERSION = 1
@@ -115,7 +116,7 @@ def _format_of(folder: Path) -> str:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    text = to_json(value, indent=2, sort_keys=True, default=str)
     path.write_text(text + "\n", encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from autointerp.export.rows import ExportRow
+from autointerp.texts import clean
 
 _TEMPLATE = """\
 ---
@@ -76,7 +77,7 @@ a feature without one was not tested. Labels hold for the model, layer, signal a
 
 def safe_cell(text: str, limit: int = 160) -> str:
     """A text for a cell of a Markdown table: one line, nothing in it acts as markup."""
-    text = " ".join(text.split())[:limit]
+    text = clean(text, limit)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~!])", r"\\\1", text)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autointerp.errors import AutointerpError
+from autointerp.texts import to_json
 
 
 class ExportScore(BaseModel):
@@ -51,7 +51,7 @@ def write_lines(rows: Iterable[ExportRow], path: Path) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
-            file.write(json.dumps(row.model_dump(mode="json"), ensure_ascii=False, sort_keys=True) + "\n")
+            file.write(to_json(row.model_dump(mode="json"), sort_keys=True) + "\n")
             count += 1
     return count
 

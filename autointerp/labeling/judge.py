@@ -21,10 +21,10 @@ from autointerp.labeling.messages import TOLD, Mark, Message, shown
 from autointerp.labeling.methods import text_for_embedding
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
 from autointerp.labeling.questions import DETECTION, Question
-from autointerp.labeling.replies import clean
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
 from autointerp.labeling.vlm import ask_for
 from autointerp.search.protocol import Embedder
+from autointerp.texts import REASON, clean
 
 CONTROLS: dict[str, Callable[[Sequence[Trial], np.random.Generator], Sequence[bool]]] = {
     "oracle": lambda trials, rng: [trial.truth for trial in trials],
@@ -112,7 +112,7 @@ class VlmJudge:
             reply = ask_for(self.client, self.messages(trials), ask.schema, ask.form, ask.purpose, self._repair)
             return ask.read(reply, trials)
         except (AskFailed, ValueError) as error:
-            return [Verdict(trial, error=str(clean(str(error), 400))) for trial in trials]
+            return [Verdict(trial, error=clean(str(error), REASON)) for trial in trials]
 
 
 class ControlJudge:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from autointerp.texts import EXPLANATION, NAME, REASON, clean
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
@@ -56,7 +58,10 @@ class LayerContext:
 
 @dataclass(frozen=True)
 class LabelResult:
-    """A labeler's answer. A failure is recorded as a failure, never as a placeholder name."""
+    """A labeler's answer. A failure is recorded as a failure, never as a placeholder name.
+
+    Whoever said it, its texts are one line each, of bounded length, and hold nothing that is not seen.
+    """
 
     feature_id: int
     status: Literal["ok", "uninterpretable", "failed"]
@@ -64,6 +69,10 @@ class LabelResult:
     explanation: str = ""
     confidence: float = 0.0
     error: str = ""
+
+    def __post_init__(self) -> None:
+        for text, limit in (("name", NAME), ("explanation", EXPLANATION), ("error", REASON)):
+            object.__setattr__(self, text, clean(getattr(self, text), limit))
 
 
 class Labeler(Protocol):

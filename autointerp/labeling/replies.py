@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from autointerp.texts import EXPLANATION, NAME, clean
 
 
 class UnreadableReply(ValueError):
     """A reply that holds no JSON object of the wanted form; the message says why."""
 
 
-def clean(text: object, limit: int) -> object:
-    """One line without control and direction marks, at most `limit` characters; other types pass unchanged."""
-    if not isinstance(text, str):
-        return text
-    text = re.sub(r"\s+", " ", text)
-    kept = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
-    return kept.strip()[:limit].rstrip()
+def _at_most(limit: int) -> BeforeValidator:
+    """Text is cleaned and cut; what is no text is left to be refused."""
+    return BeforeValidator(lambda value: clean(value, limit) if isinstance(value, str) else value)
 
 
 class LabelReply(BaseModel):
@@ -32,9 +29,9 @@ class LabelReply(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    parts: list[Annotated[str, BeforeValidator(lambda v: clean(v, 200))]] = Field(default_factory=list, max_length=100)
-    name: Annotated[str, BeforeValidator(lambda v: clean(v, 120))]
-    explanation: Annotated[str, BeforeValidator(lambda v: clean(v, 600))]
+    parts: list[Annotated[str, _at_most(200)]] = Field(default_factory=list, max_length=100)
+    name: Annotated[str, _at_most(NAME)]
+    explanation: Annotated[str, _at_most(EXPLANATION)]
     interpretable: bool
     confidence: float = Field(ge=0, le=1)
 

@@ -23,7 +23,7 @@ from autointerp.labeling.clusters import clusters
 from autointerp.labeling.messages import TOLD, Mark, Message, marked_view, shown, whole_picture
 from autointerp.labeling.methods import METHODS, anywhere
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, Judge, LabelResult, LayerContext, ScoreEvidence
-from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
+from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, parse_reply
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -214,7 +214,7 @@ class VlmLabeler:
                 self.client, self.messages(feature), LABEL_SCHEMA, LabelReply, f"label {feature.feature}", self._repair
             )
         except AskFailed as error:
-            return LabelResult(feature.feature_id, "failed", error=str(clean(str(error), 400)))
+            return LabelResult(feature.feature_id, "failed", error=str(error))
         confidence = round(reply.confidence, 4)
         if not reply.interpretable:
             return LabelResult(feature.feature_id, "uninterpretable", "", reply.explanation, confidence)
@@ -244,8 +244,8 @@ def together(named: Sequence[LabelResult], sizes: Sequence[int]) -> LabelResult:
     return LabelResult(
         named[0].feature_id,
         "ok",
-        str(clean("; ".join(result.name for result in first.values()), 120)),
-        str(clean(f"Polysemantic: {told}.", 600)),
+        "; ".join(result.name for result in first.values()),
+        f"Polysemantic: {told}.",
         round(sum(share * first[name].confidence for name, share in shares.items()), 4),
     )
 

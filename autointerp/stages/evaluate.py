@@ -5,7 +5,7 @@ Everything is measured on held-out images, of other prompts and seeds than any c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from autointerp.shapes.verdict import (
 )
 from autointerp.stages.activations import generate_rounds
 from autointerp.stages.context import Context, identity
+from autointerp.stages.labeler_names import chosen_labelers
 from autointerp.stages.plan import Plan, Step
 from autointerp.stages.read import find_dictionary
 from autointerp.stages.runs import find_run, finish, running
@@ -64,9 +65,11 @@ class _Evaluation:
 
 
 def run_evaluate(
-    ctx: Context, targets: Sequence[tuple[str, str | None]], dry_run: bool = False
+    ctx: Context, targets: Sequence[tuple[str, str | None]], dry_run: bool = False, labeler: str | None = None
 ) -> tuple[Plan, list[dict[str, Any]]]:
     """All figures of dictionaries, each given as (layer, its name or None), from one generation pass.
+
+    Those of labels are of the ones that count, or of one labeler's.
 
     What is known already is not measured again. Labels and features are held against the truth where there is one,
     for what `shapes` generates; how well a dictionary rebuilds its layer is measured on any model.
@@ -74,11 +77,12 @@ def run_evaluate(
     Raises:
         AutointerpError: Nothing is fitted at a layer.
     """
-    planned = [_planned(ctx, find_dictionary(ctx, layer, name)) for layer, name in targets]
+    chosen = chosen_labelers(ctx, labeler)
+    planned = [_planned(ctx, find_dictionary(ctx, layer, name), chosen) for layer, name in targets]
     plan = Plan(tuple(one.step for one in planned))
     todo = [one for one in planned if one.known is None]
     if dry_run:
-        return plan, [_with_scores(ctx, one.row, one.known) for one in planned if one.known is not None]
+        return plan, [_with_scores(ctx, one.row, one.known, chosen) for one in planned if one.known is not None]
     made: dict[str, dict[str, Any]] = {}
     if todo:
         with ctx.workspace.lock(), ExitStack() as stack:
@@ -94,18 +98,20 @@ def run_evaluate(
                     result = made[one.key]
                     row.figures = {**row.figures, **{k: result[k] for k in _FIGURES if result[k] is not None}}
                     finish(session, runs[one.key], one.row.id, result)
-    return plan, [_with_scores(ctx, one.row, one.known or made[one.key]) for one in planned]
+    return plan, [_with_scores(ctx, one.row, one.known or made[one.key], chosen) for one in planned]
 
 
-def _with_scores(ctx: Context, row: Dictionary, result: dict[str, Any]) -> dict[str, Any]:
+def _with_scores(
+    ctx: Context, row: Dictionary, result: dict[str, Any], labelers: Collection[int] | None
+) -> dict[str, Any]:
     """The result with the scores as they are now: they are read, not measured, so they are not stored with it."""
-    return {**result, "scores": [_rounded(found) for found in score_figures(ctx, row)]}
+    return {**result, "scores": [_rounded(found) for found in score_figures(ctx, row, labelers)]}
 
 
-def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
+def _planned(ctx: Context, row: Dictionary, labelers: Collection[int] | None) -> _Evaluation:
     layer = ctx.layer_of(row)
     with ctx.db.session() as session:
-        labels = queries.best_labels(session, row.id)
+        labels = queries.best_labels(session, row.id, labelers)
         scores = queries.scores_of_labels(session, [best.label.id for best in labels.values()])
         features = {f.id: (f.latent_index, f.state) for f in queries.features(session, row.id)}
         named = {

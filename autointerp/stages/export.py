@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from autointerp.export.formats import write_other
 from autointerp.export.jsonl import write_jsonl
 from autointerp.export.rows import ExportRow
 from autointerp.stages.context import Context
+from autointerp.stages.labeler_names import chosen_labelers
 from autointerp.stages.read import export_rows, find_dictionary
 
 OTHERS = ("saelens", "sparsify", "dictionary-learning")
@@ -27,8 +29,9 @@ def run_export(
     dictionary: str | None = None,
     form: str = "bundle",
     min_score: float | None = None,
+    labeler: str | None = None,
 ) -> tuple[Path, int]:
-    """Write the export; returns where it is and how many labels it carries.
+    """Write the export; returns where it is and how many labels it carries: those that count, or one labeler's.
 
     Raises:
         UsageError: The format does not exist, or the target holds something else.
@@ -38,12 +41,14 @@ def run_export(
     if form not in FORMATS:
         raise UsageError(f"there is no export format {form!r}", nearest(form, FORMATS))
     row = find_dictionary(ctx, layer, dictionary)
+    chosen = chosen_labelers(ctx, labeler)
     if form in OTHERS:
-        return _write_other(ctx, row, out, form, min_score)
-    rows = export_rows(ctx, row, min_score)
+        return _write_other(ctx, row, out, form, min_score, chosen)
+    rows = export_rows(ctx, row, min_score, chosen)
     labeled = _labeled(rows)
     if not labeled:
         floor = "" if min_score is None else f" of score {min_score:g} or more"
+        floor += "" if labeler is None else f" by {labeler}"
         raise AutointerpError(
             f"{row.name} has no labels{floor}", f"run `autointerp label --layer {layer}`, or name a --dictionary"
         )
@@ -53,12 +58,14 @@ def run_export(
     return write_bundle(out, folder, provenance_of(row), rows, progress=ctx.progress), labeled
 
 
-def _write_other(ctx: Context, row: Dictionary, out: Path, form: str, min_score: float | None) -> tuple[Path, int]:
+def _write_other(
+    ctx: Context, row: Dictionary, out: Path, form: str, min_score: float | None, labelers: Collection[int] | None
+) -> tuple[Path, int]:
     from autointerp.dictionaries.storage import load_dictionary
 
     with ctx.db.session() as session:
         harvested = bool(queries.counts(session, row.id).features)
-    rows = export_rows(ctx, row, min_score) if harvested else []
+    rows = export_rows(ctx, row, min_score, labelers) if harvested else []
     weights = load_dictionary(ctx.workspace.dictionary_dir(row.name))
     return write_other(out, form, weights, provenance_of(row), rows), _labeled(rows)
 

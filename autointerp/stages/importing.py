@@ -18,6 +18,7 @@ from autointerp.stages.context import Context, identity
 from autointerp.stages.fetch import fetched
 from autointerp.stages.fit import dictionary_name
 from autointerp.stages.plan import Step
+from autointerp.texts import EXPLANATION, NAME, clean
 
 if TYPE_CHECKING:
     from autointerp.dictionaries.formats.imported import Imported
@@ -344,8 +345,8 @@ def _store_labels(session: Any, dictionary_id: int, found: Found) -> None:
                 "feature_id": of_latent[row.index],
                 "labeler_id": labelers[kind],
                 "status": row.status,
-                "name": row.name,
-                "explanation": row.explanation,
+                "name": clean(row.name, NAME),
+                "explanation": clean(row.explanation, EXPLANATION),
                 "confidence": row.confidence or 0.0,
             }
         )

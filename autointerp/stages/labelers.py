@@ -14,6 +14,7 @@ from autointerp.diffusion.describe import SHAPES
 from autointerp.errors import NotAvailable, UsageError, nearest
 from autointerp.labeling.judge import CONTROLS, ControlJudge, JudgeOptions, VlmJudge
 from autointerp.labeling.protocol import CallRecord, Judge, Labeler
+from autointerp.labeling.templates import load_prompt
 from autointerp.stages.context import Context, identity
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 VLMS = ("shapes-vlm", "local-vlm", "vlm")
 """Those that are asked as a chat is, and judge too: shipped, on this machine, at a server."""
-LABELERS = (*VLMS, "clip", "prompts")
+LABELERS = (*VLMS, "clip", "prompts", "human")
 JUDGES = (*VLMS, *CONTROLS)
 _BATCH = 8
 """Requests that shapes-vlm answers at once."""
@@ -79,6 +80,9 @@ def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
     if kind and kind != "auto":
         if kind not in LABELERS:
             raise UsageError(f"there is no labeler {kind!r}", nearest(kind, LABELERS))
+        if kind == "human":
+            given = "give --feature DICTIONARY:INDEX and --name TEXT, or a file to `autointerp labels import`"
+            raise UsageError("the labeler human is you", given)
         return kind
     if request.model or request.base_url:
         return "vlm"
@@ -147,15 +151,31 @@ def make_client(ctx: Context, request: LabelerRequest) -> ChatClient:
     )
 
 
-def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
-    """The labeler, ready for `prepare`."""
+def notes_of(ctx: Context, layer: str) -> str:
+    """What the settings have to say of a layer, under its alias or hookpoint.
+
+    Raises:
+        UsageError: The notes are of a layer that the model does not have.
+    """
+    wanted, found = ctx.layer(layer).hookpoint, []
+    for name, text in ctx.settings.notes.items():
+        try:
+            place = ctx.layer(name)
+        except UsageError as error:
+            raise UsageError(f"[notes] in the settings: {error.message}", error.hint) from None
+        found += [text.strip()] if place.hookpoint == wanted else []
+    return "\n".join(found)
+
+
+def make_labeler(ctx: Context, request: LabelerRequest, layer: str) -> Labeler:
+    """The labeler of a layer, ready for `prepare`."""
     kind = labeler_kind(ctx, request)
     if kind == "prompts":
         from autointerp.labeling.prompts import PromptsLabeler
 
         return PromptsLabeler()
     if kind in VLMS:
-        return _make_vlm_labeler(ctx, request, kind)
+        return _make_vlm_labeler(ctx, request, kind, layer)
     from autointerp.labeling.cells import PartReader
     from autointerp.labeling.clip import ClipLabeler, ClipOptions
     from autointerp.labeling.vocabulary import SHAPES_CONTRASTS, default_vocabulary, shapes_vocabulary
@@ -177,7 +197,7 @@ def make_labeler(ctx: Context, request: LabelerRequest) -> Labeler:
     )
 
 
-def _make_vlm_labeler(ctx: Context, request: LabelerRequest, kind: str) -> Labeler:
+def _make_vlm_labeler(ctx: Context, request: LabelerRequest, kind: str, layer: str) -> Labeler:
     from autointerp.labeling.questions import FUZZING
     from autointerp.labeling.vlm import VlmLabeler, VlmOptions
 
@@ -188,13 +208,15 @@ def _make_vlm_labeler(ctx: Context, request: LabelerRequest, kind: str) -> Label
         from autointerp.shapes.vlm import OPTIONS as options
     options = replace(
         options,
+        notes=notes_of(ctx, layer),
         candidates=request.candidates or settings.candidates,
         clusters=request.clusters or settings.clusters,
     )
     asker = make_asker(ctx, request, kind)
     judge = make_judge(ctx, replace(request, judge=kind), FUZZING, asker) if options.candidates > 1 else None
     vectors = ctx.windows if options.clusters > 1 and ctx.has_embedder else None
-    return VlmLabeler(asker, options, jobs=_jobs(request, kind), judge=judge, vectors=vectors)
+    prompt, repair = (load_prompt(name, ctx.workspace.prompts_dir) for name in ("label.md.j2", "repair.md.j2"))
+    return VlmLabeler(asker, options, _jobs(request, kind), prompt, repair, judge, vectors)
 
 
 def _jobs(request: LabelerRequest, kind: str) -> int:
@@ -235,7 +257,9 @@ def make_judge(ctx: Context, request: LabelerRequest, question: Question, asker:
                 "name another judge: --judge vlm --vlm MODEL",
             )
         options = JudgeOptions()
-    return VlmJudge(asker or make_asker(ctx, request, kind), options, jobs=_jobs(request, kind), question=question)
+    prompts = [load_prompt(name, ctx.workspace.prompts_dir) for name in (question.prompt, "repair.md.j2")]
+    asker = asker or make_asker(ctx, request, kind)
+    return VlmJudge(asker, options, _jobs(request, kind), question, *prompts)
 
 
 def labeler_columns(labeler: Labeler | Judge) -> dict[str, str]:

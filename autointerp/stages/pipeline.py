@@ -121,7 +121,7 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         # Planned inside the lock: what another process finished meanwhile is there.
         fit, harvest = _planned(ctx, job.layer, job.dictionary)
         # Nothing is fitted or generated for a labeler that cannot work.
-        labeler = make_labeler(ctx, replace(job.request.labeler, ask_again=job.request.retry_failed))
+        labeler = make_labeler(ctx, replace(job.request.labeler, ask_again=job.request.retry_failed), job.layer)
         plan = _label_plan(ctx, job, fit, harvest, labeler)
         ((_, harvest),) = _all_harvested(ctx, [(fit, harvest)])
         row = harvest.fit.row
@@ -248,7 +248,7 @@ def _label_plan(
     request, row = job.request, harvest.fit.row
     kind = labeler_kind(ctx, request.labeler)
     if harvest.done and row is not None:
-        labeler = labeler or make_labeler(ctx, request.labeler)
+        labeler = labeler or make_labeler(ctx, request.labeler, job.layer)
         count = len(pending(ctx, row, labeler, request))
         scores = count + len(plan_scoring(ctx, row, METHODS["embedding"]).own)
     else:

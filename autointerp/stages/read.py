@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from autointerp.errors import AutointerpError, UsageError
 from autointerp.export.rows import ExportRow, ExportScore
 from autointerp.stages.context import Context
 from autointerp.stages.evidence import EvidenceReader
+from autointerp.stages.labeler_names import chosen_labelers, labeler_names
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -97,14 +99,15 @@ def find_feature(ctx: Context, name: str) -> tuple[Dictionary, Feature]:
     return row, feature
 
 
-def read_feature(ctx: Context, name: str) -> dict[str, Any]:
-    """All that is known of one feature, as `show --json` prints it."""
+def read_feature(ctx: Context, name: str, labeler: str | None = None) -> dict[str, Any]:
+    """All that is known of one feature, as `show --json` prints it; `label` counts, or is the labeler's."""
     row, feature = find_feature(ctx, name)
+    chosen = chosen_labelers(ctx, labeler)
     tokens = _Tokens(ctx) if row.stream == "text" else None
     with ctx.db.session() as session:
         every: tuple[LabelStatus, ...] = ("ok", "uninterpretable", "failed")
-        label = queries.best_labels(session, row.id, statuses=every, feature_ids=[feature.id]).get(feature.id)
-        scores = [] if label is None else queries.scores_of_labels(session, [label.label.id]).get(label.label.id, [])
+        label = queries.best_labels(session, row.id, chosen, every, [feature.id]).get(feature.id)
+        labels = _side_by_side(session, row, feature, None if label is None else label.label.id)
         crops = [
             {
                 "image": image.image_index,
@@ -132,12 +135,28 @@ def read_feature(ctx: Context, name: str) -> dict[str, Any]:
             "neighbours": _neighbours(session, row, feature),
             "atom": _atom(feature, tokens),
             "label": None if label is None else _label(label.label, label.labeler.kind),
-            "scores": [
-                {"method": s.method, "value": s.value, "ci_low": s.ci_low, "ci_high": s.ci_high, "note": s.note}
-                for s in scores
-            ],
+            "scores": next((one["scores"] for one in labels if one["counts"]), []),
+            "labels": labels,
             "crops": crops,
         }
+
+
+def _side_by_side(session: Session, row: Dictionary, feature: Feature, counts: int | None) -> list[dict[str, Any]]:
+    """What each labeler says of a feature, oldest first, with its scores, and whether it is the label that counts."""
+    said = queries.current_labels(session, row.id, feature_ids=[feature.id]).get(feature.id, [])
+    scores = queries.scores_of_labels(session, [one.label.id for one in said])
+    names = labeler_names(queries.labelers_with_labels(session))
+    return [
+        {
+            **_label(one.label, names[one.labeler.id]),
+            "counts": one.label.id == counts,
+            "scores": [
+                {"method": s.method, "value": s.value, "ci_low": s.ci_low, "ci_high": s.ci_high, "note": s.note}
+                for s in scores.get(one.label.id, [])
+            ],
+        }
+        for one in said
+    ]
 
 
 def _histogram(feature: Feature) -> list[dict[str, Any]]:
@@ -305,15 +324,20 @@ def write_sheet(ctx: Context, row: Dictionary, path: Path, count: int = 16, colu
     return path
 
 
-def export_rows(ctx: Context, row: Dictionary, min_score: float | None = None) -> list[ExportRow]:
-    """A row a feature, in the order of the latents; with `min_score` labels below it are left out."""
+def export_rows(
+    ctx: Context, row: Dictionary, min_score: float | None = None, labelers: Collection[int] | None = None
+) -> list[ExportRow]:
+    """A row a feature, in the order of the latents, with the label that counts, among those of these labelers.
+
+    With `min_score` labels below it are left out.
+    """
     with ctx.db.session() as session:
         features = queries.features(session, row.id)
         if not features:
             raise AutointerpError(
                 f"{row.name} has no features yet", f"run `autointerp label --layer {row.layer}` first"
             )
-        best = queries.best_labels(session, row.id, statuses=("ok", "uninterpretable"))
+        best = queries.best_labels(session, row.id, labelers, ("ok", "uninterpretable"))
         scores = queries.scores_of_labels(session, [b.label.id for b in best.values()])
         rows = []
         for feature in features:

@@ -7,7 +7,7 @@ chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -284,15 +284,18 @@ def _judgement(score_id: int, number: int, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def score_figures(ctx: Context, dictionary: Dictionary) -> list[dict[str, Any]]:
+def score_figures(
+    ctx: Context, dictionary: Dictionary, labelers: Collection[int] | None = None
+) -> list[dict[str, Any]]:
     """What `evaluate` says of each method and judge: the labels' mean beside chance and the shuffled control.
 
-    Only the label that counts of each feature is in it. `value` is the mean over `labels` labels with `ci_low` and
-    `ci_high` of that mean, `shuffled` that of `shuffled_labels` with other labels' words; `valueless` is how many have
-    a score without a value, `trials` and `unscored` are answers asked for and answers that could not be read.
+    Only the label that counts of each feature is in it, among those of these labelers. `value` is the mean over
+    `labels` labels with `ci_low` and `ci_high` of that mean, `shuffled` that of `shuffled_labels` with other labels'
+    words; `valueless` is how many have a score without a value, `trials` and `unscored` are answers asked for and
+    answers that could not be read.
     """
     with ctx.db.session() as session:
-        best = queries.best_labels(session, dictionary.id, statuses=("ok", "uninterpretable"))
+        best = queries.best_labels(session, dictionary.id, labelers, ("ok", "uninterpretable"))
         rows = queries.judged_scores(session, [found.label.id for found in best.values()])
         groups: dict[tuple[str, str], list[Score]] = {}
         for score, judge in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from autointerp.search.ranking import reciprocal_rank_fusion
 from autointerp.search.words import query_words
 from autointerp.stages.context import Context
 from autointerp.stages.index import index_path
+from autointerp.stages.labeler_names import chosen_labelers
 
 ROUTES = ("words", "labels", "crops")
 _POOL = 200
@@ -49,31 +51,33 @@ def run_search(
     routes: tuple[str, ...] = ROUTES,
     count: int = 10,
     min_score: float | None = None,
+    labeler: str | None = None,
 ) -> list[Hit]:
-    """The features that fit a text best, best first.
+    """The features that fit a text best, best first, with the labels that count, or those of one labeler.
 
     Raises:
-        UsageError: The text is empty, or nothing is labeled yet.
+        UsageError: The text is empty, nothing is labeled yet, or there is no such labeler.
     """
     words = query_words(query)
+    chosen = chosen_labelers(ctx, labeler)
     dictionaries = _searched(ctx, layer)
     ranked: dict[str, list[int]] = {}
     similarity: dict[int, float] = {}
     ids = [d.id for d in dictionaries]
     if "words" in routes:
         with ctx.db.session() as session:
-            ranked["words"] = features_with_words(session, words, ids, _POOL)
+            ranked["words"] = features_with_words(session, words, ids, _POOL, chosen)
     by_embedder = {name: vector for name, vector in _vectors(ctx, dictionaries, query).items()}
     if "crops" in routes:
         found = _best([_by_crops(ctx, d, by_embedder) for d in dictionaries])
         similarity.update(found)
         ranked["crops"] = list(found)
     if "labels" in routes:
-        found = _best([_by_labels(ctx, d, by_embedder) for d in dictionaries])
+        found = _best([_by_labels(ctx, d, by_embedder, chosen) for d in dictionaries])
         similarity.update(found)
         ranked["labels"] = list(found)
     fused = reciprocal_rank_fusion({route: found for route, found in ranked.items() if found})
-    return _hits(ctx, [f.id for f in fused], similarity, count, min_score)
+    return _hits(ctx, [f.id for f in fused], similarity, count, min_score, chosen)
 
 
 def _searched(ctx: Context, layer: str | None) -> list[Dictionary]:
@@ -102,8 +106,17 @@ def _vectors(ctx: Context, dictionaries: list[Dictionary], query: str) -> dict[s
     return {ctx.embedder.name: ctx.embedder.embed_texts([query])[0]}
 
 
-def _by_labels(ctx: Context, dictionary: Dictionary, vectors: dict[str, np.ndarray]) -> dict[int, float]:
+def _by_labels(
+    ctx: Context, dictionary: Dictionary, vectors: dict[str, np.ndarray], labelers: Collection[int] | None
+) -> dict[int, float]:
     """Feature -> cosine of its label's name with the query."""
+    if labelers is not None and vectors:
+        # The index holds the labels that count, so those of one labeler are embedded here.
+        with ctx.db.session() as session:
+            names = {f: best.label.name for f, best in queries.best_labels(session, dictionary.id, labelers).items()}
+        every = list(dict.fromkeys(names.values()))
+        embedded = dict(zip(every, ctx.embedder.embed_texts(every) @ vectors[ctx.embedder.name], strict=True))
+        return {feature: float(embedded[name]) for feature, name in names.items()}
     path = index_path(ctx, dictionary, "labels")
     note = read_note(path)
     if note is None or note.embedder not in vectors:
@@ -141,7 +154,12 @@ def _best(parts: list[dict[int, float]]) -> dict[int, float]:
 
 
 def _hits(
-    ctx: Context, feature_ids: list[int], similarity: dict[int, float], count: int, min_score: float | None
+    ctx: Context,
+    feature_ids: list[int],
+    similarity: dict[int, float],
+    count: int,
+    min_score: float | None,
+    labelers: Collection[int] | None,
 ) -> list[Hit]:
     """The first `count` features in order, with their labels and scores."""
     hits: list[Hit] = []
@@ -157,7 +175,7 @@ def _hits(
             }
             labels: dict[int, queries.BestLabel] = {}
             for dictionary_id in {row[2] for row in rows.values()}:
-                labels.update(queries.best_labels(session, dictionary_id, feature_ids=part))
+                labels.update(queries.best_labels(session, dictionary_id, labelers, feature_ids=part))
             scores = queries.scores_of_labels(session, [best.label.id for best in labels.values()])
             for feature_id in part:
                 best = labels.get(feature_id)

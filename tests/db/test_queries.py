@@ -94,7 +94,7 @@ def test_labeler_is_made_once(db):
         assert queries.ensure_labeler(session, kind="vlm", model="other").id != first.id
 
 
-def test_best_label_is_the_preferred_labelers_latest_ok_one(filled):
+def test_best_label_is_the_latest_result_where_nothing_is_scored(filled):
     with filled.session() as session:
         clip = queries.ensure_labeler(session, kind="clip")
         vlm = queries.ensure_labeler(session, kind="vlm")
@@ -103,7 +103,8 @@ def test_best_label_is_the_preferred_labelers_latest_ok_one(filled):
         label(session, 1, vlm, "vlm's")
         label(session, 1, vlm, "", "failed")
         assert queries.best_label(session, 1).label.name == "vlm's"
-        assert queries.best_label(session, 1, clip.id).label.name == "clip's"
+        assert queries.best_label(session, 1, [clip.id]).label.name == "clip's"
+        assert queries.best_label(session, 1, []) is None
         assert queries.best_label(session, 3) is None
         assert queries.best_label(session, 999) is None
         assert list(queries.best_labels(session, 1)) == [1]
@@ -122,8 +123,72 @@ def test_what_is_found_uninterpretable_has_no_name_any_more(filled):
         assert {i: best.label.name for i, best in queries.best_labels(session, 1).items()} == {3: "found later"}
         shown = queries.best_labels(session, 1, statuses=("ok", "uninterpretable", "failed"))
         assert {i: best.label.status for i, best in shown.items()} == {1: "uninterpretable", 3: "ok"}
-        # Whoever prefers a labeler gets what that one said.
-        assert queries.best_labels(session, 1, clip.id)[1].label.name == "a guess"
+        # Whoever chooses a labeler gets what that one said.
+        assert queries.best_labels(session, 1, [clip.id])[1].label.name == "a guess"
+
+
+def scored(session, row, method, value, judge=None, **more):
+    session.add(models.Score(label_id=row.id, method=method, value=value, judge_id=judge and judge.id, **more))
+    session.flush()
+
+
+def test_the_best_scored_of_several_labelers_counts(filled):
+    with filled.session() as session:
+        clip, vlm, local = (queries.ensure_labeler(session, kind=kind) for kind in ("clip", "vlm", "local-vlm"))
+        judge, second = (queries.ensure_labeler(session, kind="judge", model=m) for m in ("a", "b"))
+        coin = queries.ensure_labeler(session, kind="control", model="coin")
+        old, best, new = (label(session, 1, who, name) for who, name in ((clip, "c"), (vlm, "v"), (local, "l")))
+
+        def counts():
+            return queries.best_label(session, 1).label.name
+
+        for row, value in ((old, 0.7), (best, 0.9), (new, None)):
+            scored(session, row, "embedding", value)
+        # One of them has no value: they cannot be compared.
+        assert counts() == "l"
+        scored(session, new, "embedding", 0.8)
+        assert counts() == "v"
+        # What tests the scores is no score, nor are another label's words.
+        for row in (old, best, new):
+            scored(session, row, "detection", float(row is new), coin)
+            scored(session, row, "embedding", float(row is new), shuffled=True)
+        assert counts() == "v"
+        # Detection says more, but by one and the same judge alone.
+        scored(session, old, "detection", 0.9, judge)
+        scored(session, best, "detection", 0.6, judge)
+        scored(session, new, "detection", 0.99, second)
+        assert counts() == "v"
+        scored(session, new, "detection", 0.7, judge)
+        assert counts() == "c"
+        # A second opinion of one labeler takes the place of its first.
+        label(session, 1, clip, "c2")
+        assert counts() == "c2"
+        scored(session, queries.best_label(session, 1).label, "detection", 0.65, judge)
+        assert counts() == "l"
+
+
+def test_uninterpretable_stands_at_chance(filled):
+    with filled.session() as session:
+        clip, vlm = (queries.ensure_labeler(session, kind=kind) for kind in ("clip", "vlm"))
+        row = label(session, 1, clip, "c")
+        label(session, 1, vlm, "", "uninterpretable")
+        scored(session, row, "embedding", 0.55)
+        assert queries.best_label(session, 1).label.name == "c"
+        scored(session, row, "embedding", 0.45)
+        assert queries.best_label(session, 1) is None
+
+
+def test_a_persons_label_counts_before_all(filled):
+    with filled.session() as session:
+        anna, ben = (queries.ensure_labeler(session, kind="human", model=name) for name in ("anna", "ben"))
+        clip = queries.ensure_labeler(session, kind="clip")
+        label(session, 1, anna, "anna's")
+        scored(session, label(session, 1, clip, "clip's"), "embedding", 1.0)
+        assert queries.best_label(session, 1).label.name == "anna's"
+        label(session, 1, ben, "ben's")
+        assert queries.best_label(session, 1).label.name == "ben's"
+        assert [s.label.name for s in queries.current_labels(session, 1)[1]] == ["anna's", "clip's", "ben's"]
+        assert [w.kind for w in queries.labelers_with_labels(session)] == ["human", "human", "clip"]
 
 
 def test_what_is_left_to_label_and_to_score(filled):

@@ -1,48 +1,179 @@
-"""What holds for every labeler: one answer a feature, and an identity that fits into a database row."""
+"""What holds for every labeler and every judge, whatever its kind. A new one is a line in `LABELERS` or `JUDGES`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 
 from autointerp.labeling.chat import ChatClient, ChatOptions
 from autointerp.labeling.clip import ClipLabeler, ClipOptions
+from autointerp.labeling.given import GivenLabel, GivenLabeler
+from autointerp.labeling.judge import CONTROLS, ControlJudge, EmbedderJudge, JudgeOptions, VlmJudge
+from autointerp.labeling.local import LocalChat, LocalVlm
 from autointerp.labeling.prompts import PromptsLabeler
-from autointerp.labeling.protocol import FeatureEvidence, Labeler
+from autointerp.labeling.protocol import FeatureEvidence, Judge, Labeler, LayerContext, Trial
 from autointerp.labeling.vlm import VlmLabeler
+from autointerp.labeling.windows import WindowEmbedder
+from autointerp.shapes.vlm import OPTIONS, load_shapes_vlm
+from autointerp.stages.labelers import labeler_columns
 
 from .conftest import ColorEmbedder, World
-from .openai_server import ScriptedServer
+from .openai_server import Reply, ScriptedServer
 
-KINDS: dict[str, Callable[[ScriptedServer], Labeler]] = {
-    "clip": lambda server: ClipLabeler(ColorEmbedder(), ("red", "cat"), ClipOptions(max_background=150)),
+HOSTILE = "red\u202e \x1b[31mthings\x00 <script>\u2028[red]"
+"""What a prompt, a reply or a file may hold: direction and control marks, escapes, markup."""
+FEATURES = [f"t:{index}" for index in (9, 40, 41, 42, 43, 44)]
+
+
+def client_of(server: ScriptedServer) -> ChatClient:
+    return ChatClient("m", server.base_url, "NO_KEY", options=ChatOptions())
+
+
+@cache
+def shapes_vlm() -> LocalVlm:
+    return load_shapes_vlm()
+
+
+# For tests that judge or name on this machine a server is up, whether or not it is asked.
+LABELERS: dict[str, Callable[[ScriptedServer], Labeler]] = {
+    "clip": lambda server: ClipLabeler(ColorEmbedder(), ("red", "cat", HOSTILE), ClipOptions(max_background=150)),
     "prompts": lambda server: PromptsLabeler(),
-    "vlm": lambda server: VlmLabeler(ChatClient("m", server.base_url, "NO_KEY", options=ChatOptions())),
+    "vlm": lambda server: VlmLabeler(client_of(server)),
+    "shapes-vlm": lambda server: VlmLabeler(LocalChat(shapes_vlm(), "shapes-vlm", batch=6), OPTIONS),
+    "local-vlm": lambda server: VlmLabeler(LocalChat(shapes_vlm(), max_tokens=40)),
+    "human": lambda server: GivenLabeler({name: GivenLabel("", name, HOSTILE, HOSTILE) for name in FEATURES}),
+}
+JUDGES: dict[str, Callable[[ScriptedServer], Judge]] = {
+    **{name: lambda server, name=name: ControlJudge(name) for name in CONTROLS},  # type: ignore[misc]
+    "vlm": lambda server: VlmJudge(client_of(server), JudgeOptions(batch=4)),
+    "shapes-vlm": lambda server: VlmJudge(LocalChat(shapes_vlm(), "shapes-vlm", batch=6)),
+    "embedder": lambda server: EmbedderJudge(ColorEmbedder(), WindowEmbedder(ColorEmbedder(), (3.0,))),
 }
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=LABELERS)
+def labeler(request: pytest.FixtureRequest, scripted: ScriptedServer) -> tuple[str, Callable[[], Labeler]]:
+    return request.param, lambda: LABELERS[request.param](scripted)
 
 
-def test_every_feature_gets_one_answer(kind: str, world: World, server: ScriptedServer) -> None:
-    labeler = KINDS[kind](server)
-    labeler.prepare(world.context(100))
-    features = [world.feature(i + 40, world.anywhere(1 + i, seed=i)) for i in range(5)]
-    features.append(FeatureEvidence("t:9", 9, 0.0, ()))
-    results = list(labeler.label(features))
+@pytest.fixture(params=JUDGES)
+def judge(request: pytest.FixtureRequest, scripted: ScriptedServer) -> tuple[str, Callable[[], Judge]]:
+    return request.param, lambda: JUDGES[request.param](scripted)
+
+
+@pytest.fixture
+def scripted(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    """Names as hostile as they can be; every image with an even number fits."""
+
+    def answer(request: dict[str, Any], number: int) -> Reply:
+        if "answers" not in json.dumps(request["response_format"]):
+            name = json.dumps({**json.loads(GOOD), "name": HOSTILE, "explanation": HOSTILE + "\n" * 3 + "x" * 5000})
+            return Reply(name)
+        shown = sum(part["type"] == "image_url" for part in request["messages"][1]["content"])
+        return Reply(json.dumps({"answers": [i % 2 == 0 for i in range(shown)]}))
+
+    server.script = answer
+    yield server
+
+
+GOOD = json.dumps({"name": "red", "explanation": "", "interpretable": True, "confidence": 0.9, "parts": []})
+
+
+def features(world: World) -> list[FeatureEvidence]:
+    found = [world.feature(i + 40, world.anywhere(1 + i, seed=i)) for i in range(5)]
+    # One has no crops at all.
+    return [*found, FeatureEvidence("t:9", 9, 0.0, ())]
+
+
+def context(world: World) -> LayerContext:
+    seen = world.context(100)
+    return LayerContext(seen.crops, (*seen.prompts, HOSTILE))
+
+
+def test_every_feature_gets_one_result(labeler: Any, world: World) -> None:
+    _, make = labeler
+    named = make()
+    named.prepare(context(world))
+    results = list(named.label(features(world)))
     assert sorted(r.feature_id for r in results) == [9, 40, 41, 42, 43, 44]
     for result in results:
         assert result.status in ("ok", "uninterpretable", "failed")
         assert bool(result.name) == (result.status == "ok") and 0 <= result.confidence <= 1
-        assert bool(result.error) == (result.status == "failed") and "\n" not in result.explanation + result.name
-    assert list(labeler.label([])) == []
+        assert bool(result.error) == (result.status == "failed")
+        assert len(result.name) <= 120 and len(result.explanation) <= 600 and len(result.error) <= 400
+        for text in (result.name, result.explanation, result.error):
+            assert not [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
+    assert list(named.label([])) == []
 
 
-def test_identity(kind: str, server: ScriptedServer) -> None:
-    one, two = KINDS[kind](server), KINDS[kind](server)
-    assert one.kind == kind and json.loads(json.dumps(one.config)) and one.config == two.config
-    assert (one.model, one.base_url, one.prompt_hash) == (two.model, two.base_url, two.prompt_hash)
+def test_the_same_evidence_gives_the_same_results(labeler: Any, world: World) -> None:
+    _, make = labeler
+    found = []
+    for order in (1, -1):
+        named = make()
+        named.prepare(context(world))
+        # Asked one by one, in either order.
+        one_by_one = [result for one in features(world)[::order] for result in named.label([one])]
+        found.append(sorted(one_by_one, key=lambda result: result.feature_id))
+    assert found[0] == found[1]
+
+
+def test_a_labelers_identity(labeler: Any) -> None:
+    kind, make = labeler
+    one, two = make(), make()
+    assert one.kind == kind
+    check_identity(one, two)
+
+
+def check_identity(one: Any, two: Any) -> None:
+    """All five columns of the table are there, and are the same for the same."""
+    columns = labeler_columns(one)
+    assert set(columns) == {"kind", "model", "base_url", "prompt_hash", "config_hash"}
+    assert all(isinstance(value, str) for value in columns.values()) and columns == labeler_columns(two)
+    assert columns["kind"] and len(columns["kind"]) <= 32 and len(columns["config_hash"]) == 64
+    assert isinstance(json.loads(json.dumps(one.config)), dict) and one.config == two.config
+
+
+def trials(world: World) -> list[Trial]:
+    return [
+        Trial("red", "Fires on red.", world.crop(i, (2, 2), 1.0), i % 3 == 0, "firing", latent=7) for i in range(10)
+    ]
+
+
+def test_every_trial_gets_one_verdict_in_order(judge: Any, world: World) -> None:
+    _, make = judge
+    asked = trials(world)
+    verdicts = make().judge(asked)
+    assert [verdict.trial for verdict in verdicts] == asked
+    for verdict in verdicts:
+        assert verdict.scored and not verdict.error
+        assert verdict.holds in (None, True, False) and (verdict.value is None or -1.01 <= verdict.value <= 1.01)
+    assert make().judge([]) == []
+    # The same trials are answered alike, by the same judge and by another of the kind.
+    again = make()
+    for _ in range(2):
+        assert [(v.holds, v.value) for v in again.judge(asked)] == [(v.holds, v.value) for v in verdicts]
+
+
+def test_what_a_judge_says_does_not_follow_the_truth(judge: Any, world: World) -> None:
+    """But for the oracle, which is told it."""
+    name, make = judge
+    asked = trials(world)
+    other = [Trial(t.name, t.explanation, t.crop, not t.truth, t.kind, latent=t.latent) for t in asked]
+    said, told = ([(v.holds, v.value) for v in make().judge(some)] for some in (asked, other))
+    assert (said == told) == (name != "oracle")
+
+
+def test_a_judges_identity(judge: Any) -> None:
+    _, make = judge
+    check_identity(make(), make())
+
+
+def test_judges_are_told_apart(scripted: ScriptedServer) -> None:
+    columns = [tuple(labeler_columns(make(scripted)).values()) for make in JUDGES.values()]
+    assert len(set(columns)) == len(columns)

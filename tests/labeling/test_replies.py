@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
+from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, parse_reply
 
 GOOD: dict[str, Any] = {"name": "red", "explanation": "x", "interpretable": True, "confidence": 0.5, "parts": ["a"]}
 
@@ -32,11 +32,6 @@ def test_nested_objects_are_not_taken_for_the_reply() -> None:
 def test_deep_nesting_is_refused_not_fatal() -> None:
     with pytest.raises(UnreadableReply):
         parse_reply('{"a":' * 3000, LabelReply)
-
-
-def test_clean_strips_what_could_hide() -> None:
-    assert clean("a\u202eb\u200b\x00c\n d", 100) == "abc d"
-    assert clean("x" * 50, 10) == "x" * 10 and clean(3, 10) == 3
 
 
 def test_schema_and_model_agree() -> None:

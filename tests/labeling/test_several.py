@@ -70,14 +70,11 @@ def test_silhouette_is_that_of_its_definition() -> None:
 
 
 def test_clusters_are_named_by_themselves(world: World, server: ScriptedServer, embedder: ColorEmbedder) -> None:
-    red, blue = (
-        [
-            (image, cell)
-            for image, cell in world.where(lambda color, corner, wanted=wanted: color == wanted)
-            if world.images[image][2]["ground"] == "white"
-        ][:9]
-        for wanted in ("red", "blue")
-    )
+    def on_white(wanted: str) -> list[tuple[int, tuple[int, int]]]:
+        cells = world.where(lambda color, corner: color == wanted)
+        return [cell for cell in cells if world.images[cell[0]][2]["ground"] == "white"][:9]
+
+    red, blue = on_white("red"), on_white("blue")
     feature = world.feature(0, [cell for pair in zip(red, blue, strict=True) for cell in pair], n=18)
 
     def script(request: dict[str, Any], number: int) -> Reply:

@@ -65,6 +65,7 @@ class VlmJudge:
         self.client, self.options, self.jobs, self.question = client, options or JudgeOptions(), max(1, jobs), question
         self._prompt = prompt or load_prompt(question.prompt)
         self._repair = repair or load_prompt("repair.md.j2")
+        client.limiter.bear(self.jobs)
         # Of all who call `judge` at a time, no more than `jobs` requests run at once.
         self._pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="judge")
         self.model, self.base_url = client.model, client.base_url
@@ -104,11 +105,13 @@ class VlmJudge:
         return [{"role": "system", "content": told}, {"role": "user", "content": shown}]
 
     def _batch(self, trials: Sequence[Trial]) -> list[Verdict]:
-        ask = self.question
+        ask, messages = self.question, self.messages(trials)
         try:
-            reply = ask_for(self.client, self.messages(trials), ask.schema, ask.form, ask.purpose, self._repair)
+            reply = ask_for(self.client, messages, ask.schema, ask.form, ask.purpose, self._repair)
             return ask.read(reply, trials)
         except (AskFailed, ValueError) as error:
+            if isinstance(error, ValueError):
+                self.client.reject(messages, ask.schema, f"it does not fit: {error}")
             return [Verdict(trial, error=str(clean(str(error), 400))) for trial in trials]
 
 

@@ -6,6 +6,8 @@ import base64
 import io
 from typing import TYPE_CHECKING, Any, Literal
 
+from autointerp.labeling.prices import PICTURE_TOKENS
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -40,13 +42,13 @@ def text_part(text: str) -> Message:
     return {"type": "text", "text": text}
 
 
-def guess_tokens(messages: list[Message]) -> int:
-    """A generous guess of the tokens of messages: a thousand an image, one per three characters of text."""
+def guess_tokens(messages: list[Message], picture: int = PICTURE_TOKENS) -> int:
+    """A generous guess of the tokens of messages: so many a picture, one per three characters of text."""
     total = 0
     for message in messages:
         content = message["content"]
         for part in [text_part(content)] if isinstance(content, str) else content:
-            total += 1000 if part["type"] == "image_url" else len(part["text"]) // 3 + 8
+            total += picture if part["type"] == "image_url" else len(part["text"]) // 3 + 8
     return total
 
 

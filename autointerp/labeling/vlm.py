@@ -61,12 +61,15 @@ def ask_for(
     try:
         return parse_reply(answer, form)
     except UnreadableReply as error:
+        client.reject(messages, schema, f"unreadable: {error}")
         quoted = answer[:4000]
         request = repair.render(error=str(error), reply=quoted, schema=dumps(schema))
-        again = client.ask([*messages, {"role": "user", "content": request}], schema, f"{purpose}-repair")
+        repairing = [*messages, {"role": "user", "content": request}]
+        again = client.ask(repairing, schema, f"{purpose}-repair")
     try:
         return parse_reply(again, form)
     except UnreadableReply as error:
+        client.reject(repairing, schema, f"unreadable: {error}")
         raise AskFailed(f"unreadable reply, twice: {error}") from error
 
 
@@ -85,6 +88,7 @@ class VlmLabeler:
     ) -> None:
         """Take who is asked, what is shown, how many requests run at once, and prompt files of one's own."""
         self.client, self.options, self.jobs = client, options or VlmOptions(), max(1, jobs)
+        client.limiter.bear(self.jobs)
         self._prompt = prompt or load_prompt("label.md.j2")
         self._repair = repair or load_prompt("repair.md.j2")
         self.model, self.base_url = client.model, client.base_url

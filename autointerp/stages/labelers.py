@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from autointerp.db import queries
 from autointerp.db.engine import Database
 from autointerp.db.models import Call
 from autointerp.errors import NotAvailable, UsageError, nearest
 from autointerp.labeling.judge import CONTROLS, ControlJudge, VlmJudge
-from autointerp.labeling.protocol import CallRecord, Judge, Labeler
+from autointerp.labeling.protocol import CallRecord, Judge, KnownAnswer, Labeler
 from autointerp.stages.context import Context, identity
 
 if TYPE_CHECKING:
@@ -37,33 +41,57 @@ class LabelerRequest:
     judge: str | None = None
     """Who judges; None is `vlm`."""
     ask_again: bool = False
-    """Whether earlier answers do not count: what failed on one would fail on it for ever."""
+    """Whether answers that came to nothing do not count: what failed on one would fail on it for ever."""
 
 
 class DatabaseLedger:
-    """The `calls` table as the ledger: each attempt is committed at once, an answer is never paid for twice.
+    """The `calls` table as the ledger: an attempt is committed before it is spoken of, an answer is never paid twice.
 
-    With `afresh` only answers that come from now on are found again.
+    Threads that record at the same time share a commit: one writes what gathered while the one before it wrote. With
+    `afresh` an answer that came to nothing counts only if it comes from now on.
     """
 
     def __init__(self, db: Database, afresh: bool = False) -> None:
         self.db, self._after = db, 0
+        self._gathering, self._writing = threading.Lock(), threading.Lock()
+        self._gathered: list[tuple[Sequence[CallRecord], Future[None]]] = []
         if afresh:
             with db.session() as session:
                 self._after = session.scalar(select(func.max(Call.id))) or 0
 
-    def find(self, request_hash: str) -> str | None:
+    def find(self, request_hash: str) -> KnownAnswer | None:
         """The newest answer of an earlier call with this request, if one came."""
         with self.db.session() as session:
-            query = select(Call.answer).where(Call.request_hash == request_hash, Call.answer.is_not(None))
-            return session.scalar(query.where(Call.id > self._after).order_by(Call.id.desc()).limit(1))
+            query = select(Call.answer, Call.error).where(Call.request_hash == request_hash, Call.answer.is_not(None))
+            query = query.where((Call.error == "") | (Call.id > self._after))
+            row = session.execute(query.order_by(Call.id.desc()).limit(1)).first()
+            return None if row is None else KnownAnswer(*row)
 
-    def record(self, call: CallRecord) -> None:
-        """Keep one attempt."""
-        from dataclasses import asdict
+    def record(self, calls: Sequence[CallRecord]) -> None:
+        """Keep some attempts; returns when they are on the disk."""
+        done: Future[None] = Future()
+        with self._gathering:
+            self._gathered.append((calls, done))
+        with self._writing:
+            with self._gathering:
+                written, self._gathered = self._gathered, []
+            try:
+                with self.db.session() as session:
+                    rows = [asdict(call) | {"purpose": call.purpose[:32]} for some, _ in written for call in some]
+                    queries.insert_many(session, Call, rows)
+            except BaseException as error:
+                for _, waiting in written:
+                    waiting.set_exception(error)
+            else:
+                for _, waiting in written:
+                    waiting.set_result(None)
+        done.result()
 
+    def reject(self, request_hash: str, error: str) -> None:
+        """Note why the newest answer of a request is of no use."""
         with self.db.session() as session:
-            session.add(Call(**asdict(call)))
+            newest = select(func.max(Call.id)).where(Call.request_hash == request_hash, Call.answer.is_not(None))
+            session.execute(update(Call).where(Call.id == newest.scalar_subquery()).values(error=error[:400]))
 
 
 def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
@@ -85,6 +113,7 @@ def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
 def make_client(ctx: Context, request: LabelerRequest) -> Any:
     """A client of the remote model that the request or the settings name."""
     from autointerp.labeling.chat import ChatClient, ChatOptions
+    from autointerp.labeling.prices import PRICES
 
     settings = ctx.settings
     model = request.model or settings.vlm
@@ -93,6 +122,7 @@ def make_client(ctx: Context, request: LabelerRequest) -> Any:
     limits = ChatOptions(
         max_calls=settings.max_calls if request.max_calls is None else request.max_calls,
         max_cost=settings.max_cost if request.max_cost is None else request.max_cost,
+        prices=ctx.workspace.path / PRICES,
     )
     return ChatClient(
         model,

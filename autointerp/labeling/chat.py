@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 
 from autointerp.errors import AutointerpError, NotAvailable, UsageError
 from autointerp.labeling.attempts import AskFailed, Refused, Transient, Unusable, hide, read, translate
-from autointerp.labeling.limits import Budget, BudgetReached as BudgetReached, Limiter
+from autointerp.labeling.limits import Budget, BudgetReached as BudgetReached, Held, Limiter
 from autointerp.labeling.messages import Message, guess_tokens
-from autointerp.labeling.prices import PICTURE_TOKENS, load_price, price_file
+from autointerp.labeling.prices import BATCH_SHARE, PICTURE_TOKENS, load_price, price_file
 from autointerp.labeling.protocol import CallRecord, KnownAnswer, Ledger
 
 WAITS_FOR_BATCH = "it waits for its batch"
@@ -90,8 +90,12 @@ class Aside(Protocol):
         """Why a request has failed that was sent so, or nothing."""
         ...
 
-    def put(self, request_hash: str, purpose: str, payload: dict[str, Any]) -> bool:
-        """Take a request, once; whether it is new."""
+    def has(self, request_hash: str) -> bool:
+        """Whether a request was put aside."""
+        ...
+
+    def put(self, request_hash: str, purpose: str, payload: dict[str, Any], held: Held) -> None:
+        """Take a request, with what is set aside for its price."""
         ...
 
 
@@ -205,7 +209,7 @@ class ChatClient:
 
     def reject(self, messages: list[Message], schema: dict[str, Any], error: str) -> None:
         """Note that the answer to a request cannot be used, and why: who asks afresh is not given it again."""
-        self.ledger.reject(self.request_hash(messages, schema), hide(error, self._key))
+        self.ledger.reject(self.request_hash(messages, schema), self.hidden(error))
 
     def give_up(self) -> None:
         """Begin no new attempt: whoever waits to make one fails."""
@@ -239,8 +243,9 @@ class ChatClient:
                     return self._tried(key, messages, schema, purpose)
             with self._lock:
                 form = (self._mode, self._temperature, self._length_key)
-            if self._aside.put(key, purpose, self._payload(messages, schema, form)):
-                self.budget.hold(self._guess(messages), self.options.max_tokens, wait=False)
+            if not self._aside.has(key):
+                held = self.budget.hold(self._guess(messages), self.options.max_tokens, BATCH_SHARE, wait=False)
+                self._aside.put(key, purpose, self._payload(messages, schema, form), held)
             raise AskFailed(WAITS_FOR_BATCH)
         return self._tried(key, messages, schema, purpose)
 
@@ -337,6 +342,10 @@ class ChatClient:
         """What an error of `api` means; the key is not in it."""
         return translate(error, self.model, self._key)
 
+    def hidden(self, text: str) -> str:
+        """A text without the key."""
+        return hide(text, self._key)
+
     def read(self, completion: Any) -> tuple[str, str, tuple[int, int]]:
         """Answer, why it is empty, and (input, output) tokens of a completion; the key is not in them.
 
@@ -345,9 +354,9 @@ class ChatClient:
         """
         try:
             text, tokens = read(completion)
-            return hide(text, self._key), "", tokens
+            return self.hidden(text), "", tokens
         except Unusable as error:
-            return "", hide(str(error), self._key), error.tokens
+            return "", self.hidden(str(error)), error.tokens
 
     def _attempt(
         self,
@@ -357,7 +366,7 @@ class ChatClient:
         purpose: str,
         form: tuple[int, float | None, str],
     ) -> str:
-        api, payload = self.api, self._payload(messages, schema, form)
+        payload = self._payload(messages, schema, form)
         # The place is kept until the answer is recorded: a kill loses no more answers than requests may run.
         with self.limiter.place() as round_:
             if self._hopeless is not None:
@@ -366,7 +375,7 @@ class ChatClient:
             started = time.monotonic()
             answer, problem, tokens, paid = None, "interrupted", (0, 0), True
             try:
-                answer, problem, tokens = self.read(api.chat.completions.create(**payload))
+                answer, problem, tokens = self.read(self._sent(payload))
             except Exception as error:
                 found = self.translated(error)
                 problem, paid = str(found), isinstance(found, Transient) and found.slow
@@ -384,6 +393,13 @@ class ChatClient:
         if not answer:
             raise AskFailed(problem)
         return answer
+
+    def _sent(self, payload: dict[str, Any]) -> Any:
+        """The completion of one HTTP request."""
+        from openai.types.chat import ChatCompletion
+
+        # `chat.completions.create` looks at every part of a message first, which takes longer than to send them.
+        return self.api.post("/chat/completions", body=payload, cast_to=ChatCompletion)
 
     def _record(self, call: CallRecord) -> None:
         try:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from autointerp.errors import PartialFailure
 from autointerp.labeling.prices import Price
 
+_MARGIN = 1.25
+"""How much more a call is expected to take than the largest before it, against what was guessed of each."""
 _LOOK_AGAIN = 1.0
 """Seconds after which a waiting thread looks around, whoever wakes it."""
 
@@ -164,7 +166,8 @@ class Budget:
             self._held -= held.dollars
             self.spent += cost if cost is not None else held.dollars if paid else 0.0
             if tokens[0]:
+                found = _MARGIN * tokens[0] / max(held.tokens, 1)
+                self._correction = max(self._correction, found) if self._measured else found
                 self._measured = True
-                self._correction = max(self._correction, tokens[0] / max(held.tokens, 1))
             self._changed.notify_all()
         return cost

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal
 
 from autointerp.labeling.prices import PICTURE_TOKENS
@@ -63,6 +65,35 @@ def _enlarged(image: Image.Image) -> Image.Image:
 def whole_picture(crop: CropEvidence) -> list[Image.Image]:
     """The whole picture, unmarked."""
     return [_enlarged(crop.picture.convert("RGB"))]
+
+
+class WholePictures:
+    """Whole pictures as content parts. Many features show the same ones, and encoding is what takes the time."""
+
+    def __init__(self, limit: int = 64 * 2**20) -> None:
+        """Take how many bytes of parts are kept; the least recently used go first."""
+        self._limit, self._held, self._lock = limit, 0, threading.Lock()
+        self._parts: OrderedDict[tuple[int, str], list[Message]] = OrderedDict()
+
+    def parts(self, crop: CropEvidence, form: Literal["webp", "png"]) -> list[Message]:
+        """The parts that show a crop's whole picture."""
+        key = (crop.image_id, form)
+        with self._lock:
+            if key in self._parts:
+                self._parts.move_to_end(key)
+                return self._parts[key]
+        parts = [image_part(view, form) for view in whole_picture(crop)]
+        with self._lock:
+            if key not in self._parts:
+                self._parts[key] = parts
+                self._held += _size(parts)
+            while self._held > self._limit and len(self._parts) > 1:
+                self._held -= _size(self._parts.popitem(last=False)[1])
+        return parts
+
+
+def _size(parts: list[Message]) -> int:
+    return sum(len(part["image_url"]["url"]) for part in parts)
 
 
 def marked_view(crop: CropEvidence, mark: Mark = "dim") -> list[Image.Image]:

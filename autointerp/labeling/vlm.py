@@ -6,7 +6,7 @@ reached budget ends the work with what is done kept: `stopped` then says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from json import dumps
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import BudgetReached, ChatClient
-from autointerp.labeling.messages import TOLD, Mark, Message, image_part, marked_view, text_part, whole_picture
+from autointerp.labeling.messages import TOLD, Mark, Message, WholePictures, image_part, marked_view, text_part
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
 from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
@@ -77,6 +77,8 @@ class VlmLabeler:
     """Names features by asking a VLM."""
 
     kind = "vlm"
+    streams = True
+    """Features are taken one by one, as there is room for them."""
 
     def __init__(
         self,
@@ -89,6 +91,7 @@ class VlmLabeler:
         """Take who is asked, what is shown, how many requests run at once, and prompt files of one's own."""
         self.client, self.options, self.jobs = client, options or VlmOptions(), max(1, jobs)
         client.limiter.bear(self.jobs)
+        self._wholes = WholePictures()
         self._prompt = prompt or load_prompt("label.md.j2")
         self._repair = repair or load_prompt("repair.md.j2")
         self.model, self.base_url = client.model, client.base_url
@@ -99,7 +102,7 @@ class VlmLabeler:
     def prepare(self, context: LayerContext) -> None:
         """Nothing to learn of the layer."""
 
-    def label(self, features: Sequence[FeatureEvidence]) -> Iterator[LabelResult]:
+    def label(self, features: Iterable[FeatureEvidence]) -> Iterator[LabelResult]:
         """Answer for each feature as its reply comes; those beyond a reached budget get no answer.
 
         Raises:
@@ -108,7 +111,8 @@ class VlmLabeler:
         self.stopped = ""
         waiting: set[Future[LabelResult]] = set()
         todo = iter(features)
-        pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="vlm")
+        # Some more than may ask at once: they cut and encode what is sent next.
+        pool = ThreadPoolExecutor(self.jobs + self.jobs // 8, thread_name_prefix="vlm")
         try:
             exhausted = False
             while waiting or not exhausted:
@@ -125,6 +129,10 @@ class VlmLabeler:
                         yield future.result()
                     except BudgetReached as error:
                         self.stopped = str(error)
+        except KeyboardInterrupt:
+            # What is under way is paid for and kept; what waits to be tried again is not.
+            self.client.give_up()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -137,12 +145,12 @@ class VlmLabeler:
         negatives = feature.negatives[: self.options.negatives]
         shown: list[Message] = []
         for number, crop in enumerate(crops, 1):
-            views = [*(whole_picture(crop) if options.context else []), *marked_view(crop, options.mark)]
             shown.append(text_part(f"Example {number}:"))
-            shown += [image_part(view, self.options.image_format) for view in views]
+            shown += self._wholes.parts(crop, options.image_format) if options.context else []
+            shown += [image_part(view, options.image_format) for view in marked_view(crop, options.mark)]
         for number, crop in enumerate(negatives, 1):
             shown.append(text_part(f"Does not fire, {number}:"))
-            shown += [image_part(view, self.options.image_format) for view in whole_picture(crop)]
+            shown += self._wholes.parts(crop, options.image_format)
         told = self._prompt.render(
             marked=True,
             mark=TOLD[options.mark],

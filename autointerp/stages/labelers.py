@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from autointerp.db import queries
 from autointerp.db.engine import Database
@@ -40,52 +40,73 @@ class LabelerRequest:
     max_cost: float | None = None
     judge: str | None = None
     """Who judges; None is `vlm`."""
+    batch: bool = False
+    """Whether a remote model is asked in batches, at half the price."""
     ask_again: bool = False
     """Whether answers that came to nothing do not count: what failed on one would fail on it for ever."""
+
+
+_ANSWERS = (
+    select(Call.answer, Call.error)
+    .where(Call.request_hash == bindparam("request"), Call.answer.is_not(None))
+    .where((Call.error == "") | (Call.id > bindparam("after")))
+    .order_by(Call.id.desc())
+    .limit(1)
+)
+"""Made once: to make it takes longer than to ask it."""
 
 
 class DatabaseLedger:
     """The `calls` table as the ledger: an attempt is committed before it is spoken of, an answer is never paid twice.
 
-    Threads that record at the same time share a commit: one writes what gathered while the one before it wrote. With
-    `afresh` an answer that came to nothing counts only if it comes from now on.
+    Threads that record at the same time share a commit: one writes all that gathered while the one before it wrote.
+    With `afresh` an answer that came to nothing counts only if it comes from now on.
     """
 
     def __init__(self, db: Database, afresh: bool = False) -> None:
         self.db, self._after = db, 0
-        self._gathering, self._writing = threading.Lock(), threading.Lock()
-        self._gathered: list[tuple[Sequence[CallRecord], Future[None]]] = []
+        self._lock, self._writing = threading.Lock(), False
+        self._gathered: list[tuple[Sequence[CallRecord], Future[bool]]] = []
         if afresh:
             with db.session() as session:
                 self._after = session.scalar(select(func.max(Call.id))) or 0
 
     def find(self, request_hash: str) -> KnownAnswer | None:
         """The newest answer of an earlier call with this request, if one came."""
-        with self.db.session() as session:
-            query = select(Call.answer, Call.error).where(Call.request_hash == request_hash, Call.answer.is_not(None))
-            query = query.where((Call.error == "") | (Call.id > self._after))
-            row = session.execute(query.order_by(Call.id.desc()).limit(1)).first()
-            return None if row is None else KnownAnswer(*row)
+        with self.db.engine.connect() as connection:
+            row = connection.execute(_ANSWERS, {"request": request_hash, "after": self._after}).first()
+            return None if row is None else KnownAnswer(row.answer or "", row.error)
 
     def record(self, calls: Sequence[CallRecord]) -> None:
         """Keep some attempts; returns when they are on the disk."""
-        done: Future[None] = Future()
-        with self._gathering:
-            self._gathered.append((calls, done))
-        with self._writing:
-            with self._gathering:
-                written, self._gathered = self._gathered, []
-            try:
-                with self.db.session() as session:
-                    rows = [asdict(call) | {"purpose": call.purpose[:32]} for some, _ in written for call in some]
-                    queries.insert_many(session, Call, rows)
-            except BaseException as error:
-                for _, waiting in written:
-                    waiting.set_exception(error)
-            else:
-                for _, waiting in written:
-                    waiting.set_result(None)
-        done.result()
+        to_write: Future[bool] = Future()
+        with self._lock:
+            self._gathered.append((calls, to_write))
+            if not self._writing:
+                self._writing = True
+                to_write.set_result(True)
+        # Who is told so writes for all who wait; the others hear that it was done.
+        if not to_write.result():
+            return
+        with self._lock:
+            written, self._gathered = self._gathered, []
+        problem: BaseException | None = None
+        try:
+            with self.db.session() as session:
+                rows = [asdict(call) | {"purpose": call.purpose[:32]} for some, _ in written for call in some]
+                queries.insert_many(session, Call, rows)
+        except BaseException as error:
+            problem = error
+            raise
+        finally:
+            for _, waiting in written:
+                if waiting is not to_write:
+                    waiting.set_result(False) if problem is None else waiting.set_exception(problem)
+            with self._lock:
+                if self._gathered:
+                    self._gathered[0][1].set_result(True)
+                else:
+                    self._writing = False
 
     def reject(self, request_hash: str, error: str) -> None:
         """Note why the newest answer of a request is of no use."""

@@ -139,19 +139,23 @@ def test_a_budget_reached_while_judging_keeps_the_labels(
     assert len(query(workspace, "SELECT 1 FROM scores WHERE method = 'detection'")) == 3
 
 
-def test_a_budget_of_dollars_ends_the_work(workspace: Path, label: Cli, vlm_server: Any, scripted: Any) -> None:
+@pytest.mark.parametrize("jobs", [1, 32])
+def test_a_budget_of_dollars_ends_the_work(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query, jobs: int
+) -> None:
     good = script(scripted)
 
     def dear(request: dict[str, Any], number: int) -> Any:
         reply = good(request, number)
-        reply.usage = (10_000, 50)
+        reply.usage = (30_000, 50)
         return reply
 
     vlm_server.script = dear
-    done = label("-n", "12", "--max-cost", "0.01", "--no-score")
-    assert done.code == 3 and re.search(r"stopped at \$0\.00\d+ of \$0\.01", done.err), done.err
-    # A call costs 0.00153 dollars: some were paid, and none that would have passed the limit.
-    assert 2 <= len(vlm_server.requests) <= 6
+    done = label("-n", "20", "--max-cost", "0.05", "--no-score", "-j", jobs)
+    assert done.code == 3 and re.search(r"stopped at \$0\.0\d+ of \$0\.05", done.err), done.err
+    # A call costs 0.00453 dollars: most of what was given was spent, and no more, however many were under way.
+    ((spent, answers),) = query(workspace, "SELECT sum(cost), count(answer) FROM calls")
+    assert spent <= 0.05 and 8 <= answers == len(vlm_server.requests) <= 11
 
 
 def test_failed_features_are_rows_and_can_be_tried_again(

@@ -10,14 +10,14 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from autointerp.errors import UsageError
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import ChatClient
-from autointerp.labeling.messages import TOLD, Mark, Message, image_part, text_part
+from autointerp.labeling.messages import TOLD, Mark, Message, PictureForm, image_part, text_part
 from autointerp.labeling.methods import text_for_embedding
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
 from autointerp.labeling.questions import DETECTION, Question
@@ -44,7 +44,7 @@ class JudgeOptions:
     """Whether the judge reads the explanation too, or the name alone."""
     mark: Mark = "dim"
     """How places are marked, where the question is about one."""
-    image_format: Literal["webp", "png"] = "webp"
+    image_format: PictureForm = "jpeg"
 
 
 class VlmJudge:

@@ -26,15 +26,19 @@ TOLD: dict[Mark, str] = {
 }
 """What a VLM is told of each mark."""
 
+PictureForm = Literal["jpeg", "webp", "png"]
+"""How pictures are sent. JPEG is what every server reads, and a tenth of the work of WebP, at up to twice its bytes."""
+_SAVED: dict[PictureForm, dict[str, Any]] = {"jpeg": {"quality": 90}, "webp": {"quality": 90, "method": 2}, "png": {}}
+
 _SIDE = 256
 _DIMMED = 0.55
 _LINE = 3
 
 
-def image_part(image: Image.Image, form: Literal["webp", "png"] = "webp") -> Message:
+def image_part(image: Image.Image, form: PictureForm = "jpeg") -> Message:
     """A picture as an `image_url` content part with a data URI."""
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, form.upper(), **({"quality": 90, "method": 2} if form == "webp" else {}))
+    image.convert("RGB").save(buffer, form.upper(), **_SAVED[form])
     data = base64.b64encode(buffer.getvalue()).decode()
     return {"type": "image_url", "image_url": {"url": f"data:image/{form};base64,{data}"}}
 
@@ -75,7 +79,7 @@ class WholePictures:
         self._limit, self._held, self._lock = limit, 0, threading.Lock()
         self._parts: OrderedDict[tuple[int, str], list[Message]] = OrderedDict()
 
-    def parts(self, crop: CropEvidence, form: Literal["webp", "png"]) -> list[Message]:
+    def parts(self, crop: CropEvidence, form: PictureForm) -> list[Message]:
         """The parts that show a crop's whole picture."""
         key = (crop.image_id, form)
         with self._lock:

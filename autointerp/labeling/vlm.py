@@ -10,13 +10,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from json import dumps
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import BudgetReached, ChatClient
-from autointerp.labeling.messages import TOLD, Mark, Message, WholePictures, image_part, marked_view, text_part
+from autointerp.labeling.messages import (
+    TOLD,
+    Mark,
+    Message,
+    PictureForm,
+    WholePictures,
+    image_part,
+    marked_view,
+    text_part,
+)
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
 from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, clean, parse_reply
 from autointerp.labeling.templates import PromptFile, hash_of, load_prompt
@@ -38,7 +47,7 @@ class VlmOptions:
     """Images shown in which the feature does not fire."""
     mark: Mark = "dim"
     """How the place is marked where the feature fires."""
-    image_format: Literal["webp", "png"] = "webp"
+    image_format: PictureForm = "jpeg"
     notes: str = ""
     """What else the VLM is told, e.g. of the layer."""
 

@@ -70,7 +70,7 @@ def test_asks_once_a_feature_with_its_marked_crops(world: World, server: Scripte
     wanted = {"name", "explanation", "interpretable", "confidence", "parts"}
     assert set(form["json_schema"]["schema"]["required"]) == wanted
     uris = server.images(0)
-    assert len(uris) == 8 and all(u.startswith("data:image/webp;base64,") for u in uris)
+    assert len(uris) == 8 and all(u.startswith("data:image/jpeg;base64,") for u in uris)
     whole, marked = (Image.open(io.BytesIO(base64.b64decode(u.split(",")[1]))) for u in uris[:2])
     assert whole.size == marked.size == (256, 256) and whole.tobytes() != marked.tobytes()
     assert "marked" in request["messages"][0]["content"]

@@ -81,7 +81,12 @@ class ScriptedBatches:
         if fault := self.fault("create"):
             return fault
         assert request["endpoint"] == "/v1/chat/completions" and request["completion_window"] == "24h"
-        made = {"id": f"batch_{len(self.made)}", "object": "batch", "created_at": int(time.time()), "looks": self.looks}
+        made: dict[str, Any] = {
+            "id": f"batch_{len(self.made)}",
+            "object": "batch",
+            "created_at": int(time.time()),
+            "looks": self.looks,
+        }
         self.made[made["id"]] = made | request | {"status": "validating"}
         return self.fault("created") or _raw(self.made[made["id"]])
 

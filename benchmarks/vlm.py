@@ -2,9 +2,10 @@
 
 A server in a process of its own answers after two seconds; with 32 requests at a time no more than 16 features a second
 can be named. `ours` is the rate by the server's own clock, from the first request that it sees to its last answer, and
-`other` the ideal; without latency it is that of the whole stage, to the last label kept. Memory is that of the process after all features, and after the first fifth of them. Then the same
-without latency, and beside it what each part of the work takes of a processor alone: reading, cutting and marking,
-encoding, the client (hash, budget, HTTP). The ledger is asked and written by as many threads as requests run.
+`other` the ideal; without latency it is that of the whole stage, to the last label kept. Memory is that of the process
+after all features, and after the first fifth of them. Beside it what each part takes of a processor alone: reading,
+cutting and marking, encoding, the client (hash, budget, HTTP). The ledger is asked and written by as many threads as
+requests run.
 """
 
 from __future__ import annotations

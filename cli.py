@@ -119,6 +119,7 @@ labeler_options = _options(
     click.option("-j", "--jobs", type=COUNT, default=4, show_default=True, help="Requests at a time."),
     click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="Stop before this."),
     click.option("--max-calls", type=COUNT, metavar="N", help="Stop after this many calls."),
+    click.option("--batch", is_flag=True, help="Ask by OpenAI's Batch API: half the price, within a day."),
 )
 
 
@@ -847,11 +848,12 @@ def _labeler_request(
     jobs: int,
     max_cost: float | None,
     max_calls: int | None,
+    batch: bool,
     **more: Any,
 ) -> Any:
     from autointerp.stages.labelers import LabelerRequest
 
-    return LabelerRequest(labeler, vlm, base_url, api_key_env, jobs, max_calls, max_cost, **more)
+    return LabelerRequest(labeler, vlm, base_url, api_key_env, jobs, max_calls, max_cost, batch=batch, **more)
 
 
 def _latents(features: Sequence[str], dictionary: str | None) -> tuple[tuple[int, ...], str | None]:

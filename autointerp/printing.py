@@ -24,6 +24,18 @@ def print_status(found: dict[str, Any]) -> None:
         for row in found["dictionaries"]
     ]
     table((*names, *(name.replace("_", " ") for name in figures)), rows)
+    if found["calls"]["calls"]:
+        click.echo(_spending(found["calls"]))
+
+
+def _spending(calls: dict[str, Any]) -> str:
+    """What remote models cost so far, and what the features without a label would."""
+    unpriced = f" and {calls['unpriced']} answers of unknown price" if calls["unpriced"] else ""
+    text = f"{calls['calls']} calls, {calls['answers']} answered: ${calls['spent']:.4f} spent{unpriced}"
+    if not calls["remaining"]:
+        return text
+    cost = "at an unknown price" if calls["expected"] is None else f"about ${calls['expected']:.4f} expected"
+    return f"{text}; {calls['remaining']} features left, {cost}"
 
 
 def print_feature(found: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from benchmarks import capture, collector, database, growth, harvest, memory, pursuit, shards, startup
+from benchmarks import capture, collector, database, growth, harvest, memory, pursuit, shards, startup, vlm
 from benchmarks.pairs import Row
 
 BENCHMARKS = {
@@ -20,6 +20,7 @@ BENCHMARKS = {
     "shards": shards.run,
     "pursuit": pursuit.run,
     "database": database.run,
+    "vlm": vlm.run,
 }
 
 

@@ -250,8 +250,10 @@ class Call(Base):
     request_hash: Mapped[str] = mapped_column(Hash, index=True, doc="hash of the whole request")
     purpose: Mapped[str] = mapped_column(Word, doc="label, repair, detection, ...")
     model: Mapped[str] = mapped_column(doc="the model asked")
-    answer: Mapped[str | None] = mapped_column(doc="null where none came")
-    error: Mapped[str] = mapped_column(default="", doc="why none came")
+    answer: Mapped[str | None] = mapped_column(
+        doc="null where none came; empty where one came that holds no whole reply"
+    )
+    error: Mapped[str] = mapped_column(default="", doc="why none came, or why it is of no use")
     input_tokens: Mapped[int] = mapped_column(default=0, doc="as the server counted")
     output_tokens: Mapped[int] = mapped_column(default=0, doc="as the server counted")
     cost: Mapped[float | None] = mapped_column(doc="dollars; null where the price is unknown")

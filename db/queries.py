@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from autointerp.db.models import (
     Base,
+    Call,
     Crop,
     Dictionary,
     Feature,
@@ -432,3 +433,43 @@ def counts(session: Session, dictionary_id: int) -> DictionaryCounts:
         images=image_count,
         scores=session.scalar(scores) or 0,
     )
+
+
+# Calls
+
+
+@dataclass(frozen=True)
+class CallCounts:
+    """What remote models were asked: attempts and answers, tokens, dollars, and answers of unknown price.
+
+    `named` features have a label by one, and `unnamed` are live, without one, in a dictionary that has such labels.
+    """
+
+    calls: int
+    answers: int
+    input_tokens: int
+    output_tokens: int
+    spent: float
+    unpriced: int
+    named: int
+    unnamed: int
+
+
+def call_counts(session: Session) -> CallCounts:
+    """All calls so far, and the features they are about."""
+    answered = Call.answer.is_not(None)
+    row = session.execute(
+        select(
+            func.count(),
+            func.count(Call.answer),
+            func.coalesce(func.sum(Call.input_tokens), 0),
+            func.coalesce(func.sum(Call.output_tokens), 0),
+            func.coalesce(func.sum(Call.cost), 0.0),
+            func.count(case((answered & Call.cost.is_(None), 1))),
+        )
+    ).one()
+    labels = select(Label.feature_id).join(Labeler).where(Labeler.kind == "vlm", Label.status != "failed")
+    mine = select(Feature.dictionary_id).where(Feature.id.in_(labels))
+    live = select(func.count()).select_from(Feature).where(Feature.state == "live", Feature.dictionary_id.in_(mine))
+    every, named = session.scalar(live) or 0, session.scalar(live.where(Feature.id.in_(labels))) or 0
+    return CallCounts(*row[:4], row[4] or 0.0, row[5], named, every - named)

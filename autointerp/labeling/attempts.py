@@ -13,54 +13,74 @@ class AskFailed(Exception):
 
 
 class Transient(Exception):
-    """An attempt that may succeed when it is made again."""
+    """An attempt that may succeed when it is made again.
 
-    def __init__(self, text: str, retry_after: float | None = None, connection: bool = False) -> None:
+    `retry_after` is how many seconds the server wants no request at all; `limited` says that it answers others,
+    `connection` that nothing answers, `slow` that it may still be working on it.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        retry_after: float | None = None,
+        limited: bool = False,
+        connection: bool = False,
+        slow: bool = False,
+    ) -> None:
         super().__init__(text)
-        self.retry_after, self.connection = retry_after, connection
+        self.retry_after, self.limited, self.connection, self.slow = retry_after, limited, connection, slow
 
 
 class Refused(Exception):
     """The server does not take the request in this form."""
 
 
-class Empty(Exception):
-    """A completion without text."""
+class Unusable(Exception):
+    """A completion that was paid for and holds no whole reply."""
 
     def __init__(self, text: str, tokens: tuple[int, int]) -> None:
         super().__init__(text)
         self.tokens = tokens
 
 
+def hide(text: str, key: str) -> str:
+    """A text without the key, whatever a server put into it."""
+    return text.replace(key, "***") if key else text
+
+
 def translate(error: Exception, model: str, key: str) -> Exception:
     """What an error of the HTTP client means here; the key is never repeated."""
     import openai
 
-    said = str(error).replace(key, "***") if key else str(error)
+    said = hide(str(error), key)
     text = " ".join(said.split())[:300] or type(error).__name__
     if isinstance(error, openai.APIStatusError):
-        status = error.status_code
-        if status in (401, 403):
-            return AutointerpError(f"the server refuses the API key ({status})", "check the key and its rights")
-        if status == 404:
-            return AutointerpError(
-                f"the server knows no model {model!r} or no Chat Completions (404)",
-                "check --vlm and --base-url (it usually ends in /v1)",
-            )
-        if status in (400, 415, 422):
-            return Refused(text)
-        if status in (408, 409, 429) or status >= 500:
-            return Transient(text, _retry_after(error.response.headers))
-        return AskFailed(text)
+        return explain(error.status_code, text, model, _retry_after(error.response.headers))
     if isinstance(error, openai.APIConnectionError):
         slow = isinstance(error, openai.APITimeoutError)
-        return Transient("timed out" if slow else f"connection failed: {text}", connection=not slow)
+        return Transient("timed out" if slow else f"connection failed: {text}", connection=not slow, slow=slow)
     return Transient(f"unreadable response: {text}")
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether the same attempt may succeed later."""
-    return isinstance(error, Transient)
+def explain(status: int, text: str, model: str, retry_after: float | None = None) -> Exception:
+    """What an HTTP status other than 200 means, with the text that came along."""
+    said = text.lower()
+    if status in (401, 403):
+        return AutointerpError(f"the server refuses the API key ({status})", "check the key and its rights")
+    if "image" in said and ("support" in said or "mmproj" in said) and (status == 404 or status >= 500):
+        return AutointerpError(f"{model} takes no images: {text}", "name a vision-language model with --vlm")
+    if status == 404:
+        return AutointerpError(
+            f"the server knows no model {model!r} or no Chat Completions (404)",
+            "check --vlm and --base-url (it usually ends in /v1)",
+        )
+    if status == 402 or (status == 429 and "insufficient_quota" in said):
+        return AutointerpError(f"the account has no credit left ({status})", "add credit, then run it again to go on")
+    if status in (400, 415, 422):
+        return Refused(text)
+    if status in (408, 409, 429) or status >= 500:
+        return Transient(text, retry_after, limited=status == 429)
+    return AskFailed(text)
 
 
 def _retry_after(headers: Any) -> float | None:
@@ -80,14 +100,26 @@ def _retry_after(headers: Any) -> float | None:
 
 
 def read(completion: Any) -> tuple[str, tuple[int, int]]:
-    """The text and (input, output) tokens of a completion."""
+    """The text and (input, output) tokens of a completion.
+
+    Raises:
+        Unusable: The model refuses, says nothing, or was cut off.
+        ValueError: It is no completion.
+    """
     usage = getattr(completion, "usage", None)
     tokens = (int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)) if usage else (0, 0)
     choices = getattr(completion, "choices", None)
     if not choices:
         raise ValueError("the response is no chat completion")
-    message = choices[0].message
+    message, ended = choices[0].message, getattr(choices[0], "finish_reason", None)
+    refusal = getattr(message, "refusal", None)
+    if refusal:
+        raise Unusable(f"the model refuses: {refusal}", tokens)
+    if ended == "content_filter":
+        raise Unusable("the server's content filter held the answer back", tokens)
+    if ended == "length":
+        at = f" at {tokens[1]} tokens" if tokens[1] else ""
+        raise Unusable(f"the answer was cut off{at}", tokens)
     if message.content:
         return message.content, tokens
-    refusal = getattr(message, "refusal", None)
-    raise Empty(f"the model refuses: {refusal}" if refusal else "empty answer", tokens)
+    raise Unusable("empty answer", tokens)

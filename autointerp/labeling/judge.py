@@ -10,14 +10,14 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from autointerp.errors import UsageError
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import Asker
-from autointerp.labeling.messages import TOLD, Mark, Message, shown
+from autointerp.labeling.messages import TOLD, Mark, Message, PictureForm, shown
 from autointerp.labeling.methods import text_for_embedding
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
 from autointerp.labeling.questions import DETECTION, Question
@@ -46,7 +46,7 @@ class JudgeOptions:
     """How places are marked, where the question is about one."""
     sheet: bool = False
     """Whether all pictures of a request are tiles of one."""
-    image_format: Literal["webp", "png"] = "webp"
+    image_format: PictureForm = "jpeg"
 
 
 class VlmJudge:
@@ -67,6 +67,7 @@ class VlmJudge:
         self.client, self.options, self.jobs, self.question = client, options or JudgeOptions(), max(1, jobs), question
         self._prompt = prompt or load_prompt(question.prompt)
         self._repair = repair or load_prompt("repair.md.j2")
+        client.bear(self.jobs)
         # Of all who call `judge` at a time, no more than `jobs` requests run at once.
         self._pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="judge")
         self.model, self.base_url = client.model, client.base_url
@@ -107,11 +108,13 @@ class VlmJudge:
         return [{"role": "system", "content": told}, {"role": "user", "content": content}]
 
     def _batch(self, trials: Sequence[Trial]) -> list[Verdict]:
-        ask = self.question
+        ask, messages = self.question, self.messages(trials)
         try:
-            reply = ask_for(self.client, self.messages(trials), ask.schema, ask.form, ask.purpose, self._repair)
+            reply = ask_for(self.client, messages, ask.schema, ask.form, ask.purpose, self._repair)
             return ask.read(reply, trials)
         except (AskFailed, ValueError) as error:
+            if isinstance(error, ValueError):
+                self.client.reject(messages, ask.schema, f"it does not fit: {error}")
             return [Verdict(trial, error=clean(str(error), REASON)) for trial in trials]
 
 

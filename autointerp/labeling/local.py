@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.hub import first_line, hub_answers, refusal
 from autointerp.labeling.attempts import AskFailed
-from autointerp.labeling.chat import BudgetReached, MemoryLedger, request_hash, with_schema
+from autointerp.labeling.chat import MemoryLedger, request_hash, with_schema
+from autointerp.labeling.limits import BudgetReached
 from autointerp.labeling.messages import Message, text_part
 from autointerp.labeling.protocol import CallRecord, Ledger
 
@@ -178,8 +179,6 @@ class LocalChat:
     """Asks a `LocalVlm` as `ChatClient` asks a server. Safe to use from many threads: what waits makes one batch."""
 
     base_url = ""
-    price = None
-    spent = 0.0
 
     def __init__(
         self,
@@ -200,6 +199,7 @@ class LocalChat:
         self.config: dict[str, Any] = {"max_tokens": max_tokens}
         self._batch, self._max_tokens, self._max_calls = batch, max_tokens, max_calls
         self._queue: list[_Waiting] = []
+        self._given_up = False
         self._lock, self._turn = threading.Lock(), threading.Lock()
 
     def ask(self, messages: list[Message], schema: dict[str, Any], purpose: str) -> str:
@@ -212,9 +212,13 @@ class LocalChat:
         """
         key = request_hash(self.model, self.base_url, messages, schema, self.config)
         with self._lock:
+            if self._given_up:
+                raise AutointerpError("given up", "run it again to go on")
             known = self.ledger.find(key)
             if known is not None:
-                return known
+                if not known.text:
+                    raise AskFailed(known.error)
+                return known.text
             if self._max_calls is not None and self.calls >= self._max_calls:
                 raise BudgetReached(f"stopped at {self.calls} calls", "raise --max-calls and run again to go on")
             self.calls += 1
@@ -225,21 +229,33 @@ class LocalChat:
         while not mine.done:
             with self._turn:
                 if not mine.done:
+                    if self._given_up:
+                        raise AutointerpError("given up", "run it again to go on")
                     self._answer_some()
         if mine.error is not None:
             raise mine.error
         assert mine.completion is not None
         made = mine.completion
         problem = "" if made.finished and made.text.strip() else "empty answer" if made.finished else "answer cut off"
-        answer = None if problem else made.text
+        answer = "" if problem else made.text
         took = 1000 * (time.monotonic() - started)
-        with self._lock:
-            self.ledger.record(
-                CallRecord(key, purpose, self.model, answer, problem, made.input_tokens, made.output_tokens, None, took)
-            )
-        if answer is None:
+        tokens = made.input_tokens, made.output_tokens
+        self.ledger.record([CallRecord(key, purpose, self.model, answer, problem, *tokens, None, took)])
+        if problem:
             raise AskFailed(problem)
         return answer
+
+    def reject(self, messages: list[Message], schema: dict[str, Any], error: str) -> None:
+        """Note that the answer to a request cannot be used, and why: who asks afresh is not given it again."""
+        self.ledger.reject(request_hash(self.model, self.base_url, messages, schema, self.config), error)
+
+    def bear(self, jobs: int) -> None:
+        """Nothing to know: a batch takes what waits."""
+
+    def give_up(self) -> None:
+        """Begin no new batch: whoever waits for one fails."""
+        with self._lock:
+            self._given_up = True
 
     def _answer_some(self) -> None:
         with self._lock:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
+
+from autointerp.labeling.prices import PICTURE_TOKENS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,16 +27,20 @@ TOLD: dict[Mark, str] = {
 }
 """What a VLM is told of each mark."""
 
+PictureForm = Literal["jpeg", "webp", "png"]
+"""How pictures are sent. JPEG is what every server reads, and a tenth of the work of WebP, at up to twice its bytes."""
+_SAVED: dict[PictureForm, dict[str, Any]] = {"jpeg": {"quality": 90}, "webp": {"quality": 90, "method": 2}, "png": {}}
+
 _SIDE = 256
 _TILE = 192
 _DIMMED = 0.55
 _LINE = 3
 
 
-def image_part(image: Image.Image, form: Literal["webp", "png"] = "webp") -> Message:
+def image_part(image: Image.Image, form: PictureForm = "jpeg") -> Message:
     """A picture as an `image_url` content part with a data URI."""
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, form.upper(), **({"quality": 90, "method": 2} if form == "webp" else {}))
+    image.convert("RGB").save(buffer, form.upper(), **_SAVED[form])
     data = base64.b64encode(buffer.getvalue()).decode()
     return {"type": "image_url", "image_url": {"url": f"data:image/{form};base64,{data}"}}
 
@@ -43,7 +51,7 @@ def text_part(text: str) -> Message:
 
 
 def shown(
-    items: Sequence[tuple[str, Sequence[Image.Image]]], form: Literal["webp", "png"] = "webp", sheet: bool = False
+    items: Sequence[tuple[str, Sequence[Image.Image]]], form: PictureForm = "jpeg", sheet: bool = False
 ) -> list[Message]:
     """Pictures below their headings as content parts; with `sheet` as tiles of one picture, which some servers need."""
     if not sheet:
@@ -62,13 +70,13 @@ def shown(
     return [text_part(told), image_part(contact_sheet(tiles, columns, _TILE), form)]
 
 
-def guess_tokens(messages: list[Message]) -> int:
-    """A generous guess of the tokens of messages: a thousand an image, one per three characters of text."""
+def guess_tokens(messages: list[Message], picture: int = PICTURE_TOKENS) -> int:
+    """A generous guess of the tokens of messages: so many a picture, one per three characters of text."""
     total = 0
     for message in messages:
         content = message["content"]
         for part in [text_part(content)] if isinstance(content, str) else content:
-            total += 1000 if part["type"] == "image_url" else len(part["text"]) // 3 + 8
+            total += picture if part["type"] == "image_url" else len(part["text"]) // 3 + 8
     return total
 
 
@@ -83,6 +91,35 @@ def _enlarged(image: Image.Image) -> Image.Image:
 def whole_picture(crop: CropEvidence) -> list[Image.Image]:
     """The whole picture, unmarked."""
     return [_enlarged(crop.picture.convert("RGB"))]
+
+
+class WholePictures:
+    """Whole pictures as content parts. Many features show the same ones, and encoding is what takes the time."""
+
+    def __init__(self, limit: int = 64 * 2**20) -> None:
+        """Take how many bytes of parts are kept; the least recently used go first."""
+        self._limit, self._held, self._lock = limit, 0, threading.Lock()
+        self._parts: OrderedDict[tuple[int, str], list[Message]] = OrderedDict()
+
+    def parts(self, crop: CropEvidence, form: PictureForm) -> list[Message]:
+        """The parts that show a crop's whole picture."""
+        key = (crop.image_id, form)
+        with self._lock:
+            if key in self._parts:
+                self._parts.move_to_end(key)
+                return self._parts[key]
+        parts = [image_part(view, form) for view in whole_picture(crop)]
+        with self._lock:
+            if key not in self._parts:
+                self._parts[key] = parts
+                self._held += _size(parts)
+            while self._held > self._limit and len(self._parts) > 1:
+                self._held -= _size(self._parts.popitem(last=False)[1])
+        return parts
+
+
+def _size(parts: list[Message]) -> int:
+    return sum(len(part["image_url"]["url"]) for part in parts)
 
 
 def marked_view(crop: CropEvidence, mark: Mark = "dim") -> list[Image.Image]:

@@ -193,7 +193,11 @@ class ScoreResult:
 
 @dataclass(frozen=True)
 class CallRecord:
-    """One HTTP attempt to a model: what the `calls` table keeps of it."""
+    """One HTTP attempt to a model, or one line of a batch: what the `calls` table keeps of it.
+
+    `answer` is None where no completion came, and empty where one came, and was paid for, that holds no whole reply;
+    `error` says why.
+    """
 
     request_hash: str
     purpose: str
@@ -206,13 +210,25 @@ class CallRecord:
     latency_ms: float
 
 
+@dataclass(frozen=True)
+class KnownAnswer:
+    """What a request was once answered: `text`, or nothing with the reason in `error`."""
+
+    text: str
+    error: str
+
+
 class Ledger(Protocol):
     """Where calls are recorded, and where an answer that was already paid for is found again."""
 
-    def find(self, request_hash: str) -> str | None:
-        """The answer of an earlier call with this request, if one came."""
+    def find(self, request_hash: str) -> KnownAnswer | None:
+        """The newest answer of an earlier call with this request, if one came."""
         ...
 
-    def record(self, call: CallRecord) -> None:
-        """Keep one attempt, at once."""
+    def record(self, calls: Sequence[CallRecord]) -> None:
+        """Keep some attempts, all of them or none; when it returns they are kept for good."""
+        ...
+
+    def reject(self, request_hash: str, error: str) -> None:
+        """Note why the newest answer of a request is of no use; `find` still gives it."""
         ...

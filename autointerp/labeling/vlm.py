@@ -6,21 +6,32 @@ reached budget ends the work with what is done kept: `stopped` then says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from threading import Lock
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
 
 from autointerp.errors import UsageError
 from autointerp.labeling.attempts import AskFailed
-from autointerp.labeling.chat import Asker, BudgetReached
+from autointerp.labeling.chat import WAITS_FOR_BATCH, Asker, BudgetReached
 from autointerp.labeling.clusters import clusters
-from autointerp.labeling.messages import TOLD, Mark, Message, marked_view, shown, whole_picture
+from autointerp.labeling.messages import (
+    TOLD,
+    Mark,
+    Message,
+    PictureForm,
+    WholePictures,
+    image_part,
+    marked_view,
+    shown,
+    text_part,
+    whole_picture,
+)
 from autointerp.labeling.methods import METHODS, anywhere
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, Judge, LabelResult, LayerContext, ScoreEvidence
 from autointerp.labeling.replies import LABEL_SCHEMA, LabelReply, UnreadableReply, parse_reply
@@ -43,7 +54,7 @@ class VlmOptions:
     """Images shown in which the feature does not fire."""
     mark: Mark = "dim"
     """How the place is marked where the feature fires."""
-    image_format: Literal["webp", "png"] = "webp"
+    image_format: PictureForm = "jpeg"
     sheet: bool = False
     """Whether all pictures of a request are tiles of one, for servers that take one."""
     candidates: int = 1
@@ -72,17 +83,23 @@ def ask_for(
     try:
         return parse_reply(answer, form)
     except UnreadableReply as error:
+        client.reject(messages, schema, f"unreadable: {error}")
         quoted = answer[:4000]
         request = repair.render(error=str(error), reply=quoted, schema=dumps(schema))
-        again = client.ask([*messages, {"role": "user", "content": request}], schema, f"{purpose}-repair")
+        repairing = [*messages, {"role": "user", "content": request}]
+        again = client.ask(repairing, schema, f"{purpose}-repair")
     try:
         return parse_reply(again, form)
     except UnreadableReply as error:
+        client.reject(repairing, schema, f"unreadable: {error}")
         raise AskFailed(f"unreadable reply, twice: {error}") from error
 
 
 class VlmLabeler:
     """Names features by asking a VLM; of the kind that its asker is."""
+
+    streams = True
+    """Features are taken one by one, as there is room for them."""
 
     def __init__(
         self,
@@ -103,6 +120,8 @@ class VlmLabeler:
             UsageError: There are to be candidates but no judge, or clusters but no vectors.
         """
         self.client, self.options, self.jobs = client, options or VlmOptions(), max(1, jobs)
+        client.bear(self.jobs)
+        self._wholes = WholePictures()
         self._prompt = prompt or load_prompt("label.md.j2")
         self._repair = repair or load_prompt("repair.md.j2")
         self.kind, self.model, self.base_url = client.kind, client.model, client.base_url
@@ -118,7 +137,7 @@ class VlmLabeler:
     def prepare(self, context: LayerContext) -> None:
         """Nothing to learn of the layer."""
 
-    def label(self, features: Sequence[FeatureEvidence]) -> Iterator[LabelResult]:
+    def label(self, features: Iterable[FeatureEvidence]) -> Iterator[LabelResult]:
         """Answer for each feature as its reply comes; those beyond a reached budget get no answer.
 
         Raises:
@@ -127,7 +146,8 @@ class VlmLabeler:
         self.stopped = ""
         waiting: set[Future[LabelResult]] = set()
         todo = iter(features)
-        pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="vlm")
+        # Some more than may ask at once: they cut and encode what is sent next.
+        pool = ThreadPoolExecutor(self.jobs + self.jobs // 8, thread_name_prefix="vlm")
         try:
             exhausted = False
             while waiting or not exhausted:
@@ -144,6 +164,10 @@ class VlmLabeler:
                         yield future.result()
                     except BudgetReached as error:
                         self.stopped = str(error)
+        except KeyboardInterrupt:
+            # What is under way is paid for and kept; what waits to be tried again is not.
+            self.client.give_up()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -154,11 +178,22 @@ class VlmLabeler:
         fired = [crop for crop in feature.crops if crop.activation >= options.floor * strongest]
         crops = spread(fired, options.crops)
         negatives = feature.negatives[: self.options.negatives]
-        items = [
-            (f"Example {n}:", [*(whole_picture(crop) if options.context else []), *marked_view(crop, options.mark)])
-            for n, crop in enumerate(crops, 1)
-        ]
-        items += [(f"Does not fire, {n}:", whole_picture(crop)) for n, crop in enumerate(negatives, 1)]
+        if options.sheet:
+            tiles = [
+                (f"Example {n}:", [*(whole_picture(crop) if options.context else []), *marked_view(crop, options.mark)])
+                for n, crop in enumerate(crops, 1)
+            ]
+            tiles += [(f"Does not fire, {n}:", whole_picture(crop)) for n, crop in enumerate(negatives, 1)]
+            content = shown(tiles, options.image_format, sheet=True)
+        else:
+            content = []
+            for number, crop in enumerate(crops, 1):
+                content.append(text_part(f"Example {number}:"))
+                content += self._wholes.parts(crop, options.image_format) if options.context else []
+                content += [image_part(view, options.image_format) for view in marked_view(crop, options.mark)]
+            for number, crop in enumerate(negatives, 1):
+                content.append(text_part(f"Does not fire, {number}:"))
+                content += self._wholes.parts(crop, options.image_format)
         told = self._prompt.render(
             marked=True,
             mark=TOLD[options.mark],
@@ -166,7 +201,6 @@ class VlmLabeler:
             negatives=bool(negatives),
             notes=options.notes,
         )
-        content = shown(items, options.image_format, options.sheet)
         return [{"role": "system", "content": told}, {"role": "user", "content": content}]
 
     def _label(self, feature: FeatureEvidence) -> LabelResult:
@@ -190,11 +224,16 @@ class VlmLabeler:
         for part in range(1, self.options.candidates):
             other = feature.crops[part - 1 :: self.options.candidates - 1] if self.options.candidates > 2 else ()
             found.append(self._named(replace(feature, crops=tuple(other or feature.crops[::2]))))
+        if any(result.error == WAITS_FOR_BATCH for result in found):
+            return LabelResult(feature.feature_id, "failed", error=WAITS_FOR_BATCH)
         named = {result.name.casefold(): result for result in reversed(found) if result.status == "ok"}
         if len(named) < 2 or self._judge is None:
             return next(iter(named.values()), found[0])
         candidates = list(reversed(named.values()))
-        return candidates[int(np.argmax([self._worth(feature, result) for result in candidates]))]
+        try:
+            return candidates[int(np.argmax([self._worth(feature, result) for result in candidates]))]
+        except AskFailed as error:
+            return LabelResult(feature.feature_id, "failed", error=str(error))
 
     def _worth(self, feature: FeatureEvidence, result: LabelResult) -> float:
         """Balanced accuracy of a name on marks of the explain split: the held-out ones stay unseen."""
@@ -204,6 +243,8 @@ class VlmLabeler:
         shown = ScoreEvidence(feature.feature_id, firing=feature.crops, foreign=tuple(elsewhere))
         fuzzing = METHODS["fuzzing"]
         verdicts = self._judge.judge(fuzzing.trials(result.name, result.explanation, shown, rng))
+        if any(verdict.error == WAITS_FOR_BATCH for verdict in verdicts):
+            raise AskFailed(WAITS_FOR_BATCH)
         value = fuzzing.result(verdicts, 0).value
         return -1.0 if value is None else value
 
@@ -229,7 +270,7 @@ def together(named: Sequence[LabelResult], sizes: Sequence[int]) -> LabelResult:
     Clusters that are named alike are one meaning. Several make the feature polysemantic, which its explanation says.
     A cluster without an answer fails the feature: what it lacks would be taken for no meaning.
     """
-    failed = next((result for result in named if result.status == "failed"), None)
+    failed = min((r for r in named if r.status == "failed"), key=lambda r: r.error != WAITS_FOR_BATCH, default=None)
     if failed is not None:
         return failed
     shares: dict[str, float] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +119,11 @@ class EvidenceReader:
             name = f"{self.dictionary.name}:{row.latent_index}"
             shown.append(FeatureEvidence(name, row.id, row.density, tuple(_strongest(crops[row.id])), tuple(silent)))
         return shown
+
+    def stream(self, rows: Sequence[Feature], at_once: int = 16) -> Iterator[FeatureEvidence]:
+        """The same one by one, with few in memory."""
+        for start in range(0, len(rows), at_once):
+            yield from self.features(rows[start : start + at_once])
 
     def for_scores(
         self, latents: Mapping[int, int], needs: Collection[str], seed: int, unrelated: Sequence[tuple[str, int]] = ()

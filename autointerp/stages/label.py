@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import delete, select
 
 from autointerp.db import queries
 from autointerp.db.models import Dictionary, Feature, Label, Labeler as LabelerRow
 from autointerp.errors import PartialFailure, UsageError
+from autointerp.labeling.chat import WAITS_FOR_BATCH
 from autointerp.labeling.protocol import Labeler, LabelResult
 from autointerp.stages.context import Context
 from autointerp.stages.evidence import EvidenceReader
@@ -69,8 +72,12 @@ def pending(ctx: Context, dictionary: Dictionary, labeler: Labeler, request: Lab
         return missing
 
 
-def run_label(ctx: Context, dictionary: Dictionary, labeler: Labeler, features: list[Feature]) -> int:
+def run_label(
+    ctx: Context, dictionary: Dictionary, labeler: Labeler, features: list[Feature], done: set[int] | None = None
+) -> int:
     """Name features; returns how many were named or found uninterpretable.
+
+    The ids of those that are kept go into `done`; one whose answer waits for its batch is none of them.
 
     Raises:
         PartialFailure: Some failed, or a budget ended the work; what is done is kept.
@@ -86,9 +93,13 @@ def run_label(ctx: Context, dictionary: Dictionary, labeler: Labeler, features: 
     named = 0
     index_of = {row.id: row.latent_index for row in features}
     with ctx.progress.task(f"label {dictionary.name}", len(features), unit="feature") as bar:
-        for start in range(0, len(features), _FEATURES_AT_ONCE):
-            for result in labeler.label(reader.features(features[start : start + _FEATURES_AT_ONCE])):
+        for shown in _shown(reader, labeler, features):
+            for result in labeler.label(shown):
+                if result.error == WAITS_FOR_BATCH:
+                    continue
                 _keep(ctx, labeler_id, result)
+                if done is not None:
+                    done.add(result.feature_id)
                 if result.status == "failed":
                     failed.append((index_of[result.feature_id], result.error))
                 else:
@@ -106,6 +117,15 @@ def run_label(ctx: Context, dictionary: Dictionary, labeler: Labeler, features: 
             "run it again with --retry-failed",
         )
     return named
+
+
+def _shown(reader: EvidenceReader, labeler: Labeler, features: list[Feature]) -> Iterator[Any]:
+    """What a labeler is given at once: some features, or all where it takes them one by one."""
+    if getattr(labeler, "streams", False):
+        yield reader.stream(features)
+        return
+    for start in range(0, len(features), _FEATURES_AT_ONCE):
+        yield reader.features(features[start : start + _FEATURES_AT_ONCE])
 
 
 def _keep(ctx: Context, labeler_id: int, result: LabelResult) -> None:

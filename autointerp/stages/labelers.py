@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select, update
 
+from autointerp.db import queries
 from autointerp.db.engine import Database
 from autointerp.db.models import Call
 from autointerp.diffusion.describe import SHAPES
 from autointerp.errors import NotAvailable, UsageError, nearest
 from autointerp.labeling.judge import CONTROLS, ControlJudge, JudgeOptions, VlmJudge
-from autointerp.labeling.protocol import CallRecord, Judge, Labeler
+from autointerp.labeling.protocol import CallRecord, Judge, KnownAnswer, Labeler
 from autointerp.labeling.templates import load_prompt
 from autointerp.stages.context import Context, identity
 
@@ -44,34 +48,79 @@ class LabelerRequest:
     clusters: int | None = None
     judge: str | None = None
     """Who judges; None is the labeler where it is a VLM, else `vlm`."""
+    batch: bool = False
+    """Whether a remote model is asked in batches, at half the price."""
     ask_again: bool = False
-    """Whether earlier answers do not count: what failed on one would fail on it for ever."""
+    """Whether answers that came to nothing do not count: what failed on one would fail on it for ever."""
+
+
+_ANSWERS = (
+    select(Call.answer, Call.error)
+    .where(Call.request_hash == bindparam("request"), Call.answer.is_not(None))
+    .where((Call.error == "") | (Call.id > bindparam("after")))
+    .order_by(Call.id.desc())
+    .limit(1)
+)
+"""Made once: to make it takes longer than to ask it."""
 
 
 class DatabaseLedger:
-    """The `calls` table as the ledger: each attempt is committed at once, an answer is never paid for twice.
+    """The `calls` table as the ledger: an attempt is committed before it is spoken of, an answer is never paid twice.
 
-    With `afresh` only answers that come from now on are found again.
+    Threads that record at the same time share a commit: one writes all that gathered while the one before it wrote.
+    With `afresh` an answer that came to nothing counts only if it comes from now on.
     """
 
     def __init__(self, db: Database, afresh: bool = False) -> None:
         self.db, self._after = db, 0
+        self._lock, self._writing = threading.Lock(), False
+        self._gathered: list[tuple[Sequence[CallRecord], Future[bool]]] = []
         if afresh:
             with db.session() as session:
                 self._after = session.scalar(select(func.max(Call.id))) or 0
 
-    def find(self, request_hash: str) -> str | None:
+    def find(self, request_hash: str) -> KnownAnswer | None:
         """The newest answer of an earlier call with this request, if one came."""
-        with self.db.session() as session:
-            query = select(Call.answer).where(Call.request_hash == request_hash, Call.answer.is_not(None))
-            return session.scalar(query.where(Call.id > self._after).order_by(Call.id.desc()).limit(1))
+        with self.db.engine.connect() as connection:
+            row = connection.execute(_ANSWERS, {"request": request_hash, "after": self._after}).first()
+            return None if row is None else KnownAnswer(row.answer or "", row.error)
 
-    def record(self, call: CallRecord) -> None:
-        """Keep one attempt."""
-        from dataclasses import asdict
+    def record(self, calls: Sequence[CallRecord]) -> None:
+        """Keep some attempts; returns when they are on the disk."""
+        to_write: Future[bool] = Future()
+        with self._lock:
+            self._gathered.append((calls, to_write))
+            if not self._writing:
+                self._writing = True
+                to_write.set_result(True)
+        # Who is told so writes for all who wait; the others hear that it was done.
+        if not to_write.result():
+            return
+        with self._lock:
+            written, self._gathered = self._gathered, []
+        problem: BaseException | None = None
+        try:
+            with self.db.session() as session:
+                rows = [asdict(call) | {"purpose": call.purpose[:32]} for some, _ in written for call in some]
+                queries.insert_many(session, Call, rows)
+        except BaseException as error:
+            problem = error
+            raise
+        finally:
+            for _, waiting in written:
+                if waiting is not to_write:
+                    waiting.set_result(False) if problem is None else waiting.set_exception(problem)
+            with self._lock:
+                if self._gathered:
+                    self._gathered[0][1].set_result(True)
+                else:
+                    self._writing = False
 
+    def reject(self, request_hash: str, error: str) -> None:
+        """Note why the newest answer of a request is of no use."""
         with self.db.session() as session:
-            session.add(Call(**asdict(call)))
+            newest = select(func.max(Call.id)).where(Call.request_hash == request_hash, Call.answer.is_not(None))
+            session.execute(update(Call).where(Call.id == newest.scalar_subquery()).values(error=error[:400]))
 
 
 def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
@@ -135,12 +184,14 @@ def _named(ctx: Context, request: LabelerRequest, kind: str) -> str:
 def make_client(ctx: Context, request: LabelerRequest) -> ChatClient:
     """A client of the remote model that the request or the settings name."""
     from autointerp.labeling.chat import ChatClient, ChatOptions
+    from autointerp.labeling.prices import PRICES
 
     settings = ctx.settings
     model = _named(ctx, request, "vlm")
     limits = ChatOptions(
         max_calls=settings.max_calls if request.max_calls is None else request.max_calls,
         max_cost=settings.max_cost if request.max_cost is None else request.max_cost,
+        prices=ctx.workspace.path / PRICES,
     )
     return ChatClient(
         model,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import select
 
@@ -13,6 +13,8 @@ from autointerp.errors import AutointerpError, NotAvailable, PartialFailure, Usa
 from autointerp.labeling.judge import JudgeOptions
 from autointerp.labeling.methods import METHODS, OWN_IMAGES, UNRELATED_IMAGES, Method
 from autointerp.labeling.protocol import Judge, Labeler
+from autointerp.labeling.vlm import VlmOptions
+from autointerp.stages.batch import Batches, refuse_while_under_way
 from autointerp.stages.context import Context
 from autointerp.stages.fit import CacheRequest, FitPlan, FitRequest, plan_fit, resolve_dictionary
 from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvests
@@ -33,12 +35,12 @@ from autointerp.stages.score import Scoring, plan_scoring, run_scoring
 from autointerp.stages.train import run_fits
 
 if TYPE_CHECKING:
-    from autointerp.labeling.chat import Asker
+    from autointerp.labeling.chat import Asker, ChatClient
 
-_TOKENS_A_LABEL = 6000
-"""Tokens of one VLM labeling call with its pictures, for the estimate of a plan."""
-_TOKENS_A_PICTURE, _TOKENS_A_REQUEST = 285, 100
-"""The same of what a judge is asked."""
+_REQUEST_TOKENS = 700
+"""Tokens of what a remote model is told with the pictures of one request, for the estimate of a plan."""
+_LABEL_TOKENS, _VERDICT_TOKENS = 200, 50
+"""The same of its replies."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         fit, harvest = _planned(ctx, job.layer, job.dictionary)
         # Nothing is fitted or generated for a labeler that cannot work.
         labeler = make_labeler(ctx, replace(job.request.labeler, ask_again=job.request.retry_failed), job.layer)
+        client = _at_server(getattr(labeler, "client", None))
+        _check_batches(ctx, job.request.labeler, client)
         plan = _label_plan(ctx, job, fit, harvest, labeler)
         ((_, harvest),) = _all_harvested(ctx, [(fit, harvest)])
         row = harvest.fit.row
@@ -130,15 +134,21 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         failure: PartialFailure | None = None
         if ctx.has_embedder:
             index_crops(ctx, row, harvest.identity)
+        batches = Batches(ctx, row, client, "label") if client and job.request.labeler.batch else None
+        named: set[int] = set()
+
+        def name() -> None:
+            run_label(ctx, row, labeler, [f for f in features if f.id not in named], named)
+
         try:
-            run_label(ctx, row, labeler, features)
+            name() if batches is None else batches.until_known(name)
         except PartialFailure as error:
             failure = error
         if ctx.has_embedder:
             index_labels(ctx, row)
         if job.score:
             try:
-                _scored(ctx, row, harvest, job, labeler)
+                _scored(ctx, row, harvest, job, labeler, batches)
             except PartialFailure as error:
                 failure = failure or error
         if failure is not None:
@@ -160,25 +170,64 @@ def score_layer(ctx: Context, job: ScoreJob, dry_run: bool = False) -> Done:
             f"layer {job.layer} has no labels to score", f"run `autointerp label --layer {job.layer}` first"
         )
     if dry_run:
-        return Done(_score_plan(ctx, row, _scorings(ctx, row, job)), row)
+        return Done(_score_plan(ctx, row, job, _scorings(ctx, row, job, _judging_asker(ctx, job))), row)
     with ctx.workspace.lock():
-        scorings = _scorings(ctx, row, job)
-        failures: list[PartialFailure] = []
-        for scoring in scorings:
-            try:
-                run_scoring(ctx, row, harvest.identity, scoring)
-            except PartialFailure as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-        return Done(_score_plan(ctx, row, scorings), row)
+        asker = _judging_asker(ctx, job)
+        client = _at_server(asker)
+        _check_batches(ctx, job.request, client)
+        batches = Batches(ctx, row, client, "score") if client and job.request.batch else None
+        scorings = _scorings(ctx, row, job, asker)
+
+        def judge() -> None:
+            failures: list[PartialFailure] = []
+            for scoring in _scorings(ctx, row, job, asker):
+                try:
+                    run_scoring(ctx, row, harvest.identity, scoring)
+                except PartialFailure as error:
+                    failures.append(error)
+            if failures:
+                raise failures[0]
+
+        judge() if batches is None else batches.until_known(judge)
+        return Done(_score_plan(ctx, row, job, scorings), row)
 
 
-def _scorings(ctx: Context, row: Dictionary, job: ScoreJob) -> list[Scoring]:
+def _check_batches(ctx: Context, request: LabelerRequest, client: ChatClient | None) -> None:
+    """Whether requests may be sent as they are asked to be, in batches or one by one.
+
+    Raises:
+        UsageError: Batches are asked for, and nothing remote is asked.
+        AutointerpError: They are not asked for, and requests are under way in one.
+    """
+    if client is None:
+        if request.batch:
+            raise UsageError("--batch is for remote models", "name one with --vlm MODEL (and --labeler vlm)")
+    elif not request.batch:
+        refuse_while_under_way(ctx.db, client)
+
+
+def _at_server(asker: Asker | None) -> ChatClient | None:
+    """The asker where it asks a server: only there are batches and prices."""
+    return cast("ChatClient", asker) if asker is not None and asker.kind == "vlm" else None
+
+
+def _judging_asker(ctx: Context, job: ScoreJob) -> Asker | None:
+    """Who is asked where a judge is needed: one for all methods, so that all spend one budget; None with a note."""
+    asked = [name for name in job.methods if METHODS[name].question is not None]
+    kind = judge_kind(ctx, job.request)
+    if not asked or kind not in VLMS:
+        return None
+    try:
+        return make_asker(ctx, job.request, kind)
+    except NotAvailable as error:
+        for name in asked:
+            ctx.progress.note(f"no {name} score: {error}")
+        return None
+
+
+def _scorings(ctx: Context, row: Dictionary, job: ScoreJob, asker: Asker | None) -> list[Scoring]:
     """What is to be done of each method that can be done."""
     found: list[Scoring] = []
-    asker: Asker | None = None
-    kind = judge_kind(ctx, job.request)
     for name in job.methods:
         method = METHODS[name]
         judge: Judge | None = None
@@ -188,9 +237,9 @@ def _scorings(ctx: Context, row: Dictionary, job: ScoreJob) -> list[Scoring]:
             ctx.progress.note(f"no {name} score: real pictures are read, not generated")
             continue
         if method.question is not None:
+            if asker is None and judge_kind(ctx, job.request) in VLMS:
+                continue
             try:
-                if asker is None and kind in VLMS:
-                    asker = make_asker(ctx, job.request, kind)
                 judge = make_judge(ctx, job.request, method.question, asker)
             except NotAvailable as error:
                 ctx.progress.note(f"no {name} score: {error}")
@@ -199,15 +248,24 @@ def _scorings(ctx: Context, row: Dictionary, job: ScoreJob) -> list[Scoring]:
     return found
 
 
-def _score_plan(ctx: Context, row: Dictionary, scorings: Sequence[Scoring]) -> Plan:
+def _score_plan(ctx: Context, row: Dictionary, job: ScoreJob, scorings: Sequence[Scoring]) -> Plan:
     steps = []
     for one in scorings:
-        asked = one.judge.model if one.judge is not None and one.judge.kind == "judge" else None
-        steps.append(_score_step(row.name, one.method, len(one.own), len(one.shuffled), asked))
+        client = _at_server(getattr(one.judge, "client", None))
+        asked = None if client is None else client.model
+        steps.append(_score_step(ctx, row.name, one.method, job.request, len(one.own), len(one.shuffled), asked))
     return Plan(tuple(steps))
 
 
-def _score_step(name: str, method: Method, own: int, shuffled: int = 0, asked: str | None = None) -> Step:
+def _score_step(
+    ctx: Context,
+    name: str,
+    method: Method,
+    request: LabelerRequest,
+    own: int,
+    shuffled: int = 0,
+    asked: str | None = None,
+) -> Step:
     """The plan's line of one method; `asked` is the remote model that judges, empty where it is not named yet."""
     count = own + shuffled
     detail = f"{method.name} score of {own} labels" + (f" and {shuffled} shuffled" if shuffled else "")
@@ -218,8 +276,8 @@ def _score_step(name: str, method: Method, own: int, shuffled: int = 0, asked: s
     if method.question is None or asked is None:
         return Step("score", name, count > 0, detail)
     calls = count * method.question.requests(JudgeOptions().batch)
-    tokens = count * method.question.trials * _TOKENS_A_PICTURE + calls * _TOKENS_A_REQUEST
-    return Step("score", name, count > 0, detail, calls=calls, tokens=tokens, cost=_cost(asked, tokens, calls * 50))
+    pictures = count * method.question.trials
+    return Step("score", name, count > 0, detail, **_asked(ctx, request, asked, calls, pictures, _VERDICT_TOKENS))
 
 
 def _planned(ctx: Context, layer: str, dictionary: str | None) -> tuple[FitPlan, HarvestPlan]:
@@ -259,13 +317,13 @@ def _label_plan(
         steps.append(plan_crops_index(ctx, row, harvest.fit.name, harvest.identity))
     steps.append(_label_step(ctx, request, kind, harvest.fit.name, count))
     if job.score and ctx.has_embedder:
-        steps.append(_score_step(harvest.fit.name, METHODS["embedding"], scores))
+        steps.append(_score_step(ctx, harvest.fit.name, METHODS["embedding"], request.labeler, scores))
     if job.score and kind in VLMS:
         judged = count
         if harvest.done and row is not None and labeler is not None:
             judged += len(_judging(ctx, row, job, labeler).own)
-        model = request.labeler.model or ctx.settings.vlm or ""
-        steps.append(_score_step(harvest.fit.name, METHODS["detection"], judged, asked=model))
+        model = (request.labeler.model or ctx.settings.vlm or "") if kind == "vlm" else None
+        steps.append(_score_step(ctx, harvest.fit.name, METHODS["detection"], request.labeler, judged, asked=model))
     return Plan(tuple(steps))
 
 
@@ -273,26 +331,42 @@ def _label_step(ctx: Context, request: LabelRequest, kind: str, name: str, count
     if kind != "vlm":
         return Step("label", name, count > 0, f"{count} features by {kind}")
     model = request.labeler.model or ctx.settings.vlm or ""
-    tokens = count * _TOKENS_A_LABEL
     detail = f"{count} features by {model or 'a model that is not named yet'}"
-    cost = _cost(model, tokens, count * 200)
-    return Step("label", name, count > 0, detail, calls=count, tokens=tokens, cost=cost)
+    options = VlmOptions()
+    several = (request.labeler.candidates or ctx.settings.candidates) * (
+        request.labeler.clusters or ctx.settings.clusters
+    )
+    calls = count * several
+    pictures = calls * (options.crops * (2 if options.context else 1) + options.negatives)
+    asked = _asked(ctx, request.labeler, model, calls, pictures, _LABEL_TOKENS)
+    return Step("label", name, count > 0, detail + (", in batches" if request.labeler.batch else ""), **asked)
 
 
-def _cost(model: str, input_tokens: int, output_tokens: int) -> float | None:
-    """Dollars; None where the model or its price is not known."""
-    from autointerp.labeling.prices import load_price
+def _asked(
+    ctx: Context, request: LabelerRequest, model: str, calls: int, pictures: int, reply_tokens: int
+) -> dict[str, Any]:
+    """What a plan says of requests to a remote model; the cost is None where the model or its price is not known."""
+    from autointerp.labeling.prices import BATCH_SHARE, PICTURE_TOKENS, PRICES, load_price
 
-    price = load_price(model) if model else None
-    return None if price is None else price.of(input_tokens, output_tokens)
+    price = load_price(model, ctx.workspace.path / PRICES) if model else None
+    told = calls * _REQUEST_TOKENS + pictures * (price.picture if price else PICTURE_TOKENS)
+    replies = calls * reply_tokens
+    cost = None if price is None else price.of(told, replies) * (BATCH_SHARE if request.batch else 1)
+    return {"calls": calls, "pictures": pictures, "tokens": told + replies, "cost": cost}
 
 
-def _scored(ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, labeler: Labeler) -> None:
+def _scored(
+    ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, labeler: Labeler, batches: Batches | None
+) -> None:
     """The embedding score of all labels; a VLM's own labels it also judges."""
     if ctx.has_embedder:
         run_scoring(ctx, row, harvest.identity, plan_scoring(ctx, row, METHODS["embedding"]))
     if labeler.kind in VLMS:
-        run_scoring(ctx, row, harvest.identity, _judging(ctx, row, job, labeler))
+
+        def judge() -> None:
+            run_scoring(ctx, row, harvest.identity, _judging(ctx, row, job, labeler))
+
+        judge() if batches is None else batches.until_known(judge)
 
 
 def _judging(ctx: Context, row: Dictionary, job: LabelJob, labeler: Labeler) -> Scoring:

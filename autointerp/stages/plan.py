@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Step:
     """One stage's share of a command.
 
-    `images` is what it would generate, `calls` and `tokens` what it would ask of a model, `cost` their price in
-    dollars (None: unknown). `needed` is False where the result is there already.
+    `images` is what it would generate; `calls`, `pictures` and `tokens` are what it would ask of a model, and `cost` is
+    their price in dollars (None: unknown). `needed` is False where the result is there already.
     """
 
     stage: str
@@ -19,6 +19,7 @@ class Step:
     detail: str = ""
     images: int = 0
     calls: int = 0
+    pictures: int = 0
     tokens: int = 0
     cost: float | None = 0.0
 
@@ -31,7 +32,7 @@ class Step:
         parts += [f"{self.images} images"] if self.images else []
         if self.calls:
             price = "price unknown" if self.cost is None else f"${self.cost:.2f}"
-            parts += [f"{self.calls} calls, about {self.tokens} tokens, {price}"]
+            parts += [f"{self.calls} calls, {self.pictures} pictures, about {self.tokens} tokens, {price}"]
         return f"{self.stage:8} {self.target}: {', '.join(parts) or 'would run'}"
 
 

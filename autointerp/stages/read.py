@@ -56,7 +56,24 @@ def read_status(ctx: Context) -> dict[str, Any]:
                     "figures": row.figures,
                 }
             )
-    return {"workspace": str(ctx.workspace.path), "model": ctx.settings.model, "dictionaries": rows}
+        calls = _calls(queries.call_counts(session))
+    found = {"workspace": str(ctx.workspace.path), "model": ctx.settings.model}
+    return {**found, "dictionaries": rows, "calls": calls}
+
+
+def _calls(counted: queries.CallCounts) -> dict[str, Any]:
+    """What remote models were asked and what it cost; `expected` is the rest at the mean cost of a feature so far."""
+    known = counted.named and counted.answers and not counted.unpriced
+    return {
+        "calls": counted.calls,
+        "answers": counted.answers,
+        "input_tokens": counted.input_tokens,
+        "output_tokens": counted.output_tokens,
+        "spent": counted.spent,
+        "unpriced": counted.unpriced,
+        "remaining": counted.unnamed,
+        "expected": counted.spent / counted.named * counted.unnamed if known else None,
+    }
 
 
 def find_dictionary(ctx: Context, layer: str | None, dictionary: str | None) -> Dictionary:

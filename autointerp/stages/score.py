@@ -18,6 +18,7 @@ from sqlalchemy import delete, select
 from autointerp.db import queries
 from autointerp.db.models import Dictionary, Feature, Judgement, Label, Labeler, LabelStatus, Score
 from autointerp.errors import AutointerpError, PartialFailure, UsageError, nearest
+from autointerp.labeling.chat import WAITS_FOR_BATCH
 from autointerp.labeling.methods import METHODS, Method
 from autointerp.labeling.protocol import CropEvidence, Judge, ScoreResult, Trial, Verdict
 from autointerp.stages.context import Context
@@ -171,6 +172,8 @@ class _Runner:
             trials.append(self.method.trials(words.name, words.explanation, evidence[label.feature_id], rng))
         judged = self._measured(trials) if self.scoring.judge is None else self._judged(self.scoring.judge, trials)
         for place, verdicts in judged:
+            if any(verdict.error == WAITS_FOR_BATCH for verdict in verdicts):
+                continue
             self._keep(*pairs[place], verdicts)
             yield pairs[place][0].name
 
@@ -196,6 +199,10 @@ class _Runner:
                         later.cancel()
                     continue
                 yield place, verdicts
+        except KeyboardInterrupt:
+            if (client := getattr(judge, "client", None)) is not None:
+                client.give_up()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         if stopped is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,7 @@ class Reply:
     """Close the connection without a word."""
     usage: tuple[int, int] | None = (1000, 50)
     refusal: str | None = None
+    finish_reason: str = "stop"
 
 
 Script = Callable[[dict[str, Any], int], Reply]
@@ -35,6 +37,104 @@ def label_json(name: str = "red things", **more: Any) -> str:
     return json.dumps(reply | more)
 
 
+def completion(reply: Reply, model: str) -> dict[str, Any]:
+    """A reply as a chat completion."""
+    message = {"role": "assistant", "content": reply.text or None, "refusal": reply.refusal}
+    choice = {"index": 0, "finish_reason": reply.finish_reason, "message": message}
+    found = {"id": "c1", "object": "chat.completion", "created": 0, "model": model, "choices": [choice]}
+    if reply.usage:
+        tokens = dict(zip(("prompt_tokens", "completion_tokens"), reply.usage, strict=True))
+        found["usage"] = tokens | {"total_tokens": sum(reply.usage)}
+    return found
+
+
+class ScriptedBatches:
+    """The endpoints of files and batches: a batch is over after some looks at it, by the server's own script."""
+
+    def __init__(self, server: ScriptedServer) -> None:
+        self.server = server
+        self.files: dict[str, bytes] = {}
+        self.made: dict[str, dict[str, Any]] = {}
+        self.looks = 1
+        """How often a batch is looked at before it is over."""
+        self.ends = "completed"
+        self.answers_of = 1.0
+        """The share of lines that are run where it expires."""
+        self.fault: Callable[[str], Reply | None] = lambda what: None
+        """What goes wrong of `upload`, `create` (before it is made), `created` (after), `look` and `content`."""
+        self._lock = threading.Lock()
+
+    def lines(self, batch: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.files[self.made[batch]["input_file_id"]].splitlines()]
+
+    def upload(self, data: bytes) -> Reply:
+        if fault := self.fault("upload"):
+            return fault
+        boundary = data.split(b"\r\n", 1)[0]
+        parts = [part for part in data.split(boundary) if b"filename=" in part]
+        assert b'name="purpose"\r\n\r\nbatch' in data and len(parts) == 1
+        name = f"file-{len(self.files)}"
+        self.files[name] = parts[0].split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
+        return _raw({"id": name, "object": "file", "bytes": 1, "created_at": 0, "filename": "f", "purpose": "batch"})
+
+    def create(self, request: dict[str, Any]) -> Reply:
+        if fault := self.fault("create"):
+            return fault
+        assert request["endpoint"] == "/v1/chat/completions" and request["completion_window"] == "24h"
+        made: dict[str, Any] = {
+            "id": f"batch_{len(self.made)}",
+            "object": "batch",
+            "created_at": int(time.time()),
+            "looks": self.looks,
+        }
+        self.made[made["id"]] = made | request | {"status": "validating"}
+        return self.fault("created") or _raw(self.made[made["id"]])
+
+    def get(self, path: str) -> Reply:
+        what, *rest = path.partition("?")[0].removeprefix("/v1/").split("/")
+        if what == "files":
+            return self.fault("content") or Reply(raw=self.files[rest[0]].decode())
+        if not rest:
+            newest = list(reversed(self.made.values()))
+            return _raw({"object": "list", "data": newest, "has_more": False})
+        if fault := self.fault("look"):
+            return fault
+        with self._lock:
+            batch = self.made[rest[0]]
+            batch["looks"] -= 1
+            if batch["looks"] < 0 and batch["status"] == "validating":
+                self._end(batch)
+            return _raw(batch)
+
+    def _end(self, batch: dict[str, Any]) -> None:
+        batch["status"] = self.ends
+        if self.ends == "failed":
+            batch["errors"] = {"object": "list", "data": [{"code": "x", "message": "the file is no good"}]}
+            return
+        lines, good, bad = self.lines(batch["id"]), list[Any](), list[Any]()
+        for number, line in enumerate(lines):
+            found: dict[str, Any] = {"id": f"r{number}", "custom_id": line["custom_id"], "error": None}
+            if number >= self.answers_of * len(lines):
+                found |= {"response": None, "error": {"code": "batch_expired", "message": "too late"}}
+                bad.append(found)
+                continue
+            reply = self.server.script(line["body"], number)
+            body = completion(reply, "m") if reply.status == 200 else {"error": {"message": reply.text}}
+            found["response"] = {"status_code": reply.status, "request_id": "q", "body": body}
+            (good if reply.status == 200 else bad).append(found)
+        # In any order, as the API says.
+        for key, rows in (("output_file_id", good[::-1]), ("error_file_id", bad)):
+            if rows:
+                batch[key] = f"{key}-{batch['id']}"
+                self.files[batch[key]] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+        counts = {"total": len(lines), "completed": len(good), "failed": len(bad)}
+        batch["request_counts"] = counts
+
+
+def _raw(value: dict[str, Any]) -> Reply:
+    return Reply(raw=json.dumps(value))
+
+
 class ScriptedServer:
     """Answers `POST /v1/chat/completions` by its script; keeps every request, successes too."""
 
@@ -42,6 +142,7 @@ class ScriptedServer:
         self.script: Script = lambda request, number: Reply(label_json())
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.batches = ScriptedBatches(self)
         self.running = self.most_running = 0
         self._lock = threading.Lock()
         server = self
@@ -53,7 +154,14 @@ class ScriptedServer:
                 pass
 
             def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                data = self.rfile.read(int(self.headers["content-length"]))
+                if self.path == "/v1/files":
+                    self._send(server.batches.upload(data), {})
+                    return
+                request = json.loads(data)
+                if self.path == "/v1/batches":
+                    self._send(server.batches.create(request), {})
+                    return
                 with server._lock:
                     number = len(server.requests)
                     server.requests.append(request)
@@ -73,24 +181,16 @@ class ScriptedServer:
                     return
                 self._send(reply, request)
 
+            def do_GET(self) -> None:
+                self._send(server.batches.get(self.path), {})
+
             def _send(self, reply: Reply, request: dict[str, Any]) -> None:
                 if reply.raw is not None:
                     body = reply.raw
                 elif reply.status != 200:
                     body = json.dumps({"error": {"message": reply.text, "type": "scripted", "code": None}})
                 else:
-                    message = {"role": "assistant", "content": reply.text or None, "refusal": reply.refusal}
-                    completion = {
-                        "id": "c1",
-                        "object": "chat.completion",
-                        "created": 0,
-                        "model": request["model"],
-                        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-                    }
-                    if reply.usage:
-                        tokens = dict(zip(("prompt_tokens", "completion_tokens"), reply.usage, strict=True))
-                        completion["usage"] = tokens | {"total_tokens": sum(reply.usage)}
-                    body = json.dumps(completion)
+                    body = json.dumps(completion(reply, request["model"]))
                 data = body.encode()
                 self.send_response(reply.status)
                 self.send_header("content-type", "application/json")

@@ -124,7 +124,7 @@ def test_an_answer_that_is_none_fails_its_request_alone(completion: Completion, 
     chat = LocalChat(Scripted(lambda request: completion), ledger=ledger)
     with pytest.raises(AskFailed, match=reason):
         chat.ask(messages("red"), DETECT_SCHEMA, "t")
-    assert ledger.calls[0].answer is None and reason in ledger.calls[0].error
+    assert ledger.calls[0].answer == "" and reason in ledger.calls[0].error
 
 
 def test_an_error_reaches_everyone_who_waits_for_it() -> None:

@@ -139,19 +139,75 @@ def test_a_budget_reached_while_judging_keeps_the_labels(
     assert len(query(workspace, "SELECT 1 FROM scores WHERE method = 'detection'")) == 3
 
 
-def test_a_budget_of_dollars_ends_the_work(workspace: Path, label: Cli, vlm_server: Any, scripted: Any) -> None:
+@pytest.mark.parametrize("jobs", [1, 32])
+def test_a_budget_of_dollars_ends_the_work(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query, jobs: int
+) -> None:
     good = script(scripted)
 
     def dear(request: dict[str, Any], number: int) -> Any:
         reply = good(request, number)
-        reply.usage = (10_000, 50)
+        reply.usage = (30_000, 50)
         return reply
 
     vlm_server.script = dear
-    done = label("-n", "12", "--max-cost", "0.01", "--no-score")
-    assert done.code == 3 and re.search(r"stopped at \$0\.00\d+ of \$0\.01", done.err), done.err
-    # A call costs 0.00153 dollars: some were paid, and none that would have passed the limit.
-    assert 2 <= len(vlm_server.requests) <= 6
+    done = label("-n", "20", "--max-cost", "0.05", "--no-score", "-j", jobs)
+    assert done.code == 3 and re.search(r"stopped at \$0\.0\d+ of \$0\.05", done.err), done.err
+    # A call costs 0.00453 dollars: most of what was given was spent, and no more, however many were under way.
+    ((spent, answers),) = query(workspace, "SELECT sum(cost), count(answer) FROM calls")
+    assert spent <= 0.05 and 8 <= answers == len(vlm_server.requests) <= 11
+
+
+def test_status_says_what_was_spent_and_what_the_rest_would_cost(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, cli: Cli, query: Query
+) -> None:
+    assert json.loads(cli("-w", workspace, "status", "--json").out)["calls"]["expected"] is None
+    # A price of one's own comes before the shipped one.
+    own = {"models": {"gpt-4o-mini": {"input": 1000.0, "output": 0.0, "picture": 10}}}
+    (workspace / "prices.json").write_text(json.dumps(own))
+    vlm_server.script = script(scripted)
+    planned = label("-n", "2", "--no-score", "--dry-run").out
+    dollars = 2 * (700 + 23 * 10) * 1000 / 1e6
+    assert f"2 calls, 46 pictures, about {2 * (700 + 23 * 10 + 200)} tokens, ${dollars:.2f}" in planned
+    assert label("-n", "2", "--no-score").code == 0
+    ((live,),) = query(workspace, "SELECT count(*) FROM features WHERE state = 'live'")
+    found = json.loads(cli("-w", workspace, "status", "--json").out)["calls"]
+    assert found == {
+        "calls": 2,
+        "answers": 2,
+        "input_tokens": 2000,
+        "output_tokens": 100,
+        "spent": 2.0,
+        "unpriced": 0,
+        "remaining": live - 2,
+        "expected": live - 2.0,
+    }
+    shown = cli("-w", workspace, "status").out
+    said = f"2 calls, 2 answered: $2.0000 spent; {live - 2} features left, about ${live - 2:.4f} expected"
+    assert shown.rstrip().endswith(said)
+
+
+def test_a_key_that_a_server_repeats_is_nowhere_in_the_workspace(
+    workspace: Path, vlm_server: Any, scripted: Any, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-very-secret-9")
+
+    def script(request: dict[str, Any], number: int) -> Any:
+        seen = vlm_server.headers[number]["authorization"]
+        assert "sk-very-secret-9" in seen
+        return scripted.Reply(scripted.label_json(f"red {seen}")) if number else scripted.Reply(f"no {seen}", 400)
+
+    vlm_server.script = script
+    given = ("--labeler", "vlm", "--vlm", "m", "--base-url", vlm_server.base_url, "--api-key-env", "MY_KEY", "-j", "1")
+    done = cli("-w", workspace, "label", "--layer", "mid", "-n", "2", "--no-score", *given)
+    assert done.code == 0, done.err
+    cli("-w", workspace, "export", "--layer", "mid", "-o", tmp_path / "out")
+    assert "Bearer ***" in (tmp_path / "out" / "labels.jsonl").read_text()
+    files = [path for path in (*workspace.rglob("*"), *(tmp_path / "out").rglob("*")) if path.is_file()]
+    assert not [path for path in files if b"sk-very-secret-9" in path.read_bytes()]
+    vlm_server.script = lambda request, number: scripted.Reply("bad key sk-very-secret-9", 401)
+    refused = cli("-w", workspace, "label", "--layer", "mid", "-n", "3", "--no-score", *given)
+    assert refused.code == 1 and "refuses the API key" in refused.err and "secret" not in refused.out + refused.err
 
 
 def test_failed_features_are_rows_and_can_be_tried_again(

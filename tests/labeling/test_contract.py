@@ -19,7 +19,7 @@ from autointerp.labeling.prompts import PromptsLabeler
 from autointerp.labeling.protocol import FeatureEvidence, Judge, Labeler, LayerContext, Trial
 from autointerp.labeling.vlm import VlmLabeler
 from autointerp.labeling.windows import WindowEmbedder
-from autointerp.shapes.vlm import OPTIONS, load_shapes_vlm
+from autointerp.shapes.vlm import MAX_TOKENS, OPTIONS, load_shapes_vlm
 from autointerp.stages.labelers import labeler_columns
 
 from .conftest import ColorEmbedder, World
@@ -44,14 +44,16 @@ LABELERS: dict[str, Callable[[ScriptedServer], Labeler]] = {
     "clip": lambda server: ClipLabeler(ColorEmbedder(), ("red", "cat", HOSTILE), ClipOptions(max_background=150)),
     "prompts": lambda server: PromptsLabeler(),
     "vlm": lambda server: VlmLabeler(client_of(server)),
-    "shapes-vlm": lambda server: VlmLabeler(LocalChat(shapes_vlm(), "shapes-vlm", batch=6), OPTIONS),
+    "shapes-vlm": lambda server: VlmLabeler(
+        LocalChat(shapes_vlm(), "shapes-vlm", batch=6, max_tokens=MAX_TOKENS), OPTIONS
+    ),
     "local-vlm": lambda server: VlmLabeler(LocalChat(shapes_vlm(), max_tokens=40)),
     "human": lambda server: GivenLabeler({name: GivenLabel("", name, HOSTILE, HOSTILE) for name in FEATURES}),
 }
 JUDGES: dict[str, Callable[[ScriptedServer], Judge]] = {
     **{name: lambda server, name=name: ControlJudge(name) for name in CONTROLS},  # type: ignore[misc]
     "vlm": lambda server: VlmJudge(client_of(server), JudgeOptions(batch=4)),
-    "shapes-vlm": lambda server: VlmJudge(LocalChat(shapes_vlm(), "shapes-vlm", batch=6)),
+    "shapes-vlm": lambda server: VlmJudge(LocalChat(shapes_vlm(), "shapes-vlm", batch=6, max_tokens=MAX_TOKENS)),
     "embedder": lambda server: EmbedderJudge(ColorEmbedder(), WindowEmbedder(ColorEmbedder(), (3.0,))),
 }
 

@@ -19,6 +19,7 @@ from autointerp.version import VERSION
 
 if TYPE_CHECKING:
     from autointerp.progress import Progress
+    from autointerp.settings import Settings
     from autointerp.stages.context import Context
     from autointerp.stages.plan import Plan
 
@@ -118,12 +119,14 @@ def _workspace_path() -> Path:
     return Path(given or os.environ.get("AUTOINTERP_WORKSPACE") or DEFAULT_WORKSPACE)
 
 
-def _context(create: bool = False, dry_run: bool = False, **overrides: Any) -> Context:
-    """The workspace of this call with its settings, the given ones over them."""
+def _context(
+    create: bool = False, dry_run: bool = False, settings: Settings | None = None, **overrides: Any
+) -> Context:
+    """The workspace of this call with its settings, the given ones over them; `settings` are those of one it makes."""
     from autointerp.stages.context import Context
     from autointerp.workspace import Workspace
 
-    workspace = Workspace.open(_workspace_path(), create=create, dry_run=dry_run)
+    workspace = Workspace.open(_workspace_path(), create=create, dry_run=dry_run, settings=settings)
     return Context(workspace, _progress(), **overrides)
 
 
@@ -335,7 +338,7 @@ def harvest(
     """
     from autointerp.stages.pipeline import harvest_layers
 
-    given = {"images": images, "crops": {"top": top}, "workers": workers, "ray": ray}
+    given: dict[str, Any] = {"images": images, "crops": {"top": top}, "workers": workers, "ray": ray}
     ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype, **given)
     plan, rows = harvest_layers(ctx, _targets(ctx, layers, dictionaries), dry_run)
     _report(plan, dry_run)
@@ -488,13 +491,14 @@ def import_(
 
     The format is seen from the contents. What had to be assumed is said. Files that could run code are not opened.
     """
-    from autointerp.stages.importing import read_import, run_import
+    from autointerp.stages.importing import read_import, run_import, settings_of
     from autointerp.workspace import Workspace, has_settings
 
     # Read before a workspace is made: nothing is left behind by files that cannot be read.
     local = has_settings(_workspace_path()) and Workspace(_workspace_path()).settings.loading.local_files_only
     found = read_import(path, form, k, local)
-    plan = run_import(_context(create=True, dry_run=dry_run), found, layer, signal, name, dry_run, stream)
+    ctx = _context(create=True, dry_run=dry_run, settings=settings_of(found))
+    plan = run_import(ctx, found, layer, signal, name, dry_run, stream)
     if dry_run:
         click.echo(plan.step.text)
         return
@@ -505,26 +509,36 @@ def import_(
 
 
 @cli.command()
-@layer_option
+@layers_option
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where it goes.")
-@dictionary_option
+@dictionaries_option
 @click.option(
     "--format",
     "form",
     default="bundle",
     show_default=True,
     metavar="F",
-    help="bundle, saelens, sparsify, dictionary-learning or jsonl.",
+    help="bundle, saelens, sparsify, dictionary-learning, neuronpedia, jsonl, parquet or html.",
 )
 @click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
+@click.option("--push", metavar="REPO", help="Also upload it to this repository of the Hugging Face hub.")
+@click.option("--private", is_flag=True, help="A repository that --push makes is private.")
 @_shared
-def export(layer: str, out: Path, dictionary: str | None, form: str, min_score: float | None) -> None:
-    """Write a dictionary with its labels."""
-    from autointerp.stages.export import run_export
+def export(
+    layers: tuple[str, ...], dictionaries: tuple[str, ...], out: Path, form: str, private: bool, **given: Any
+) -> None:
+    """Write a dictionary with its labels.
 
-    path, labeled = run_export(_context(), layer, out, dictionary, form, min_score)
-    _note(f"{labeled} labels")
-    click.echo(path)
+    html is a gallery that a browser opens from the folder; it takes several layers. The others take one.
+    """
+    from autointerp.stages.export import ExportRequest, run_export
+
+    ctx = _context()
+    done = run_export(ctx, _targets(ctx, layers, dictionaries), ExportRequest(out, form, private=private, **given))
+    _note(f"{done.labels} labels")
+    click.echo(done.path)
+    if done.page is not None:
+        click.echo(done.page)
 
 
 @cli.command()

@@ -58,16 +58,22 @@ class Workspace:
         return cls(path)
 
     @classmethod
-    def open(cls, path: str | Path = DEFAULT_PATH, *, create: bool = False, dry_run: bool = False) -> Workspace:
-        """Open a workspace; with `create` one with default settings is made where there is none.
+    def open(
+        cls,
+        path: str | Path = DEFAULT_PATH,
+        *,
+        create: bool = False,
+        dry_run: bool = False,
+        settings: Settings | None = None,
+    ) -> Workspace:
+        """Open a workspace; with `create` one is made where there is none, with these settings or the default ones.
 
-        With `dry_run` nothing is written: a workspace that does not exist has default settings and an empty
-        database in memory.
+        With `dry_run` nothing is written: a workspace that does not exist has an empty database in memory.
         """
         path = Path(path).expanduser()
         if has_settings(path) or not create:
             return cls(path)
-        return cls(path, Settings()) if dry_run else cls.create(path)
+        return cls(path, settings or Settings()) if dry_run else cls.create(path, settings)
 
     @cached_property
     def db(self) -> Database:

@@ -95,7 +95,8 @@ dictionary.find("red")
 ## Limits
 
 - A label is a guess from the images on which a feature fires{{ ", by " ~ labelers if labelers }}. A score says \
-how far it can be trusted on images that the labeler did not see; {{ counts.untested }} of {{ counts.ok }} names have none.
+how far it can be trusted on images that the labeler did not see; {{ counts.untested }} of {{ counts.ok }} names \
+have none.
 - {{ counts.uninterpretable + counts.unlabeled }} of {{ counts.total }} features have no name. A name does not say \
 that nothing else makes the feature fire.
 - Labels hold for the model, revision, layer, signal and steps above, and for images of the kind of prompts it was \

@@ -14,7 +14,15 @@ import click
 
 from autointerp.diffusion.sizes import Size, parse_size
 from autointerp.errors import AutointerpError, UsageError
-from autointerp.printing import cell, print_comparison, print_evaluation, print_feature, print_status, table
+from autointerp.printing import (
+    cell,
+    print_comparison,
+    print_evaluation,
+    print_explained,
+    print_feature,
+    print_status,
+    table,
+)
 from autointerp.version import VERSION
 
 if TYPE_CHECKING:
@@ -458,6 +466,50 @@ def show(feature: str, crops: Path | None, as_json: bool) -> None:
         _print_json(found)
         return
     print_feature(found)
+
+
+@cli.command()
+@click.argument("source", metavar="IMAGE|PROMPT")
+@click.option("--layer", "layers", multiple=True, metavar="L", help="Only this layer; repeatable.  [default: all]")
+@dictionaries_option
+@click.option("-n", "count", type=COUNT, default=10, show_default=True, metavar="N", help="Features to show.")
+@click.option("--all", "unnamed", is_flag=True, help="Also features without a name.")
+@click.option("--seed", type=SEED, metavar="S", help="Seed of the noise.  [default: the workspace's]")
+@click.option("--invert", is_flag=True, help="Invert a picture with the scheduler, in place of noising it.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write an overlaid picture (PNG).")
+@machine_options
+@json_option
+@_shared
+def explain(
+    source: str,
+    layers: tuple[str, ...],
+    dictionaries: tuple[str, ...],
+    out: Path | None,
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show which labeled features are active in one picture, and where.
+
+    A prompt is generated with the workspace's model; the file of a picture is read as real pictures are.
+    """
+    from autointerp.stages.explain import ExplainRequest, explain as explain_picture
+    from autointerp.stages.steer import writer
+
+    ctx = _context(device=device, dtype=dtype)
+    write = None if out is None else writer(out)
+    if dictionaries and not layers:
+        layers = tuple(dict.fromkeys(ctx.dictionary_named(name).layer for name in dictionaries))
+    found = explain_picture(ctx, ExplainRequest(source, _targets(ctx, layers, dictionaries), **given))
+    if write is not None:
+        _note(f"wrote {write(found.overlay())}")
+    if as_json:
+        _print_json(found.as_dict())
+    elif found.features:
+        print_explained(found)
+    else:
+        _note("no labeled feature is active")
 
 
 @cli.command("import")

@@ -16,6 +16,8 @@ from autointerp.settings import FILE as SETTINGS_FILE, Settings
 
 if TYPE_CHECKING:
     from autointerp.db.engine import Database
+    from autointerp.stages.explain import Explained
+    from autointerp.stages.features import StoredFeature
     from autointerp.stages.search import Hit
 
 DATABASE_FILE = "autointerp.db"
@@ -149,12 +151,20 @@ class Workspace:
 
         return run_search(Context(self), text, layer, count=count)
 
-    def feature(self, name: str) -> dict[str, Any]:
-        """All that is known of the feature `DICTIONARY:INDEX`, with the keys of `autointerp show --json`."""
+    def feature(self, name: str) -> StoredFeature:
+        """The feature `DICTIONARY:INDEX`: label, scores and crops; raises `UsageError` where there is none."""
         from autointerp.stages.context import Context
-        from autointerp.stages.read import read_feature
+        from autointerp.stages.features import StoredFeature
 
-        return read_feature(Context(self), name)
+        return StoredFeature(Context(self), name)
+
+    def explain(self, source: str | Path, layer: str | None = None, count: int = 10) -> Explained:
+        """Which labeled features are active in a picture, of a prompt or a file; see `autointerp explain`."""
+        from autointerp.stages.context import Context
+        from autointerp.stages.explain import ExplainRequest, explain
+
+        targets = () if layer is None else ((layer, None),)
+        return explain(Context(self), ExplainRequest(str(source), targets, count))
 
     def status(self) -> dict[str, Any]:
         """What the workspace holds, with the keys of `autointerp status --json`."""

@@ -50,9 +50,9 @@ def content(workspace: Path) -> dict[str, list[Any]]:
     with opened.db.session() as session:
         said: dict[str, dict[int, Any]] = {}
         for model in CARRIED:
-            table = model.__table__
+            table = Base.metadata.tables[model.__tablename__]
             referring = {c.name: next(iter(c.foreign_keys)).column.table.name for c in table.columns if c.foreign_keys}
-            rows = []
+            rows: list[Any] = []
             for row in session.execute(select(*table.columns).order_by(table.c.id)).mappings():
                 values = {k: v for k, v in row.items() if k != "id" and not k.endswith("_at")}
                 for name, target in referring.items():

@@ -11,7 +11,7 @@ import numpy as np
 
 from autointerp.crops.geometry import Box, cell_box
 from autointerp.crops.panel import Panel, before_after
-from autointerp.crops.render import MARKED, render_heat
+from autointerp.crops.render import MARKED, render_crop, render_glow
 from autointerp.db import queries
 from autointerp.db.models import Dictionary
 from autointerp.errors import AutointerpError, UsageError
@@ -103,10 +103,12 @@ class Explained:
 
     def overlay(self) -> Image.Image:
         """The picture, and beside it the same under the activation map of each feature."""
-        panels = [Panel(self.kind, self.picture)]
+        side = max(_SIDE, *self.picture.size)
+        whole = (0, 0, *self.picture.size)
+        panels = [Panel(f"the {self.kind}, seed {self.seed}", render_crop(self.picture, whole, mark=False, side=side))]
         for one in self.features:
             strength = "" if one.strength is None else f"  {one.strength:.0%}"
-            heat = render_heat(self.picture, one.activation_map, max(_SIDE, *self.picture.size))
+            heat = render_glow(self.picture, one.activation_map, side)
             panels.append(Panel(f"{one.name or one.feature}{strength}", heat))
         rows = [(self.source if not i else "", panels[i : i + _COLUMNS]) for i in range(0, len(panels), _COLUMNS)]
         layers = ", ".join(dict.fromkeys(one.layer for one in self.features))

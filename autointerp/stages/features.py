@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from autointerp.crops.render import render_crop, render_heat
+from autointerp.crops.render import render_crop, render_glow
 from autointerp.db.models import Crop, Role, Split
 from autointerp.labeling.protocol import CropEvidence
 from autointerp.stages.context import Context
@@ -98,10 +98,10 @@ class FeatureCrop:
         return render_crop(self.picture, self.box, mark=False, side=side)
 
     def heat(self, side: int = 224) -> Image.Image:
-        """The whole picture under its activation map; as it is where there is none."""
+        """The whole picture, dark where the feature is silent and glowing where it fires; as it is without a map."""
         if self.activation_map is None:
             return render_crop(self.picture, (0, 0, *self.picture.size), mark=False, side=side)
-        return render_heat(self.picture, self.activation_map, side)
+        return render_glow(self.picture, self.activation_map, side)
 
 
 class StoredFeature:

@@ -28,7 +28,7 @@ test-postgres: $(STAMP)
 
 # Needs Chromium (Debian: apt-get install chromium); Playwright's client drives it and brings no browser of its own.
 test-gallery: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/test_gallery.py --chromium
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/test_gallery.py tests/stages/test_exports.py --chromium
 
 # The extra is heavy, and slows the import of diffusers down: it is installed for these tests alone.
 test-quantized: $(STAMP)

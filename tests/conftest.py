@@ -107,9 +107,12 @@ def server(pytestconfig: pytest.Config) -> Iterator[Any]:
     running.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(pytestconfig: pytest.Config) -> Iterator[Any]:
-    """The system's Chromium, driven by Playwright's client, which then needs no browser of its own."""
+    """The system's Chromium, driven by Playwright's client, which then needs no browser of its own.
+
+    Its loop of events counts as running while it is there, so it goes with its module.
+    """
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     missing = None if program else "there is no chromium (Debian: apt-get install chromium)"
     missing = missing or (None if importlib.util.find_spec("playwright") else "there is no playwright")

@@ -48,16 +48,8 @@ def test_every_public_name_is_on_the_page_and_documented() -> None:
     from autointerp.stages.features import FeatureCrop, FeatureLabel, FeatureScore, StoredFeature
 
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    for kind in (
-        Workspace,
-        StoredFeature,
-        FeatureLabel,
-        FeatureScore,
-        FeatureCrop,
-        LabeledDictionary,
-        Explained,
-        Active,
-    ):
+    tables = (StoredFeature, FeatureCrop, LabeledDictionary)
+    for kind in (Workspace, FeatureLabel, FeatureScore, Explained, Active, *tables):
         assert inspect.getdoc(kind)
         for name, member in vars(kind).items():
             if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
@@ -87,6 +79,7 @@ def test_a_feature_and_its_crops(labeled: Path, query: Callable[..., list[Any]])
     held_out = feature.crops(role="top", split="score")
     assert 0 < len(held_out) < len(top) and {crop.split for crop in held_out} == {"score"}
     first = top[0]
+    assert first.activation_map is not None and first.cell is not None
     assert first.activation_map[first.cell] == first.activation_map.max() == pytest.approx(first.activation, rel=1e-2)
     assert first.prompt and first.picture.size == (96, 96)
     assert max(first.image(side=100).size) == 100 and first.heat(side=120).size == (120, 120)

@@ -107,7 +107,8 @@ def write_gallery(
         for d, one in enumerate(dictionaries):
             _write_parts(data, d, one.features)
         _write_pictures(partial, pictures)
-        write_lines([row for one in dictionaries for row in one.rows], partial / "labels.jsonl")
+        named = [r.model_copy(update={"extra": {"dictionary": one.name}}) for one in dictionaries for r in one.rows]
+        write_lines(named, partial / "labels.jsonl")
         for name in ("gallery.css", "gallery.js"):
             (partial / name).write_text(_template(name), encoding="utf-8")
         page = render_page(title, dictionaries, about)

@@ -50,7 +50,7 @@ def test_it_sees_what_the_harvest_saw(labeled: Path, image: Any, small_parts: No
         assert one.activation_map[row, col] == one.activation_map.max() > 0
         left, top, right, bottom = one.box
         assert left <= col * 8 < right and top <= row * 8 < bottom
-    strengths = [one.strength for one in found.features]
+    strengths = [one.strength or 0.0 for one in found.features]
     assert strengths == sorted(strengths, reverse=True) and 0 < strengths[0] <= 1.01
     assert found.kind == "prompt" and found.picture.size == (96, 96)
 

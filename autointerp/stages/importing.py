@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, get_args
 
 from sqlalchemy import select
@@ -125,6 +125,8 @@ def _read_origin(bundle: LabeledBundle, imported: Imported) -> dict[str, Any]:
     said["weights_sha256"] = bundle.files["weights.safetensors"]
     if any(origin[key] != value for key, value in said.items()):
         raise AutointerpError(*broken)
+    if PurePath(origin["name"]).name != origin["name"] or not origin["name"].isprintable():
+        raise AutointerpError(f"the bundle {bundle.path} has a name that is no folder's", "do not use it")
     return origin
 
 

@@ -192,14 +192,19 @@ def _link(copy: Path) -> None:
     (copy / "labels.jsonl").symlink_to(copy.parent / "elsewhere")
 
 
-def _other_rows(copy: Path) -> None:
-    from autointerp.export.parquet import Table, read_rows, write_rows
-    from autointerp.stages.carry import COLUMNS
+def _row(**values: Any) -> Callable[[Path], None]:
+    """Another row of the dictionary, with checksums that fit it."""
 
-    path = copy / "rows" / "dictionaries.parquet"
-    (rows,) = read_rows(path, COLUMNS["dictionaries"])
-    write_rows(Table("dictionaries", COLUMNS["dictionaries"], [{**rows[0], "num_latents": 63}]), path)
-    hurt(copy, "rows/dictionaries.parquet", path.read_bytes())
+    def change(copy: Path) -> None:
+        from autointerp.export.parquet import Table, read_rows, write_rows
+        from autointerp.stages.carry import COLUMNS
+
+        path = copy / "rows" / "dictionaries.parquet"
+        (rows,) = read_rows(path, COLUMNS["dictionaries"])
+        write_rows(Table("dictionaries", COLUMNS["dictionaries"], [{**rows[0], **values}]), path)
+        hurt(copy, "rows/dictionaries.parquet", path.read_bytes())
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -212,7 +217,8 @@ def _other_rows(copy: Path) -> None:
         (_climbs, "outside itself"),
         (_link, "holds a link"),
         (lambda copy: hurt(copy, "rows/scores.parquet", b"PAR1"), "cannot be read"),
-        (_other_rows, "of another dictionary"),
+        (_row(num_latents=63), "of another dictionary"),
+        (_row(name="../../up"), "a name that is no folder's"),
     ],
 )
 def test_what_is_hurt_is_refused_before_anything_is_written(

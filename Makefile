@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-postgres test-quantized lint bench interop docs install clean
+.PHONY: demo test test-postgres test-quantized test-gallery lint bench interop docs install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -25,6 +25,10 @@ test: $(STAMP)
 # Needs PostgreSQL's binaries (Debian: apt-get install postgresql-15); a server is made, used and removed.
 test-postgres: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/stages tests/db --database postgresql
+
+# Needs Chromium (Debian: apt-get install chromium); Playwright's client drives it and brings no browser of its own.
+test-gallery: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/test_gallery.py tests/stages/test_exports.py --chromium
 
 # The extra is heavy, and slows the import of diffusers down: it is installed for these tests alone.
 test-quantized: $(STAMP)

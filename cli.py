@@ -17,6 +17,7 @@ from autointerp.printing import (
     cell,
     print_comparison,
     print_evaluation,
+    print_explained,
     print_feature,
     print_labelers,
     print_status,
@@ -27,6 +28,7 @@ from autointerp.version import VERSION
 
 if TYPE_CHECKING:
     from autointerp.progress import Progress
+    from autointerp.settings import Settings
     from autointerp.stages.context import Context
     from autointerp.stages.plan import Plan
 
@@ -136,12 +138,14 @@ def _workspace_path() -> Path:
     return Path(given or os.environ.get("AUTOINTERP_WORKSPACE") or DEFAULT_WORKSPACE)
 
 
-def _context(create: bool = False, dry_run: bool = False, **overrides: Any) -> Context:
-    """The workspace of this call with its settings, the given ones over them."""
+def _context(
+    create: bool = False, dry_run: bool = False, settings: Settings | None = None, **overrides: Any
+) -> Context:
+    """The workspace of this call with its settings, the given ones over them; `settings` are those of one it makes."""
     from autointerp.stages.context import Context
     from autointerp.workspace import Workspace
 
-    workspace = Workspace.open(_workspace_path(), create=create, dry_run=dry_run)
+    workspace = Workspace.open(_workspace_path(), create=create, dry_run=dry_run, settings=settings)
     return Context(workspace, _progress(), **overrides)
 
 
@@ -353,7 +357,7 @@ def harvest(
     """
     from autointerp.stages.pipeline import harvest_layers
 
-    given = {"images": images, "crops": {"top": top}, "workers": workers, "ray": ray}
+    given: dict[str, Any] = {"images": images, "crops": {"top": top}, "workers": workers, "ray": ray}
     ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype, **given)
     plan, rows = harvest_layers(ctx, _targets(ctx, layers, dictionaries), dry_run)
     _report(plan, dry_run)
@@ -517,6 +521,55 @@ def show(feature: str, crops: Path | None, labeler: str | None, as_json: bool) -
     print_feature(found)
 
 
+@cli.command()
+@click.argument("source", metavar="IMAGE|PROMPT")
+@click.option("--layer", "layers", multiple=True, metavar="L", help="Only this layer; repeatable.  [default: all]")
+@dictionaries_option
+@click.option("-n", "count", type=COUNT, default=10, show_default=True, metavar="N", help="Features to show.")
+@click.option("--all", "unnamed", is_flag=True, help="Also features without a name.")
+@click.option("--seed", type=SEED, metavar="S", help="Seed of the noise.  [default: the workspace's]")
+@click.option("--invert", is_flag=True, help="Invert a picture with the scheduler, in place of noising it.")
+@said_by_option
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write an overlaid picture (PNG).")
+@machine_options
+@json_option
+@_shared
+def explain(
+    source: str,
+    layers: tuple[str, ...],
+    dictionaries: tuple[str, ...],
+    out: Path | None,
+    device: str | None,
+    dtype: str | None,
+    labeler: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show which labeled features are active in one picture, and where.
+
+    A prompt is generated with the workspace's model; the file of a picture is read as real pictures are.
+    """
+    from autointerp.stages.explain import ExplainRequest, explain as explain_picture
+    from autointerp.stages.labeler_names import chosen_labelers
+    from autointerp.stages.steer import writer
+
+    ctx = _context(device=device, dtype=dtype)
+    write = None if out is None else writer(out)
+    if dictionaries and not layers:
+        layers = tuple(dict.fromkeys(ctx.dictionary_named(name).layer for name in dictionaries))
+    chosen = chosen_labelers(ctx, labeler)
+    request = ExplainRequest(source, _targets(ctx, layers, dictionaries), labelers=chosen, **given)
+    found = explain_picture(ctx, request)
+    if write is not None:
+        _note(f"wrote {write(found.overlay())}")
+    if as_json:
+        _print_json(found.as_dict())
+    elif found.features:
+        print_explained(found)
+    else:
+        _note("no labeled feature is active")
+
+
 @cli.command("import")
 @click.argument("path", metavar="PATH|hf:REPO[/SUB]")
 @click.option("--layer", metavar="L", help="Layer: early, mid, late, or a hookpoint.  [default: what the files say]")
@@ -548,13 +601,14 @@ def import_(
 
     The format is seen from the contents. What had to be assumed is said. Files that could run code are not opened.
     """
-    from autointerp.stages.importing import read_import, run_import
+    from autointerp.stages.importing import read_import, run_import, settings_of
     from autointerp.workspace import Workspace, has_settings
 
     # Read before a workspace is made: nothing is left behind by files that cannot be read.
     local = has_settings(_workspace_path()) and Workspace(_workspace_path()).settings.loading.local_files_only
     found = read_import(path, form, k, local)
-    plan = run_import(_context(create=True, dry_run=dry_run), found, layer, signal, name, dry_run, stream)
+    ctx = _context(create=True, dry_run=dry_run, settings=settings_of(found))
+    plan = run_import(ctx, found, layer, signal, name, dry_run, stream)
     if dry_run:
         click.echo(plan.step.text)
         return
@@ -565,29 +619,45 @@ def import_(
 
 
 @cli.command()
-@layer_option
+@layers_option
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where it goes.")
-@dictionary_option
+@dictionaries_option
 @click.option(
     "--format",
     "form",
     default="bundle",
     show_default=True,
     metavar="F",
-    help="bundle, saelens, sparsify, dictionary-learning or jsonl.",
+    help="bundle, saelens, sparsify, dictionary-learning, neuronpedia, jsonl, parquet or html.",
 )
 @click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
 @said_by_option
+@click.option("--push", metavar="REPO", help="Also upload it to this repository of the Hugging Face hub.")
+@click.option("--private", is_flag=True, help="A repository that --push makes is private.")
 @_shared
 def export(
-    layer: str, out: Path, dictionary: str | None, form: str, min_score: float | None, labeler: str | None
+    layers: tuple[str, ...],
+    dictionaries: tuple[str, ...],
+    out: Path,
+    form: str,
+    private: bool,
+    labeler: str | None,
+    **given: Any,
 ) -> None:
-    """Write a dictionary with its labels."""
-    from autointerp.stages.export import run_export
+    """Write a dictionary with its labels.
 
-    path, labeled = run_export(_context(), layer, out, dictionary, form, min_score, labeler)
-    _note(f"{labeled} labels")
-    click.echo(path)
+    html is a gallery that a browser opens from the folder; it takes several layers. The others take one.
+    """
+    from autointerp.stages.export import ExportRequest, run_export
+    from autointerp.stages.labeler_names import chosen_labelers
+
+    ctx = _context()
+    request = ExportRequest(out, form, labelers=chosen_labelers(ctx, labeler), private=private, **given)
+    done = run_export(ctx, _targets(ctx, layers, dictionaries), request)
+    _note(f"{done.labels} labels")
+    click.echo(done.path)
+    if done.page is not None:
+        click.echo(done.page)
 
 
 @cli.command()

@@ -15,7 +15,7 @@ from autointerp.progress import default_progress
 from autointerp.settings import Settings
 from autointerp.stages.context import Context
 from autointerp.stages.evaluate import run_evaluate
-from autointerp.stages.export import run_export
+from autointerp.stages.export import ExportRequest, run_export
 from autointerp.stages.pipeline import LabelJob, label_layer
 from autointerp.stages.read import best_features, write_sheet
 from autointerp.stages.search import run_search
@@ -45,10 +45,10 @@ def main() -> None:
         raise AutointerpError("nothing was labeled", f"remove {WORKSPACE} and start again")
     progress.note(f"$ autointerp -w {WORKSPACE} evaluate --layer {LAYER}")
     _, (figures,) = run_evaluate(ctx, [(LAYER, None)])
-    out, labeled = run_export(ctx, LAYER, WORKSPACE / "export" / LAYER)
+    done = run_export(ctx, [(LAYER, None)], ExportRequest(WORKSPACE / "export" / LAYER))
     sheet = write_sheet(ctx, row, WORKSPACE / "features.png")
 
-    print(f"\nThe best labeled features of {row.name}, of {labeled} with a name:\n")
+    print(f"\nThe best labeled features of {row.name}, of {done.labels} with a name:\n")
     for feature, label, score in best_features(ctx, row, 12):
         figure = "-" if score is None else f"{score:.2f}"
         print(f"  {row.name}:{feature.latent_index:<5} {label.name:32} score {figure}")
@@ -58,7 +58,7 @@ def main() -> None:
         print(f"  {hit.feature:24} {hit.name or '-':32} score {figure}")
     print(f"\nAgainst the ground truth, on {figures['images']} images that no crop comes from:\n")
     print_evaluation(figures)
-    print(f"\nBundle: {out}")
+    print(f"\nBundle: {done.path}")
     print(f"Contact sheet: {sheet}")
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
     print(f"({SETTINGS['images']} images harvested, {minutes} min {seconds} s; docs/evaluation.md uses more images)")

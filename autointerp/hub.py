@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from autointerp.errors import AutointerpError, UsageError
 
@@ -129,6 +130,48 @@ def asking(repo: str, what: str = "model", **known: object) -> Iterator[None]:
         raise meant or _trouble(f"the {what} {repo!r}", error) from error
 
 
+def cached_files(folder: Path) -> Path | None:
+    """Where the files lie that a snapshot in the hub's cache links to; None for a folder that is no part of one."""
+    from huggingface_hub import constants
+
+    cache, whole = Path(constants.HF_HUB_CACHE).resolve(), folder.resolve()
+    if not whole.is_relative_to(cache):
+        return None
+    parts = whole.relative_to(cache).parts
+    return cache / parts[0] / "blobs" if parts[1:2] == ("snapshots",) else None
+
+
+def upload(path: Path, repo: str, message: str, private: bool = False) -> str:
+    """Put a folder, or a file, into a repository of models, which is made if there is none; returns its page.
+
+    Args:
+        path: What is uploaded; the files of a folder lie at the top of the repository.
+        repo: OWNER/NAME.
+        message: Of the commit.
+        private: A repository that is made can be seen by its owner alone.
+
+    Raises:
+        UsageError: The name cannot be that of a repository.
+        AutointerpError: The hub is not to be asked, does not answer, or refuses.
+    """
+    from huggingface_hub import HfApi, get_token
+
+    if (reason := why_not()) is not None:
+        raise AutointerpError(
+            f"nothing can be uploaded to {repo!r}: {reason}", f"push {path} where the hub answers", retryable=True
+        )
+    if get_token() is None:
+        raise UsageError("there is no token to upload with", f"put one that may write into {TOKEN}")
+    with asking(repo, "repository"):
+        api = HfApi()
+        api.create_repo(repo, private=private, exist_ok=True)
+        if path.is_dir():
+            api.upload_folder(repo_id=repo, folder_path=path, commit_message=message)
+        else:
+            api.upload_file(repo_id=repo, path_or_fileobj=path, path_in_repo=path.name, commit_message=message)
+    return f"{PAGE}/{repo}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error says, cut to what fits into one."""
     lines = str(error).strip().splitlines()
@@ -158,7 +201,7 @@ def _not_found(repo: str, what: str) -> AutointerpError:
 
 
 def _trouble(named: str, error: BaseException) -> AutointerpError:
-    return AutointerpError(f"{named} cannot be fetched: {first_line(error)}", "try again", retryable=True)
+    return AutointerpError(f"{named} cannot be reached: {first_line(error)}", "try again", retryable=True)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from autointerp.texts import visible
+
+if TYPE_CHECKING:
+    from autointerp.stages.explain import Explained
 
 
 def print_status(found: dict[str, Any]) -> None:
@@ -162,6 +165,16 @@ def print_evaluation(found: dict[str, Any]) -> None:
             beside += f", {score['unscored']} of {score['trials']} trials unscored"
         rows.append((f"{score['method']} score{judge}", cell(score["value"]), beside))
     table(("figure", "value", "beside it"), rows)
+
+
+def print_explained(found: Explained) -> None:
+    """The features that are active in a picture, the strongest first."""
+    rows = [
+        (one.feature, one.name or "-", cell(one.score), cell(one.activation), share(one.strength), share(one.cells))
+        + (one.where, one.explanation)
+        for one in found.features
+    ]
+    table(("feature", "name", "score", "activation", "strength", "cells", "where", "explanation"), rows)
 
 
 def print_comparison(found: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ from autointerp.settings import FILE as SETTINGS_FILE, Settings
 
 if TYPE_CHECKING:
     from autointerp.db.engine import Database
+    from autointerp.stages.explain import Explained
+    from autointerp.stages.features import StoredFeature
     from autointerp.stages.search import Hit
 
 DATABASE_FILE = "autointerp.db"
@@ -58,16 +60,22 @@ class Workspace:
         return cls(path)
 
     @classmethod
-    def open(cls, path: str | Path = DEFAULT_PATH, *, create: bool = False, dry_run: bool = False) -> Workspace:
-        """Open a workspace; with `create` one with default settings is made where there is none.
+    def open(
+        cls,
+        path: str | Path = DEFAULT_PATH,
+        *,
+        create: bool = False,
+        dry_run: bool = False,
+        settings: Settings | None = None,
+    ) -> Workspace:
+        """Open a workspace; with `create` one is made where there is none, with these settings or the default ones.
 
-        With `dry_run` nothing is written: a workspace that does not exist has default settings and an empty
-        database in memory.
+        With `dry_run` nothing is written: a workspace that does not exist has an empty database in memory.
         """
         path = Path(path).expanduser()
         if has_settings(path) or not create:
             return cls(path)
-        return cls(path, Settings()) if dry_run else cls.create(path)
+        return cls(path, settings or Settings()) if dry_run else cls.create(path, settings)
 
     @cached_property
     def db(self) -> Database:
@@ -148,12 +156,20 @@ class Workspace:
 
         return run_search(Context(self), text, layer, count=count)
 
-    def feature(self, name: str) -> dict[str, Any]:
-        """All that is known of the feature `DICTIONARY:INDEX`, with the keys of `autointerp show --json`."""
+    def feature(self, name: str) -> StoredFeature:
+        """The feature `DICTIONARY:INDEX`: label, scores and crops; raises `UsageError` where there is none."""
         from autointerp.stages.context import Context
-        from autointerp.stages.read import read_feature
+        from autointerp.stages.features import StoredFeature
 
-        return read_feature(Context(self), name)
+        return StoredFeature(Context(self), name)
+
+    def explain(self, source: str | Path, layer: str | None = None, count: int = 10) -> Explained:
+        """Which labeled features are active in a picture, of a prompt or a file; see `autointerp explain`."""
+        from autointerp.stages.context import Context
+        from autointerp.stages.explain import ExplainRequest, explain
+
+        targets = () if layer is None else ((layer, None),)
+        return explain(Context(self), ExplainRequest(str(source), targets, count))
 
     def status(self) -> dict[str, Any]:
         """What the workspace holds, with the keys of `autointerp status --json`."""

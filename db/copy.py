@@ -70,7 +70,7 @@ def copy_rows(source: Database, target: Database, advance: Callable[[int, str], 
             for part in rows.mappings().partitions():
                 writing.execute(insert(table), [dict(row) for row in part])
                 advance(len(part), table.name)
-            _set_sequence(writing, table)
+            set_sequence(writing, table)
 
 
 @contextmanager
@@ -88,8 +88,8 @@ def _snapshot(database: Database) -> Iterator[Connection]:
         yield connection
 
 
-def _set_sequence(connection: Connection, table: Table) -> None:
-    """Rows came with their ids: the next one goes on after the largest."""
+def set_sequence(connection: Connection, table: Table) -> None:
+    """Where rows came with their ids, the next one goes on after the largest."""
     if connection.dialect.name != "postgresql":
         return
     connection.execute(

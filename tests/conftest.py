@@ -80,6 +80,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Where the tests' workspaces have their rows; postgresql starts a server of its own.",
     )
 
+    parser.addoption("--chromium", action="store_true", help="Fail where Chromium is missing, in place of skipping.")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sqlite: about SQLite's file, so it is skipped with --database postgresql")
@@ -103,6 +105,26 @@ def server(pytestconfig: pytest.Config) -> Iterator[Any]:
         pytest.skip(str(error))
     yield running
     running.remove()
+
+
+@pytest.fixture(scope="module")
+def chromium(pytestconfig: pytest.Config) -> Iterator[Any]:
+    """The system's Chromium, driven by Playwright's client, which then needs no browser of its own.
+
+    Its loop of events counts as running while it is there, so it goes with its module.
+    """
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    missing = None if program else "there is no chromium (Debian: apt-get install chromium)"
+    missing = missing or (None if importlib.util.find_spec("playwright") else "there is no playwright")
+    if program is None or missing:
+        (pytest.fail if pytestconfig.getoption("--chromium") else pytest.skip)(str(missing))
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # The sandbox does not work for root, as which containers run.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 class Sqlite:

@@ -166,7 +166,7 @@ def test_the_python_surface(labeled: Path, cli: Cli, a_name: tuple[str, int]) ->
     name, index = a_name
     workspace = Workspace(labeled)
     assert workspace.status() == json.loads(cli("-w", labeled, "status", "--json").out)
-    assert workspace.feature(f"{NAME}:{index}")["label"]["name"] == name
+    assert workspace.feature(f"{NAME}:{index}").label.name == name
     listed = json.loads(cli("-w", labeled, "search", name, "--json").out)
     assert [hit.as_dict() for hit in workspace.search(name)] == listed
     with pytest.raises(UsageError, match="empty"):

@@ -10,10 +10,10 @@ import pytest
 
 from autointerp.diffusion.describe import describe_model
 from autointerp.errors import AutointerpError, UsageError
+from autointerp.export.fetch import fetched
 from autointerp.hub import asking, hub_answers, refusal
 from autointerp.search.embedders import load_embedder
 from autointerp.settings import LoadingSettings
-from autointerp.stages.fetch import fetched
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ PAGE = "accept its terms at https://huggingface.co/owner/name"
         ("LocalEntryNotFoundError", 0, None, ["not wholly on this machine", "the hub does not answer"]),
         ("DisabledRepoError", 403, None, ["was disabled"]),
         ("HfHubHTTPError", 401, "t", ["does not accept the token", "HF_TOKEN"]),
-        ("HfHubHTTPError", 503, None, ["cannot be fetched: no", "try again"]),
+        ("HfHubHTTPError", 503, None, ["cannot be reached: no", "try again"]),
     ],
 )
 def test_what_the_hub_refuses_is_said_in_a_line(
@@ -155,7 +155,7 @@ def test_a_proxy_resolves_names(monkeypatch: pytest.MonkeyPatch, reached: list[s
 def test_any_other_failure_is_a_line_that_may_be_tried_again() -> None:
     with pytest.raises(AutointerpError) as raised, asking("owner/name"):
         raise ConnectionError("reset\nby peer")
-    says(raised.value, "cannot be fetched: reset", "try again")
+    says(raised.value, "cannot be reached: reset", "try again")
     assert raised.value.retryable
     with pytest.raises(UsageError, match="mine"), asking("owner/name"):
         raise UsageError("mine")

@@ -28,7 +28,7 @@ def before_after(
     """Rows of pictures of one size, each row with a line above it.
 
     Args:
-        rows: (line, pictures) of each row; as many pictures in each.
+        rows: (line, pictures) of each row; the first has the most pictures. An empty line takes no room.
         heading: A line above all.
         note: A smaller line below it.
         marked: bool [rows, cols] cells to outline in every picture.
@@ -38,7 +38,7 @@ def before_after(
     tiles = [[_tile(panel.picture, marked) for panel in panels] for _, panels in rows]
     width, height = tiles[0][0].size
     inner = len(tiles[0]) * (width + gap) - gap
-    said = [_wrapped(line, font, inner) for line, _ in rows]
+    said = [_wrapped(line, font, inner) if line else [] for line, _ in rows]
     notes = _wrapped(note, small, inner + 2 * pad)
     cards = [pad + 21 * len(lines) + 6 + height + 28 + 8 for lines in said]
     top = margin + 36 + 19 * len(notes) + 10

@@ -132,6 +132,27 @@ def render_heat(picture: Image.Image, activation_map: np.ndarray, side: int = 19
     return Image.composite(Image.new("RGB", base.size, HEAT), base, alpha.resize(base.size, Image.Resampling.BILINEAR))
 
 
+def render_glow(picture: Image.Image, activation_map: np.ndarray, side: int = 192) -> Image.Image:
+    """The whole picture for people: darkened where the feature is silent, from red to yellow where it fires.
+
+    Unlike one colour alone it is seen on any picture. The gallery's script paints the same.
+
+    Args:
+        picture: The whole picture.
+        activation_map: float [rows, cols], non-negative.
+        side: Longer side of the result in pixels.
+    """
+    base = ImageOps.contain(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
+    peak = float(activation_map.max())
+    share = np.sqrt(np.clip(activation_map / peak, 0, 1)) if peak > 0 else np.zeros(activation_map.shape)
+    glow = np.full((*activation_map.shape, 4), (12, 12, 28, 105), np.float64)
+    fires = activation_map > 0
+    for channel, value in enumerate((255 + 0 * share, 40 + 180 * share**2, 30 + 0 * share, 70 + 110 * share)):
+        glow[fires, channel] = value[fires]
+    layer = Image.fromarray(glow.round().astype(np.uint8), "RGBA").resize(base.size, Image.Resampling.BILINEAR)
+    return Image.alpha_composite(base.convert("RGBA"), layer).convert("RGB")
+
+
 def contact_sheet(
     rows: Sequence[tuple[str, str, Sequence[Image.Image]]],
     columns: int = 2,

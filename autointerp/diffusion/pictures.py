@@ -135,6 +135,18 @@ def load_pictures(folder: Path, keep: tuple[Size, int] | None = None, inverted: 
     return PictureFolder(str(folder), tuple(found.values()), inverted)
 
 
+def picture_job(path: Path, seed: int, keep: tuple[Size, int] | None = None, inverted: bool = False) -> ImageJob:
+    """The job that reads one picture, with its caption where one lies beside it; `keep` as in `load_pictures`.
+
+    Raises:
+        AutointerpError: Its caption cannot be read.
+    """
+    size = None if keep is None else kept_size(_dimensions(path), *keep)
+    caption = _sidecar(path)
+    check_prompt(caption, f"the caption of {path}")
+    return ImageJob(0, caption, seed, size, RealPicture(path.absolute(), hash_file(path), inverted))
+
+
 def kept_size(shape: tuple[int, int], near: Size, cell: int) -> Size:
     """A size of about the shape (width, height), of about the area of `near`, its sides multiples of `cell`."""
     width, height = sides(near)

@@ -26,16 +26,26 @@ class LabeledDictionary:
         self._rows = {row.index: row for row in rows}
 
     @classmethod
-    def load(cls, path: str | Path) -> LabeledDictionary:
-        """Load a bundle.
+    def load(cls, path: str | Path, local_files_only: bool = False) -> LabeledDictionary:
+        """Load a bundle: a folder, or `hf:OWNER/NAME[/FOLDER]` of the Hugging Face hub.
+
+        Args:
+            path: where it is.
+            local_files_only: never ask the hub, only its cache.
 
         Raises:
-            AutointerpError: the folder is no whole bundle.
+            AutointerpError: it is no whole bundle, or cannot be fetched.
         """
         from autointerp.dictionaries.storage import load_dictionary
+        from autointerp.export.fetch import fetched
 
-        bundle = read_bundle(Path(path))
+        bundle = read_bundle(fetched(str(path), local_files_only))
         return cls(load_dictionary(bundle.path), bundle.rows, bundle.provenance)
+
+    @property
+    def d_in(self) -> int:
+        """Width of the layer's activations."""
+        return self.dictionary.d_in
 
     @property
     def num_latents(self) -> int:

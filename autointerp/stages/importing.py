@@ -1,21 +1,31 @@
-"""Stage `import`: a dictionary that another tool made, or another workspace, stored like one that was fitted here."""
+"""Stage `import`: a dictionary that another tool made, or another workspace, stored like one that was fitted here.
+
+A bundle that belongs to the workspace's model is restored: its rows are those of the workspace that it was exported
+from. Of anything else the dictionary and its labels are taken in.
+"""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, get_args
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from autointerp.db import models, queries
+from autointerp.db.engine import HEAD
 from autointerp.diffusion.families import Signal
 from autointerp.diffusion.layers import Layer, neurons_of
 from autointerp.errors import AutointerpError, UsageError, nearest
-from autointerp.export.bundle import MANIFEST, read_bundle
+from autointerp.export.bundle import MANIFEST, ROWS, LabeledBundle, read_bundle
+from autointerp.export.fetch import fetched
+from autointerp.export.parquet import check_rows
 from autointerp.export.rows import ExportRow, read_lines
+from autointerp.settings import Settings
+from autointerp.stages.carry import COLUMNS, dictionary_row, restore_rows
 from autointerp.stages.context import Context, identity
-from autointerp.stages.fetch import fetched
 from autointerp.stages.fit import dictionary_name
 from autointerp.stages.plan import Step
 from autointerp.texts import EXPLANATION, NAME, clean
@@ -39,6 +49,10 @@ class Found:
     files: dict[str, str]
     """Name -> SHA-256 of each file that was read."""
     rows: tuple[ExportRow, ...] = ()
+    whole: Path | None = None
+    """Where the bundle lies that carries rows of a database, too."""
+    origin: dict[str, Any] | None = None
+    """Its row of `dictionaries`."""
 
 
 def read_import(path: str, form: str = "auto", k: int | None = None, local_files_only: bool = False) -> Found:
@@ -90,7 +104,46 @@ def _read_bundle(path: str, place: Path) -> Found:
     )
     _check_rows(bundle.rows, place / LABELS, imported)
     files = {name: digest for name, digest in bundle.files.items() if name in ("cfg.json", "weights.safetensors")}
-    return Found(path, BUNDLE, imported, files, bundle.rows)
+    if not bundle.counts:
+        return Found(path, BUNDLE, imported, files, bundle.rows)
+    return Found(path, BUNDLE, imported, files, bundle.rows, place, _read_origin(bundle, imported))
+
+
+def _read_origin(bundle: LabeledBundle, imported: Imported) -> dict[str, Any]:
+    """The dictionary's row among those that the bundle carries, all of which are read once."""
+    if bundle.schema > HEAD:
+        raise AutointerpError(
+            f"the bundle {bundle.path} has rows of schema {bundle.schema}; this autointerp has {HEAD}",
+            "upgrade autointerp",
+        )
+    broken = (f"the rows of the bundle {bundle.path} are of another dictionary", "export it again")
+    if bundle.counts.keys() != COLUMNS.keys() or bundle.counts["dictionaries"] != 1:
+        raise AutointerpError(*broken)
+    folder = bundle.path / ROWS
+    check_rows(folder, COLUMNS)
+    origin, dictionary = dictionary_row(folder), imported.dictionary
+    said = {"kind": dictionary.kind, "d_in": dictionary.d_in, "num_latents": dictionary.num_latents}
+    said["weights_sha256"] = bundle.files["weights.safetensors"]
+    if any(origin[key] != value for key, value in said.items()):
+        raise AutointerpError(*broken)
+    if PurePath(origin["name"]).name != origin["name"] or not origin["name"].isprintable():
+        raise AutointerpError(f"the bundle {bundle.path} has a name that is no folder's", "do not use it")
+    return origin
+
+
+def settings_of(found: Found) -> Settings | None:
+    """The settings of the workspace that a bundle is from, for one that is made for it; None where it has none.
+
+    Raises:
+        AutointerpError: They are no settings.
+    """
+    own = found.imported.provenance.get("settings")
+    if found.origin is None or not isinstance(own, dict) or not own:
+        return None
+    try:
+        return Settings.from_values(own)
+    except UsageError as error:
+        raise AutointerpError(f"the settings of {found.path} cannot be used: {error.message}", error.hint) from None
 
 
 def _check_rows(rows: tuple[ExportRow, ...], path: Path, imported: Imported) -> None:
@@ -107,7 +160,8 @@ class ImportPlan:
     """A dictionary that was imported before (`row`) or would be."""
 
     found: Found
-    layer: Layer
+    layer: Layer | None
+    """None where all rows are restored: they say it."""
     name: str
     identity: str
     config: dict[str, Any]
@@ -150,6 +204,10 @@ def plan_import(
     if name is not None:
         ctx.workspace.dictionary_dir(name)  # A name that cannot be stored is refused before the work.
     notes = list(found.imported.notes)
+    if found.origin is not None:
+        if (reason := _other_place(ctx, found.origin, layer, signal, stream)) is None:
+            return _planned(ctx, found, None, found.origin["identity"], _made(found.origin), name, notes)
+        notes.append(f"crops stay behind: they are {reason}")
     place = _with_signal(_layer(ctx, found, layer, _stream(found, stream, notes), notes), found, signal, notes)
     _check_model(ctx, found, notes)
     dictionary = found.imported.dictionary
@@ -168,9 +226,27 @@ def plan_import(
         "capture_steps": _steps(ctx, found, notes),
     }
     key = identity({"import": found.format, "files": found.files, "made_of": config})
+    return _planned(ctx, found, place, key, config, name, notes)
+
+
+def _planned(
+    ctx: Context,
+    found: Found,
+    place: Layer | None,
+    key: str,
+    config: dict[str, Any],
+    name: str | None,
+    notes: list[str],
+) -> ImportPlan:
+    """The plan under a name that is free."""
+    if place is None:
+        assert found.origin is not None
+        usual = found.origin["name"]
+        ctx.workspace.dictionary_dir(usual)
+    else:
+        usual = dictionary_name(config["model"], place.name, place.stream, config["kind"])
     with ctx.db.session() as session:
         row = queries.dictionary_by_identity(session, key)
-        usual = dictionary_name(config["model"], place.name, place.stream, dictionary.kind)
         free = queries.free_name(session, name or usual)
         if row is not None:
             session.expunge(row)
@@ -180,6 +256,28 @@ def plan_import(
         raise UsageError(f"this dictionary is there already, as {row.name}", "use it, or `rm` it first")
     there = free if row is None else row.name
     return ImportPlan(found, place, there, key, config, tuple(notes), row, row is None)
+
+
+def _made(origin: dict[str, Any]) -> dict[str, Any]:
+    """What a restored dictionary is, for the plan's line."""
+    return {"kind": origin["kind"], "latents": origin["num_latents"], "k": origin["k"]}
+
+
+def _other_place(
+    ctx: Context, origin: dict[str, Any], layer: str | None, signal: str | None, stream: str | None
+) -> str | None:
+    """Why a bundle's rows would not be true here; None where they are."""
+    # By its setting first: a bundle can be looked at where its model cannot be had.
+    if origin["model"] not in (ctx.workspace.settings.model, ctx.settings.model) and (
+        origin["model"] != ctx.description.name
+    ):
+        return f"of the model {origin['model']}"
+    if layer not in (None, origin["layer"], origin["hookpoint"]) and ctx.layer(layer).name != origin["layer"]:
+        return f"of layer {origin['layer']}"
+    for word, asked, said in (("signal", signal, origin["signal"]), ("stream", stream, origin["stream"])):
+        if asked not in (None, said):
+            return f"of the {word} {said}"
+    return None
 
 
 def run_import(
@@ -205,7 +303,31 @@ def run_import(
     with ctx.workspace.lock():
         # Planned again inside the lock: what another process stored meanwhile is there.
         plan = plan_import(ctx, found, layer, signal, name, stream)
-        return plan if plan.row is not None else replace(plan, row=_store(ctx, plan))
+        if plan.row is not None:
+            return plan
+        row = _restore(ctx, plan) if plan.layer is None else _store(ctx, plan, plan.layer)
+        return replace(plan, row=row)
+
+
+def _restore(ctx: Context, plan: ImportPlan) -> models.Dictionary:
+    """The weights byte by byte, and all rows; returns the dictionary's, detached."""
+    assert plan.found.whole is not None
+    folder = ctx.workspace.dictionary_dir(plan.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("weights.safetensors", "cfg.json"):
+            shutil.copyfile(plan.found.whole / name, folder / name)
+        with ctx.db.session() as session:
+            row = session.get_one(models.Dictionary, restore_rows(session, plan.found.whole / ROWS, plan.name))
+            session.refresh(row)
+            session.expunge(row)
+            return row
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, IntegrityError):
+            said = str(error.orig).splitlines()[0]
+            raise AutointerpError(f"the rows of {plan.found.path} cannot be: {said}", "export it again") from error
+        raise
 
 
 def _stream(found: Found, stream: str | None, notes: list[str]) -> str | None:
@@ -275,11 +397,11 @@ def _steps(ctx: Context, found: Found, notes: list[str]) -> list[int]:
     return here
 
 
-def _store(ctx: Context, plan: ImportPlan) -> models.Dictionary:
+def _store(ctx: Context, plan: ImportPlan, layer: Layer) -> models.Dictionary:
     """The weights, the row, and the labels that came along; returns the row, detached."""
     from autointerp.dictionaries.storage import save_dictionary
 
-    found, layer, config = plan.found, plan.layer, plan.config
+    found, config = plan.found, plan.config
     dictionary, own = found.imported.dictionary, found.imported.provenance
     came = {"path": found.path, "format": found.format, "assumed": list(plan.notes), "files": found.files}
     provenance = {"layer": layer.name, "grid": list(layer.grid), **config, "import": came}

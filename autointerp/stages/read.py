@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from autointerp.crops.geometry import crop_box
 from autointerp.crops.maxima import level_edges
 from autointerp.crops.render import contact_sheet, decode_picture, render_crop
 from autointerp.db import queries
-from autointerp.db.models import Dictionary, Feature, Label, LabelStatus
+from autointerp.db.models import Dictionary, Feature, Label, LabelStatus, Score
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.export.rows import ExportRow, ExportScore
 from autointerp.stages.context import Context
@@ -147,7 +148,7 @@ def read_feature(ctx: Context, name: str, labeler: str | None = None) -> dict[st
             "density": feature.density,
             "max_activation": feature.max_activation,
             "mean_activation": feature.mean_activation,
-            "histogram": _histogram(feature),
+            "histogram": [{"from": level, "cells": cells} for level, cells in histogram_levels(feature)],
             "steps": {int(step): share for step, share in feature.steps.items()},
             "neighbours": _neighbours(session, row, feature),
             "atom": _atom(feature, tokens),
@@ -176,12 +177,11 @@ def _side_by_side(session: Session, row: Dictionary, feature: Feature, counts: i
     ]
 
 
-def _histogram(feature: Feature) -> list[dict[str, Any]]:
-    """Cells by activation, from the weakest level that any is on to the strongest."""
+def histogram_levels(feature: Feature) -> list[tuple[float, int]]:
+    """(lower edge, cells) of each level of activation, from the weakest that any cell is on to the strongest."""
     edges = level_edges()
     first = feature.histogram.get("first", 0)
-    counts = feature.histogram.get("counts", [])
-    return [{"from": float(edges[first + i]), "cells": cells} for i, cells in enumerate(counts)]
+    return [(float(edges[first + i]), cells) for i, cells in enumerate(feature.histogram.get("counts", []))]
 
 
 def _neighbours(session: Session, row: Dictionary, feature: Feature) -> list[dict[str, Any]]:
@@ -308,23 +308,21 @@ def best_features(ctx: Context, row: Dictionary, count: int) -> list[tuple[Featu
     return list(first.values())[:count]
 
 
-def write_sheet(ctx: Context, row: Dictionary, path: Path, count: int = 16, columns: int = 2) -> Path:
-    """Write a contact sheet (PNG) of the best labeled features; returns its path.
-
-    Raises:
-        AutointerpError: Nothing is labeled, or the file cannot be written.
-    """
+def render_sheet(ctx: Context, row: Dictionary, count: int = 16, columns: int = 2) -> bytes | None:
+    """A contact sheet of the best labeled features, as PNG; None where nothing with crops is labeled."""
     chosen = best_features(ctx, row, count)
-    if not chosen:
-        raise AutointerpError(f"{row.name} has no labels yet", f"run `autointerp label --layer {row.layer}` first")
     crops = EvidenceReader(ctx.db, row).crops([feature.id for feature, _, _ in chosen])
     cards = []
     for feature, label, score in chosen:
         shown = [c for c in crops[feature.id] if c.role != "negative"]
+        if not shown:
+            continue
         shown.sort(key=lambda c: -c.activation)
         figure = "not scored" if score is None else f"score {score:.2f}"
         subtitle = f"{row.name}:{feature.latent_index}   {figure}   fires in {feature.density:.1%} of cells"
         cards.append((label.name, subtitle, [render(c) for c in shown[:_SHEET_CROPS]]))
+    if not cards:
+        return None
     sheet = contact_sheet(
         cards,
         columns=columns,
@@ -333,50 +331,93 @@ def write_sheet(ctx: Context, row: Dictionary, path: Path, count: int = 16, colu
     )
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_sheet(ctx: Context, row: Dictionary, path: Path, count: int = 16, columns: int = 2) -> Path:
+    """Write a contact sheet (PNG) of the best labeled features; returns its path.
+
+    Raises:
+        AutointerpError: Nothing is labeled, or the file cannot be written.
+    """
+    sheet = render_sheet(ctx, row, count, columns)
+    if sheet is None:
+        raise AutointerpError(f"{row.name} has no labels yet", f"run `autointerp label --layer {row.layer}` first")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(buffer.getvalue())
+        path.write_bytes(sheet)
     except OSError as error:
         raise AutointerpError(f"cannot write {path}: {error.strerror or error}", "name another file") from None
     return path
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A feature as an export shows it: with the label that counts, if it has one, and that label's scores."""
+
+    feature: Feature
+    label: queries.BestLabel | None
+    scores: list[Score]
+
+    @property
+    def score(self) -> float | None:
+        """The one figure of its label."""
+        return queries.headline_score(self.scores)
+
+    @property
+    def row(self) -> ExportRow:
+        """What `labels.jsonl` says of it."""
+        feature, found = self.feature, self.label
+        return ExportRow(
+            index=feature.latent_index,
+            name=found.label.name if found else "",
+            explanation=found.label.explanation if found else "",
+            status=found.label.status if found else "unlabeled",
+            confidence=found.label.confidence if found else None,
+            labeler=found.labeler.kind if found else "",
+            scores=tuple(
+                ExportScore(method=s.method, value=s.value, ci_low=s.ci_low, ci_high=s.ci_high) for s in self.scores
+            ),
+            state=feature.state,
+            density=feature.density,
+            max_activation=feature.max_activation,
+            mean_activation=feature.mean_activation,
+        )
+
+
+def shown_features(
+    session: Session, row: Dictionary, min_score: float | None = None, labelers: Collection[int] | None = None
+) -> list[Shown]:
+    """A dictionary's features in the order of the latents, each with the label that an export shows.
+
+    Args:
+        session: An open one.
+        row: The dictionary.
+        min_score: Labels below it are left out, and labels without a score.
+        labelers: Whose labels alone are shown; those that count if None.
+    """
+    best = queries.best_labels(session, row.id, labelers, statuses=("ok", "uninterpretable"))
+    scores = queries.scores_of_labels(session, [b.label.id for b in best.values()])
+    shown = []
+    for feature in queries.features(session, row.id):
+        found = best.get(feature.id)
+        one = Shown(feature, found, scores.get(found.label.id, []) if found else [])
+        if found and min_score is not None and (one.score or 0.0) < min_score:
+            one = Shown(feature, None, [])
+        shown.append(one)
+    return sorted(shown, key=lambda one: one.feature.latent_index)
+
+
 def export_rows(
     ctx: Context, row: Dictionary, min_score: float | None = None, labelers: Collection[int] | None = None
 ) -> list[ExportRow]:
-    """A row a feature, in the order of the latents, with the label that counts, among those of these labelers.
+    """A row a feature, see `shown_features`.
 
-    With `min_score` labels below it are left out.
+    Raises:
+        AutointerpError: The dictionary has no features yet.
     """
     with ctx.db.session() as session:
-        features = queries.features(session, row.id)
-        if not features:
-            raise AutointerpError(
-                f"{row.name} has no features yet", f"run `autointerp label --layer {row.layer}` first"
-            )
-        best = queries.best_labels(session, row.id, labelers, ("ok", "uninterpretable"))
-        scores = queries.scores_of_labels(session, [b.label.id for b in best.values()])
-        rows = []
-        for feature in features:
-            found = best.get(feature.id)
-            given = scores.get(found.label.id, []) if found else []
-            if found and min_score is not None and (queries.headline_score(given) or 0.0) < min_score:
-                found, given = None, []
-            rows.append(
-                ExportRow(
-                    index=feature.latent_index,
-                    name=found.label.name if found else "",
-                    explanation=found.label.explanation if found else "",
-                    status=found.label.status if found else "unlabeled",
-                    confidence=found.label.confidence if found else None,
-                    labeler=found.labeler.kind if found else "",
-                    scores=tuple(
-                        ExportScore(method=s.method, value=s.value, ci_low=s.ci_low, ci_high=s.ci_high) for s in given
-                    ),
-                    state=feature.state,
-                    density=feature.density,
-                    max_activation=feature.max_activation,
-                    mean_activation=feature.mean_activation,
-                )
-            )
-    return sorted(rows, key=lambda r: r.index)
+        rows = [one.row for one in shown_features(session, row, min_score, labelers)]
+    if not rows:
+        raise AutointerpError(f"{row.name} has no features yet", f"run `autointerp label --layer {row.layer}` first")
+    return rows

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autointerp.crops.render import contact_sheet, decode_picture, encode_picture, render_crop, render_heat
+from autointerp.crops.render import contact_sheet, decode_picture, encode_picture, render_crop, render_glow, render_heat
 
 GRAY = Image.new("RGB", (96, 96), (120, 120, 120))
 
@@ -54,6 +54,16 @@ def test_heat_is_where_the_map_is() -> None:
     assert row // 8 == 2 and col // 8 == 9
     assert blue[60:, :48].max() == 0
     assert np.array_equal(np.asarray(render_heat(GRAY, np.zeros((12, 12)), side=96)), np.asarray(GRAY))
+
+
+def test_a_glow_is_seen_on_a_picture_of_any_colour() -> None:
+    for colour in ("black", "white", "red", "blue", "yellow"):
+        picture = Image.new("RGB", (96, 96), colour)
+        glow = np.asarray(render_glow(picture, one_cell(2, 9), side=96)).astype(int)
+        fires, silent = glow[20, 76], glow[80, 10]
+        assert np.abs(fires - silent).max() > 60, colour
+        assert silent.sum() <= np.asarray(picture).astype(int)[0, 0].sum() + 60
+        assert glow.shape == (96, 96, 3)
 
 
 def test_pictures_come_back_from_webp_and_large_ones_are_reduced() -> None:

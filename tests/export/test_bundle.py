@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.export.bundle import MANIFEST, VERSION, read_bundle, sha256_of, write_bundle
 from autointerp.export.card import safe_cell
-from autointerp.export.jsonl import write_jsonl
 from autointerp.export.labeled import LabeledDictionary
+from autointerp.export.parquet import Column, Table, check_rows, read_label_table, read_rows, write_label_table
 from autointerp.export.rows import ExportRow, ExportScore, read_lines, write_lines
+from autointerp.export.single import write_file
 
 PROVENANCE = {"name": "shapes.mid.topk", "model": "shapes", "layer": "mid", "hookpoint": "transformer.x.1"}
 ROWS = [
@@ -34,6 +36,18 @@ ROWS = [
     ExportRow(index=2, status="uninterpretable", labeler="clip", density=0.2),
     ExportRow(index=3, state="dead"),
 ]
+
+
+COLUMNS = {
+    "images": (Column("id", "int"), Column("picture", "bytes"), Column("steps", "json")),
+    "crops": (Column("id", "int"), Column("image_id", "int", refers="images"), Column("cell", "int", null=True)),
+}
+
+
+def tables() -> list[Table]:
+    images = [{"id": i, "picture": bytes([i]) * 9, "steps": {"7": 0.5, "0": 0.25}} for i in (3, 5)]
+    crops = [{"id": i, "image_id": 3 + 2 * (i % 2), "cell": None if i else 4} for i in range(3)]
+    return [Table("images", COLUMNS["images"], images), Table("crops", COLUMNS["crops"], crops)]
 
 
 @pytest.fixture
@@ -62,7 +76,7 @@ def plain_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path, plain_dir: Path) -> Path:
-    return write_bundle(tmp_path / "out", plain_dir, PROVENANCE, ROWS, {"1-0.webp": b"picture"})
+    return write_bundle(tmp_path / "out", plain_dir, PROVENANCE, ROWS, tables(), "0001", b"picture")
 
 
 def test_round_trip_gives_equal_rows_and_bytes(bundle: Path, plain_dir: Path) -> None:
@@ -71,20 +85,33 @@ def test_round_trip_gives_equal_rows_and_bytes(bundle: Path, plain_dir: Path) ->
     assert (bundle / "weights.safetensors").read_bytes() == (plain_dir / "weights.safetensors").read_bytes()
     assert read.config == {"kind": "topk", "d_in": 4}
     assert set(read.files) == {
-        "cfg.json", "weights.safetensors", "labels.jsonl", "provenance.json", "README.md", "crops/1-0.webp",
+        "cfg.json", "weights.safetensors", "labels.jsonl", "labels.parquet", "provenance.json", "README.md",
+        "features.png", "rows/images.parquet", "rows/crops.parquet",
     }  # fmt: skip
+    assert (read.schema, read.counts) == ("0001", {"images": 2, "crops": 3})
+    for table in tables():
+        (rows,) = read_rows(bundle / "rows" / f"{table.name}.parquet", table.columns)
+        assert rows == list(table.rows)
+        # The order of keys says which comes first.
+        assert all(list(row["steps"]) == ["7", "0"] for row in rows if "steps" in row)
+    assert read_label_table(bundle / "labels.parquet") == list(read.rows)
+    check_rows(bundle / "rows", COLUMNS)
     assert all(sha256_of(bundle / name) == digest for name, digest in read.files.items())
 
 
 def test_same_content_same_bytes(bundle: Path, tmp_path: Path, plain_dir: Path) -> None:
-    again = write_bundle(tmp_path / "again", plain_dir, PROVENANCE, ROWS[::-1], {"1-0.webp": b"picture"})
+    again = write_bundle(tmp_path / "again", plain_dir, PROVENANCE, ROWS[::-1], tables(), "0001", b"picture")
     assert read_bundle(again).files == read_bundle(bundle).files
 
 
 def test_card_tells_figures_and_escapes(bundle: Path) -> None:
     card = (bundle / "README.md").read_text()
-    assert "4 features: 2 named, 1 looked at" in card and "1 not labeled; 1 never fired" in card
-    assert "Mean `embedding` score: 0.970 over 1 labels" in card and "**hookpoint**: transformer.x.1" in card
+    for figure in ("features | 4", "named | 2", "found uninterpretable | 1", "not labeled | 1", "never fired | 1"):
+        assert f"{figure} |" in card
+    assert "| mean embedding score, of 1 labels | 0.970 |" in card and "**hookpoint**: transformer.x.1" in card
+    assert "1 of 2 names have none" in card and "2 of 4 features have no name" in card and "(features.png)" in card
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["library_name"] == "autointerp" and "base_model" not in front
     assert "<script>" not in card and "| 1 | red circle | Fires on red circles. | 0.97 |" in card
     assert "acts: [n, 4]" in card and "{{" not in card
     assert safe_cell("a|b\n<i>") == "a\\|b &lt;i&gt;"
@@ -92,7 +119,7 @@ def test_card_tells_figures_and_escapes(bundle: Path) -> None:
 
 def test_an_older_bundle_is_replaced(bundle: Path, plain_dir: Path) -> None:
     write_bundle(bundle, plain_dir, PROVENANCE, ROWS[:1])
-    assert len(read_bundle(bundle).rows) == 1 and not (bundle / "crops").exists()
+    assert len(read_bundle(bundle).rows) == 1 and not (bundle / "rows").exists()
     assert [p.name for p in bundle.parent.iterdir() if p.name.startswith(".out")] == []
 
 
@@ -139,9 +166,7 @@ def test_failed_swap_keeps_the_old_one(bundle: Path, plain_dir: Path, monkeypatc
     assert read_bundle(bundle) == before
 
 
-def test_incomplete_dictionary_and_bad_names(tmp_path: Path, plain_dir: Path) -> None:
-    with pytest.raises(ValueError, match="file name"):
-        write_bundle(tmp_path / "o", plain_dir, PROVENANCE, ROWS, {"../x": b""})
+def test_an_incomplete_dictionary_is_no_bundle(tmp_path: Path, plain_dir: Path) -> None:
     (plain_dir / "weights.safetensors").unlink()
     with pytest.raises(AutointerpError, match="lacks weights"):
         write_bundle(tmp_path / "o", plain_dir, PROVENANCE, ROWS)
@@ -175,31 +200,82 @@ def test_damage_is_refused_in_one_line(bundle: Path, tmp_path: Path) -> None:
     broken("cut", lambda c: (c / "labels.jsonl").write_text('{"index": 1}\n'), "damaged: labels")
     broken("short", lambda c: (c / "cfg.json").unlink(), "lacks cfg.json")
     broken("unlisted", lambda c: edit_manifest(c, files={}), "lacks cfg.json")
-    broken("newer", lambda c: edit_manifest(c, version=VERSION + 1), "version 2")
+    broken("newer", lambda c: edit_manifest(c, version=VERSION + 1), f"version {VERSION + 1}")
     broken("foreign", lambda c: edit_manifest(c, format="other"), "no bundle")
     broken("none", lambda c: (c / MANIFEST).unlink(), "no bundle")
     broken("garbage", lambda c: (c / MANIFEST).write_bytes(b"\xff{"), "cannot read")
     broken("climbs", lambda c: edit_manifest(c, files=outside), "outside itself")
     broken("absolute", lambda c: edit_manifest(c, files=absolute), "outside itself")
+    for number, name in enumerate(("..\\secret", "C:secret", "a\nb", "")):
+        broken(f"odd{number}", lambda c, name=name: edit_manifest(c, files={**files, name: "0"}), "outside itself")
+    broken("uncounted", lambda c: edit_manifest(c, counts={"labels": 3}), "lacks rows/labels.parquet")
+
+    def cut(copy: Path) -> None:
+        path = copy / "rows" / "images.parquet"
+        path.write_bytes(path.read_bytes()[:-20])
+
+    broken("cut rows", cut, "damaged: rows/images")
 
 
-def test_a_link_out_of_the_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
-    secret = tmp_path / "secret.json"
-    secret.write_bytes((bundle / "cfg.json").read_bytes())
-    (bundle / "cfg.json").unlink()
-    (bundle / "cfg.json").symlink_to(secret)
-    with pytest.raises(AutointerpError, match="outside itself"):
+@pytest.mark.parametrize("what", ["cfg.json", MANIFEST, "rows"])
+def test_a_link_is_refused_but_in_the_hubs_own_cache(
+    bundle: Path, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "hub"
+    repo = cache / "models--owner--name"
+    (repo / "blobs").mkdir(parents=True)
+    (repo / "snapshots").mkdir()
+    kept = repo / "blobs" / "0a"
+    os.replace(bundle / what, kept)
+    (bundle / what).symlink_to(kept)
+    with pytest.raises(AutointerpError, match="holds a link") as caught:
         read_bundle(bundle)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    os.replace(bundle, repo / "snapshots" / "1f")
+    assert read_bundle(repo / "snapshots" / "1f").rows
+    (repo / "snapshots" / "1f" / what).unlink()
+    os.replace(kept, tmp_path / "elsewhere")
+    (repo / "snapshots" / "1f" / what).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AutointerpError, match="holds a link"):
+        read_bundle(repo / "snapshots" / "1f")
 
 
-def test_jsonl_alone(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "a" / "b", ROWS)
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"image_id": 4}, "refers to rows of images that are not there"),
+        ({"image_id": None}, "image_id is missing"),
+        ({"id": 1}, "an id of their own"),
+    ],
+)
+def test_rows_that_do_not_fit_together_are_refused(tmp_path: Path, change: dict[str, Any], match: str) -> None:
+    from autointerp.export.parquet import write_rows
+
+    images, crops = tables()
+    loose = tuple(Column(c.name, c.type, True) for c in crops.columns)
+    write_rows(images, tmp_path / "images.parquet")
+    write_rows(
+        Table("crops", loose, [*crops.rows, {"id": 9, "image_id": 3, "cell": 1, **change}]), tmp_path / "crops.parquet"
+    )
+    with pytest.raises(AutointerpError, match=match) as caught:
+        check_rows(tmp_path, COLUMNS)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "crops.parquet").write_bytes(b"PAR1")
+    with pytest.raises(AutointerpError, match="cannot be read"):
+        check_rows(tmp_path, COLUMNS)
+
+
+def test_labels_alone(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "a" / "b" / "labels.jsonl", lambda path: write_lines(ROWS, path))
     assert list(read_lines(path)) == ROWS and [p.name for p in path.parent.iterdir()] == ["labels.jsonl"]
     assert "über" in path.read_text(encoding="utf-8")
-    write_jsonl(tmp_path / "a" / "b", ROWS[:1])
+    write_file(path, lambda path: write_lines(ROWS[:1], path))
     assert list(read_lines(path)) == ROWS[:1]
     with pytest.raises(UsageError, match="is a file"):
-        write_jsonl(path, ROWS)
+        write_file(path / "labels.jsonl", lambda path: write_lines(ROWS, path))
+    table = write_file(path.parent / "labels.parquet", lambda path: write_label_table(ROWS, path))
+    assert read_label_table(table) == ROWS
 
 
 @pytest.mark.parametrize("line", ["{", '{"index": -1}', '{"index": 1, "scores": 3}', "[]"])

@@ -133,7 +133,7 @@ def test_a_file_that_cannot_be_read_leaves_nothing(tmp_path: Path, cli: Cli) -> 
 
 
 def test_the_hub_out_of_reach_is_one_line_at_once(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from autointerp.stages import fetch
+    from autointerp.export import fetch
 
     monkeypatch.setattr(fetch, "hub_answers", lambda local_files_only: False)
     since = time.monotonic()
@@ -146,7 +146,7 @@ def test_the_hub_out_of_reach_is_one_line_at_once(tmp_path: Path, cli: Cli, monk
 
 def test_which_files_of_the_hub_are_fetched() -> None:
     from autointerp.errors import AutointerpError, UsageError
-    from autointerp.stages.fetch import _wanted
+    from autointerp.export.fetch import _wanted
 
     files = [
         "README.md",

@@ -1,0 +1,168 @@
+"""Parquet files: labels for people who read tables, and rows of a database that travel in a bundle.
+
+A file of rows has the ids of where it was written. Only what they refer to within the same files means anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from autointerp.errors import AutointerpError
+from autointerp.export.rows import ExportRow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS = 2_000
+_AGAIN = "copy or export it again"
+
+Type = Literal["int", "float", "text", "bool", "bytes", "json", "time"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what it holds, whether that may be missing, and the table whose ids it names, if any."""
+
+    name: str
+    type: Type
+    null: bool = False
+    refers: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's columns, `id` among them, with its rows, which are read once."""
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: Iterable[Mapping[str, Any]]
+
+
+def _arrow(kind: Type) -> pa.DataType:
+    import pyarrow as pa
+
+    types = {
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "text": pa.string(),
+        "bool": pa.bool_(),
+        "bytes": pa.binary(),
+        "json": pa.string(),
+        "time": pa.timestamp("us"),
+    }
+    return types[kind]
+
+
+def write_rows(table: Table, path: Path) -> int:
+    """Write a table's rows, a few in memory at a time; returns how many there are."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema([pa.field(c.name, _arrow(c.type), c.null) for c in table.columns])
+    rows, count = iter(table.rows), 0
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        while part := list(islice(rows, _ROWS)):
+            arrays = [pa.array([_plain(row[c.name], c.type) for row in part], _arrow(c.type)) for c in table.columns]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            count += len(part)
+    return count
+
+
+def _plain(value: Any, kind: Type) -> Any:
+    if value is None:
+        return None
+    if kind == "json":
+        return json.dumps(value)
+    return value.replace(tzinfo=None) if kind == "time" else value
+
+
+def read_rows(path: Path, columns: Sequence[Column]) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a file, a few at a time, with those of the columns that it has; others in it are passed over.
+
+    Raises:
+        AutointerpError: It is no such file, or a value is not what its column holds.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            there = set(file.schema_arrow.names)
+            known = [c for c in columns if c.name in there]
+            for batch in file.iter_batches(_ROWS, columns=[c.name for c in known]):
+                values = [_values(batch.column(c.name).cast(_arrow(c.type)), c) for c in known]
+                yield [dict(zip((c.name for c in known), row, strict=True)) for row in zip(*values, strict=True)]
+    except (pa.ArrowException, ValueError, OSError) as error:
+        said = (str(error).splitlines() or ["it is empty"])[0][:160]
+        raise AutointerpError(f"{path} cannot be read: {said}", _AGAIN) from error
+
+
+def _values(array: Any, column: Column) -> list[Any]:
+    values: list[Any] = array.to_pylist()
+    if not column.null and any(value is None for value in values):
+        raise ValueError(f"{column.name} is missing in a row")
+    if column.type == "json":
+        values = [None if value is None else json.loads(value) for value in values]
+        if any(not isinstance(value, dict | list | None) for value in values):
+            raise ValueError(f"{column.name} is no object in a row")
+    return values
+
+
+def check_rows(folder: Path, tables: Mapping[str, Sequence[Column]]) -> None:
+    """Read every file of rows once: ids are unique, and what a row refers to is there.
+
+    Args:
+        folder: Holds a file `NAME.parquet` of each table.
+        tables: Name -> columns, each table after those that it refers to.
+
+    Raises:
+        AutointerpError: A file cannot be read, or its rows do not fit together.
+    """
+    ids: dict[str, set[int]] = {}
+    for name, columns in tables.items():
+        path = folder / f"{name}.parquet"
+        mine = ids.setdefault(name, set())
+        for part in read_rows(path, columns):
+            for row in part:
+                if "id" not in row or row["id"] in mine:
+                    raise AutointerpError(f"{path} has rows without an id of their own", _AGAIN)
+                mine.add(row["id"])
+                for column in columns:
+                    target = row.get(column.name)
+                    if column.refers and target is not None and target not in ids[column.refers]:
+                        raise AutointerpError(f"{path} refers to rows of {column.refers} that are not there", _AGAIN)
+
+
+def write_label_table(rows: Iterable[ExportRow], path: Path) -> int:
+    """Write labels with the columns of `labels.jsonl`, but `extra`; returns how many rows there are."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    score = pa.struct(
+        [("method", pa.string()), ("value", pa.float64()), ("ci_low", pa.float64()), ("ci_high", pa.float64())]
+    )
+    texts = ("name", "explanation", "status", "labeler", "state")
+    figures = ("confidence", "density", "max_activation", "mean_activation")
+    schema = pa.schema(
+        [
+            ("index", pa.int64()),
+            *((name, pa.string()) for name in texts),
+            *((name, pa.float64()) for name in figures),
+            ("scores", pa.list_(score)),
+        ]
+    )
+    values = [row.model_dump(exclude={"extra"}) for row in rows]
+    parquet.write_table(pa.Table.from_pylist(values, schema), path, compression="zstd")
+    return len(values)
+
+
+def read_label_table(path: Path) -> list[ExportRow]:
+    """Read what `write_label_table` wrote."""
+    from pyarrow import parquet
+
+    return [ExportRow.model_validate(row) for row in parquet.read_table(path).to_pylist()]

@@ -1,144 +1,384 @@
 """FAISS indexes: ids of the database to unit vectors, found by inner product.
 
-Flat up to 100,000 vectors, HNSW above. A file is written whole or not at all, beside a small JSON file that says
-what it was made of; an index whose note does not fit is stale, and one that cannot be read is an error that says how
-to rebuild it. An index can always be made again from the database.
+Flat, and so exact, up to 100,000 vectors; HNSW above. An index knows what each vector was made of, so it is brought up
+to date by adding and removing what changed. HNSW cannot remove: what is removed there stays in the graph, is never
+found, and is swept out when it is more than a tenth.
+
+A file is written aside and moved into place whole, and ends in a checksum. One that is damaged, of another form or of
+another embedder is never used: an index can always be made again from the database.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from autointerp.errors import AutointerpError, UsageError
 
 FLAT_LIMIT = 100_000
-"""Vectors up to which an index is flat, and so exact."""
-_HNSW_LINKS = 32
-_HNSW_BUILD = 80
-_HNSW_SEARCH = 128
+"""Vectors up to which a new index is flat, and so exact."""
+SLACK = 0.1
+"""A flat index that grows beyond the limit by more than this share becomes HNSW; of HNSW, this share may be removed
+before it is built again."""
+HNSW_LINKS = 32
+HNSW_BUILD = 80
+"""efConstruction: how many candidates are looked at when a vector is linked."""
+HNSW_SEARCH = 128
+"""efSearch: how many candidates are looked at in a search, or as many as are asked for."""
+
+_MAGIC = b"autointerp index 2\n"
+_BATCH = 65_536
+_CHUNK = 2**20
+_ROW = np.dtype([("id", "<i8"), ("group", "<i8"), ("digest", "<u8")])
+
+
+def digest_of(*content: object) -> int:
+    """64 bits that stand for what a vector was made of."""
+    made_of = json.dumps(content, ensure_ascii=True).encode()
+    return int.from_bytes(hashlib.blake2b(made_of, digest_size=8).digest(), "little")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What an index holds or is to hold, a vector a row.
+
+    `ids` int64 [n], each once. `groups` int64 [n]: what the vector belongs to, as a crop to its feature. `digests`
+    uint64 [n]: what the vector is made of (`digest_of`), so that a change is known.
+
+    Raises:
+        ValueError: Lengths do not fit, or an id is there twice.
+    """
+
+    ids: np.ndarray
+    groups: np.ndarray
+    digests: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name, kind in (("ids", np.int64), ("groups", np.int64), ("digests", np.uint64)):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), kind))
+        if not self.ids.shape == self.groups.shape == self.digests.shape == (len(self.ids),):
+            raise ValueError(f"ids {self.ids.shape}, groups {self.groups.shape}, digests {self.digests.shape}")
+        if len(np.unique(self.ids)) != len(self.ids):
+            raise ValueError("an id is there twice")
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[int, int, int]]) -> Rows:
+        """Rows of (id, group, digest)."""
+        table = np.array(list(rows), dtype=_ROW)
+        return cls(table["id"], table["group"], table["digest"])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, wanted: np.ndarray) -> Rows:
+        return Rows(self.ids[wanted], self.groups[wanted], self.digests[wanted])
+
+    def fingerprint(self, embedder: str) -> str:
+        """A hash of embedder and contents; the order of the rows does not matter."""
+        order = np.argsort(self.ids)
+        found = hashlib.sha256(json.dumps(["index 2", embedder]).encode())
+        for column in (self.ids, self.groups, self.digests):
+            found.update(np.ascontiguousarray(column[order]).tobytes())
+        return found.hexdigest()
 
 
 @dataclass(frozen=True)
 class IndexNote:
-    """What an index was made of: the embedder's name, and a fingerprint of the contents."""
+    """What a file says of itself at its beginning; `removed` vectors of an HNSW index are never found."""
 
     embedder: str
     fingerprint: str
     kind: str
     dim: int
     size: int
+    removed: int = 0
 
 
-@dataclass(frozen=True)
 class VectorIndex:
-    """A FAISS index with its note."""
+    """Unit vectors in FAISS with the rows they belong to; changed in memory, and then written."""
 
-    index: Any
-    note: IndexNote
+    def __init__(self, inner: Any, rows: Rows, live: np.ndarray, embedder: str, kind: str) -> None:
+        self._inner, self._rows, self._live = inner, rows, live
+        self.embedder, self.kind = embedder, kind
+        self._selected: tuple[bytes, Any] | None = None
 
-    def search(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest ids of each query, best first.
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return int(self._inner.d)
 
-        Args:
-            queries: unit vectors, [q, dim].
-            n: how many; fewer come back from a smaller index.
+    def __len__(self) -> int:
+        """How many vectors can be found."""
+        return int(self._live.sum())
 
-        Returns:
-            Ids int64 [q, m] and inner products float32 [q, m], m <= n; id -1 where HNSW found fewer.
+    @property
+    def rows(self) -> Rows:
+        """What can be found."""
+        return self._rows if self._live.all() else self._rows[self._live]
+
+    @property
+    def note(self) -> IndexNote:
+        """What it is made of."""
+        rows = self.rows
+        removed = len(self._live) - len(rows)
+        return IndexNote(self.embedder, rows.fingerprint(self.embedder), self.kind, self.dim, len(rows), removed)
+
+    def vectors(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
+        """The stored vectors of ids, float32 [n, dim].
 
         Raises:
-            UsageError: the queries are of another width than the index.
+            KeyError: An id is not there.
         """
+        ids = np.asarray(ids, np.int64)
+        slots = np.flatnonzero(self._live)
+        slots = slots[np.argsort(self._rows.ids[slots])]
+        known = self._rows.ids[slots]
+        at = np.minimum(np.searchsorted(known, ids), max(len(known) - 1, 0))
+        if len(ids) and (not len(known) or not np.array_equal(known[at], ids)):
+            raise KeyError("not in the index")
+        return self._stored()[slots[at]] if len(ids) else np.zeros((0, self.dim), np.float32)
+
+    def search(
+        self,
+        queries: np.ndarray,
+        n: int,
+        groups: np.ndarray | None = None,
+        ef_search: int = HNSW_SEARCH,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The nearest rows of each query, best first.
+
+        Args:
+            queries: Unit vectors, [q, dim].
+            n: How many; fewer come back where there are fewer.
+            groups: Only rows of these groups, int64 [m]. Few enough are all compared, whatever the kind.
+            ef_search: Candidates of an HNSW search; at least `n` are taken.
+
+        Returns:
+            Ids int64 [q, m], groups int64 [q, m] and inner products float32 [q, m], m <= n; id and group -1 where HNSW
+            found fewer.
+
+        Raises:
+            UsageError: The queries are of another width than the index.
+        """
+        import faiss
+
         queries = np.ascontiguousarray(np.atleast_2d(queries), np.float32)
-        if queries.shape[1] != self.note.dim:
+        if queries.shape[1] != self.dim:
             raise UsageError(
-                f"the query has {queries.shape[1]} dimensions, the index {self.note.dim}",
-                f"use the index's own embedder, {self.note.embedder}",
+                f"the query has {queries.shape[1]} dimensions, the index {self.dim}",
+                f"use the index's own embedder, {self.embedder}",
             )
-        n = min(n, self.note.size)
+        allowed = self._live if groups is None else self._live & np.isin(self._rows.groups, groups)
+        count = int(allowed.sum())
+        n = min(n, count)
         if n <= 0:
-            return np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32)
-        similarities, ids = self.index.search(queries, n)
-        return ids, similarities
+            empty = np.zeros((len(queries), 0), np.int64)
+            return empty, empty, empty.astype(np.float32)
+        if groups is not None and count <= FLAT_LIMIT:
+            slots = np.flatnonzero(allowed)
+            near = queries @ self._stored()[slots].T
+            best = np.argsort(-near, axis=1, kind="stable")[:, :n]
+            found, similarities = slots[best], np.take_along_axis(near, best, axis=1)
+        else:
+            chosen = {} if count == len(allowed) else {"sel": self._selector(allowed)}
+            if self.kind == "hnsw":
+                params = faiss.SearchParametersHNSW(efSearch=max(ef_search, n), **chosen)
+            else:
+                params = faiss.SearchParameters(**chosen) if chosen else None
+            similarities, found = self._inner.search(queries, n, params=params)
+        missing = found < 0
+        ids, of = self._rows.ids[found], self._rows.groups[found]
+        ids[missing], of[missing] = -1, -1
+        return ids, of, similarities
+
+    def _selector(self, allowed: np.ndarray) -> Any:
+        import faiss
+
+        bits = np.packbits(allowed, bitorder="little")
+        key = bits.tobytes()
+        if self._selected is None or self._selected[0] != key:
+            self._selected = (key, faiss.IDSelectorBitmap(bits))
+        return self._selected[1]
+
+    def _stored(self) -> np.ndarray:
+        """All vectors, removed ones too, as they lie in FAISS: float32 [slots, dim], not to be changed."""
+        import faiss
+
+        flat = self._inner if self.kind == "flat" else faiss.downcast_index(self._inner.storage)
+        if not flat.ntotal:
+            return np.zeros((0, self.dim), np.float32)
+        return faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * self.dim).reshape(flat.ntotal, self.dim)
+
+    def remove(self, ids: np.ndarray) -> None:
+        """Let go of vectors; ids that are not there do not matter."""
+        import faiss
+
+        gone = self._live & np.isin(self._rows.ids, np.asarray(ids, np.int64))
+        if not gone.any():
+            return
+        self._selected = None
+        if self.kind == "flat":
+            self._inner.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(gone)))
+            self._rows, self._live = self._rows[~gone], self._live[~gone]
+        else:
+            self._live = self._live & ~gone
+
+    def add(self, rows: Rows, vectors: np.ndarray) -> None:
+        """Take in unit vectors, float32 [n, dim].
+
+        Raises:
+            ValueError: Shapes do not fit, or an id is there already.
+        """
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        if vectors.shape != (len(rows), self.dim):
+            raise ValueError(f"{len(rows)} rows and vectors {vectors.shape} do not fit an index of {self.dim}")
+        known = self._rows.ids
+        if np.isin(known[self._live], rows.ids).any():
+            raise ValueError("an id is there twice")
+        if not len(rows):
+            return
+        self._selected = None
+        for start in range(0, len(rows), _BATCH):
+            self._inner.add(vectors[start : start + _BATCH])
+        # What was removed from a graph may come back under its old id: the old row then has none.
+        ids = np.concatenate([np.where(self._live, known, -1 - np.arange(len(known))), rows.ids])
+        groups = np.concatenate([self._rows.groups, rows.groups])
+        self._rows = Rows(ids, groups, np.concatenate([self._rows.digests, rows.digests]))
+        self._live = np.concatenate([self._live, np.ones(len(rows), bool)])
+
+    def compacted(self, flat_limit: int = FLAT_LIMIT) -> VectorIndex:
+        """This index, or one built again of the same vectors where this one has outgrown its kind."""
+        slots = len(self._live)
+        if self.kind == "flat":
+            fits = len(self) <= flat_limit * (1 + SLACK)
+        else:
+            fits = slots - len(self) <= SLACK * slots
+        return self if fits else build_index(self.rows, self._stored()[self._live], self.embedder, flat_limit)
 
 
-def build_index(
-    vectors: np.ndarray, ids: np.ndarray, embedder: str, fingerprint: str, flat_limit: int = FLAT_LIMIT
-) -> VectorIndex:
-    """Index unit vectors under the ids of the database.
-
-    Args:
-        vectors: float32 [n, dim], unit rows.
-        ids: int64 [n], each once.
-        embedder: name of the embedder that made the vectors.
-        fingerprint: identifies the contents, so that a stale index is known.
-        flat_limit: the largest flat index.
+def build_index(rows: Rows, vectors: np.ndarray, embedder: str, flat_limit: int = FLAT_LIMIT) -> VectorIndex:
+    """Index unit vectors, float32 [n, dim], flat or as HNSW by their number.
 
     Raises:
-        ValueError: shapes do not fit, or an id is there twice.
+        ValueError: Shapes do not fit.
     """
     import faiss
 
-    vectors, ids = np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(ids, np.int64)
-    if vectors.ndim != 2 or ids.shape != (len(vectors),):
-        raise ValueError(f"vectors {vectors.shape} and ids {ids.shape} do not fit")
-    if len(np.unique(ids)) != len(ids):
-        raise ValueError("an id is there twice")
-    dim = vectors.shape[1]
-    kind: str
-    inner: Any
-    if len(vectors) <= flat_limit:
-        kind, inner = "flat", faiss.IndexFlatIP(dim)
-    else:
-        kind, inner = "hnsw", faiss.IndexHNSWFlat(dim, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
-        inner.hnsw.efConstruction, inner.hnsw.efSearch = _HNSW_BUILD, _HNSW_SEARCH
-    index = faiss.IndexIDMap2(inner)
-    if len(vectors):
-        index.add_with_ids(vectors, ids)
-    return VectorIndex(index, IndexNote(embedder, fingerprint, kind, dim, len(vectors)))
+    vectors = np.asarray(vectors, np.float32)
+    if vectors.ndim != 2:
+        raise ValueError(f"vectors {vectors.shape} do not fit")
+    kind, inner = "flat", faiss.IndexFlatIP(vectors.shape[1])
+    if len(vectors) > flat_limit:
+        kind, inner = "hnsw", faiss.IndexHNSWFlat(vectors.shape[1], HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+        inner.hnsw.efConstruction = HNSW_BUILD
+    index = VectorIndex(inner, Rows.of(()), np.zeros(0, bool), embedder, kind)
+    index.add(rows, vectors)
+    return index
 
 
-def _note_path(path: Path) -> Path:
-    return path.with_name(path.name + ".json")
+def update_index(
+    known: VectorIndex | None,
+    rows: Rows,
+    embedder: str,
+    embed: Callable[[np.ndarray], np.ndarray],
+    flat_limit: int = FLAT_LIMIT,
+) -> VectorIndex:
+    """An index of exactly these rows: `known` with what changed added and removed, or a new one.
+
+    Args:
+        known: What there is; None, or one of another embedder, is no help. It is changed.
+        rows: What is to be held.
+        embedder: Name of what makes the vectors.
+        embed: Makes the unit vectors [m, dim] of the rows at some positions [m].
+        flat_limit: The largest new flat index.
+    """
+    if known is None or known.embedder != embedder or not len(known):
+        return build_index(rows, embed(np.arange(len(rows))), embedder, flat_limit)
+    held = known.rows
+    gone = ~np.isin(_keys(held), _keys(rows))
+    new = np.flatnonzero(~np.isin(_keys(rows), _keys(held)))
+    known.remove(held.ids[gone])
+    if len(new):
+        vectors = embed(new)
+        if vectors.shape[1] != known.dim:
+            return build_index(rows, embed(np.arange(len(rows))), embedder, flat_limit)
+        known.add(rows[new], vectors)
+    return known.compacted(flat_limit)
+
+
+def _keys(rows: Rows) -> np.ndarray:
+    return np.rec.fromarrays([rows.ids, rows.groups, rows.digests], dtype=_ROW).view("V24")
+
+
+class _Checked:
+    """A file that is read or written in a row, with the checksum of all that went through."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.crc = file, 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        self.crc = zlib.crc32(data, self.crc)
+        return data
+
+    def readline(self, size: int = -1) -> bytes:
+        data = self.file.readline(size)
+        self.crc = zlib.crc32(data, self.crc)
+        return data
+
+    def write(self, data: bytes) -> int:
+        self.crc = zlib.crc32(data, self.crc)
+        return self.file.write(data)
 
 
 def write_index(index: VectorIndex, path: Path) -> None:
-    """Write an index and its note, the note last: a reader sees the old pair, none, or the new one.
+    """Write an index in one file: a reader sees the old one, none, or the new one.
 
     Raises:
-        AutointerpError: the file cannot be written.
+        AutointerpError: The file cannot be written.
     """
     import faiss
 
-    partial, note = path.with_name(path.name + ".part"), _note_path(path)
-    partial_note = note.with_name(note.name + ".part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(index.index, str(partial))
-        partial_note.write_text(json.dumps(asdict(index.note)), encoding="utf-8")
-        note.unlink(missing_ok=True)
+        with partial.open("wb") as file:
+            checked = _Checked(file)
+            checked.write(_MAGIC + json.dumps(asdict(index.note)).encode() + b"\n")
+            rows = index._rows
+            table = np.rec.fromarrays([rows.ids, rows.groups, rows.digests], dtype=_ROW)
+            for array in (np.asarray(table), index._live):
+                np.lib.format.write_array(checked, array, allow_pickle=False)  # type: ignore[arg-type]
+            faiss.write_index(index._inner, faiss.PyCallbackIOWriter(checked.write, _CHUNK))
+            file.write(checked.crc.to_bytes(4, "little"))
         os.replace(partial, path)
-        os.replace(partial_note, note)
     except (OSError, RuntimeError) as error:
-        for leftover in (partial, partial_note):
-            with suppress(OSError):
-                leftover.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise AutointerpError(f"cannot write the index {path}: {error}", "free space or check the rights") from error
 
 
+def _read_note(file: Any) -> IndexNote:
+    """The note at the beginning of a file; `ValueError` or `TypeError` where this is no index."""
+    if file.readline(len(_MAGIC)) != _MAGIC:
+        raise ValueError("this is no index")
+    return IndexNote(**json.loads(file.readline(_CHUNK)))
+
+
 def read_note(path: Path) -> IndexNote | None:
-    """The note of the index at `path`; None where there is no complete index, which is then to be built."""
+    """The note of the index at `path`; None where there is no index."""
     try:
-        if not path.exists():
-            return None
-        return IndexNote(**json.loads(_note_path(path).read_text(encoding="utf-8")))
+        with path.open("rb") as file:
+            return _read_note(file)
     except (OSError, ValueError, TypeError):
         return None
 
@@ -147,19 +387,26 @@ def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
     """Read an index.
 
     Raises:
-        AutointerpError: it is missing, damaged, or does not fit its note; the hint says what rebuilds it.
+        AutointerpError: It is missing, damaged or of another form; the hint says what rebuilds it.
     """
     import faiss
 
     hint = f"it is rebuilt by `{rebuilt_by}`"
-    note = read_note(path)
-    if note is None:
-        what = "lacks its note or is damaged" if path.exists() else "is missing"
-        raise AutointerpError(f"the index {path} {what}", hint)
     try:
-        index = faiss.read_index(str(path))
-    except (RuntimeError, OSError) as error:
+        with path.open("rb") as file:
+            checked = _Checked(file)
+            note = _read_note(checked)
+            table = np.lib.format.read_array(checked, allow_pickle=False)  # type: ignore[arg-type]
+            live = np.lib.format.read_array(checked, allow_pickle=False)  # type: ignore[arg-type]
+            rows = Rows(table["id"], table["group"], table["digest"])
+            # FAISS reads as far as its own data go; what it took is all that is left but for the checksum.
+            inner = faiss.read_index(faiss.PyCallbackIOReader(checked.read, _CHUNK))
+            whole = file.read() == checked.crc.to_bytes(4, "little")
+        index = VectorIndex(inner, rows, live.astype(bool), note.embedder, note.kind)
+    except FileNotFoundError:
+        raise AutointerpError(f"the index {path} is missing", hint) from None
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
         raise AutointerpError(f"the index {path} is damaged", hint) from error
-    if index.ntotal != note.size or index.d != note.dim:
-        raise AutointerpError(f"the index {path} does not fit its note", hint)
-    return VectorIndex(index, note)
+    if not whole or inner.ntotal != len(rows) or index.note != note:
+        raise AutointerpError(f"the index {path} is damaged", hint)
+    return index

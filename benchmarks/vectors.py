@@ -59,7 +59,7 @@ def measure(what: str, count: int, clusters: Clusters, folder: Path, say: Callab
 
     vectors, asked, more = clusters.vectors(count), clusters.vectors(QUERIES), clusters.vectors(ADDED)
     rows = Rows(np.arange(count), np.arange(count), np.arange(count))
-    taken, index = seconds(lambda: build_index(rows, vectors, "drawn", LABELS))
+    taken, index = seconds(lambda: build_index(rows, vectors, "drawn", "", LABELS))
     built_with = f" (M {HNSW_LINKS}, efConstruction {HNSW_BUILD})" if index.kind == "hnsw" else ""
     say(f"{what}: {count} vectors, {index.kind}{built_with}: built in {taken:.1f} s, peak {peak_gb():.1f} GB")
     path = folder / f"{what}.faiss"

@@ -235,16 +235,15 @@ def ensure_labeler(session: Session, config: Mapping[str, Any] | None = None, **
 def best_labels(
     session: Session,
     dictionary_id: int,
-    labeler_id: int | None = None,
+    labelers: Collection[int] | None = None,
     statuses: Sequence[LabelStatus] = ("ok",),
     feature_ids: Iterable[int] | None = None,
 ) -> dict[int, BestLabel]:
-    """Feature id -> the label that counts: its latest result, the preferred labeler's before any other's.
+    """Feature id -> the label that counts: its latest result, of any labeler or of these alone.
 
     `uninterpretable` is a result: a feature whose latest one it is has no name, whatever was said before. A failure is
     none, and hides nothing. Features whose label is of another status than `statuses` are left out.
     """
-    preferred = case((Label.labeler_id == (labeler_id or 0), 1), else_=0)
     result = case((Label.status == "failed", 0), else_=1)
     considered = {"ok", "uninterpretable", *statuses}
     query = (
@@ -252,8 +251,10 @@ def best_labels(
         .join(Labeler, Labeler.id == Label.labeler_id)
         .join(Feature, Feature.id == Label.feature_id)
         .where(Feature.dictionary_id == dictionary_id, Label.status.in_(considered))
-        .order_by(result, preferred, Label.id)
+        .order_by(result, Label.id)
     )
+    if labelers is not None:
+        query = query.where(Label.labeler_id.in_(labelers))
     pages = [None] if feature_ids is None else chunks(feature_ids)
     best: dict[int, BestLabel] = {}
     for page in pages:
@@ -263,12 +264,18 @@ def best_labels(
     return {feature_id: found for feature_id, found in best.items() if found.label.status in statuses}
 
 
-def best_label(session: Session, feature_id: int, labeler_id: int | None = None) -> BestLabel | None:
+def best_label(session: Session, feature_id: int, labelers: Collection[int] | None = None) -> BestLabel | None:
     """The ok label to show for one feature."""
     dictionary_id = session.scalar(select(Feature.dictionary_id).where(Feature.id == feature_id))
     if dictionary_id is None:
         return None
-    return best_labels(session, dictionary_id, labeler_id, feature_ids=[feature_id]).get(feature_id)
+    return best_labels(session, dictionary_id, labelers, feature_ids=[feature_id]).get(feature_id)
+
+
+def labelers_with_labels(session: Session) -> list[Labeler]:
+    """Every labeler that has said something, oldest first."""
+    given = exists().where(Label.labeler_id == Labeler.id)
+    return list(session.scalars(select(Labeler).where(given).order_by(Labeler.id)))
 
 
 def scores_of_labels(session: Session, label_ids: Iterable[int]) -> dict[int, list[Score]]:

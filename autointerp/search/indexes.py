@@ -82,18 +82,14 @@ class Rows:
     def __getitem__(self, wanted: np.ndarray) -> Rows:
         return Rows(self.ids[wanted], self.groups[wanted], self.digests[wanted])
 
-    def fingerprint(self, embedder: str) -> str:
-        """A hash of embedder and contents; the order of the rows does not matter."""
-        order = np.argsort(self.ids)
-        found = hashlib.sha256(json.dumps(["index 2", embedder]).encode())
-        for column in (self.ids, self.groups, self.digests):
-            found.update(np.ascontiguousarray(column[order]).tobytes())
-        return found.hexdigest()
-
 
 @dataclass(frozen=True)
 class IndexNote:
-    """What a file says of itself at its beginning; `removed` vectors of an HNSW index are never found."""
+    """What a file says of itself at its beginning.
+
+    `fingerprint` stands for embedder and contents, as whoever made the index names them. `removed` vectors of an HNSW
+    index are never found.
+    """
 
     embedder: str
     fingerprint: str
@@ -106,9 +102,11 @@ class IndexNote:
 class VectorIndex:
     """Unit vectors in FAISS with the rows they belong to; changed in memory, and then written."""
 
-    def __init__(self, inner: Any, rows: Rows, live: np.ndarray, embedder: str, kind: str) -> None:
+    def __init__(
+        self, inner: Any, rows: Rows, live: np.ndarray, embedder: str, fingerprint: str, kind: str
+    ) -> None:
         self._inner, self._rows, self._live = inner, rows, live
-        self.embedder, self.kind = embedder, kind
+        self.embedder, self.fingerprint, self.kind = embedder, fingerprint, kind
         self._selected: tuple[bytes, Any] | None = None
 
     @property
@@ -128,9 +126,12 @@ class VectorIndex:
     @property
     def note(self) -> IndexNote:
         """What it is made of."""
-        rows = self.rows
-        removed = len(self._live) - len(rows)
-        return IndexNote(self.embedder, rows.fingerprint(self.embedder), self.kind, self.dim, len(rows), removed)
+        removed = len(self._live) - len(self)
+        return IndexNote(self.embedder, self.fingerprint, self.kind, self.dim, len(self), removed)
+
+    def holds(self, rows: Rows) -> np.ndarray:
+        """Which of these rows are there as they are: bool [n]."""
+        return np.isin(_keys(rows), _keys(self.rows))
 
     def vectors(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
         """The stored vectors of ids, float32 [n, dim].
@@ -262,11 +263,22 @@ class VectorIndex:
             fits = len(self) <= flat_limit * (1 + SLACK)
         else:
             fits = slots - len(self) <= SLACK * slots
-        return self if fits else build_index(self.rows, self._stored()[self._live], self.embedder, flat_limit)
+        if fits:
+            return self
+        return build_index(self.rows, self._stored()[self._live], self.embedder, self.fingerprint, flat_limit)
 
 
-def build_index(rows: Rows, vectors: np.ndarray, embedder: str, flat_limit: int = FLAT_LIMIT) -> VectorIndex:
+def build_index(
+    rows: Rows, vectors: np.ndarray, embedder: str, fingerprint: str, flat_limit: int = FLAT_LIMIT
+) -> VectorIndex:
     """Index unit vectors, float32 [n, dim], flat or as HNSW by their number.
+
+    Args:
+        rows: What the vectors belong to.
+        vectors: Unit rows.
+        embedder: Name of what made them.
+        fingerprint: Identifies embedder and contents, so that a stale index is known.
+        flat_limit: The largest flat index.
 
     Raises:
         ValueError: Shapes do not fit.
@@ -280,7 +292,7 @@ def build_index(rows: Rows, vectors: np.ndarray, embedder: str, flat_limit: int 
     if len(vectors) > flat_limit:
         kind, inner = "hnsw", faiss.IndexHNSWFlat(vectors.shape[1], HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
         inner.hnsw.efConstruction = HNSW_BUILD
-    index = VectorIndex(inner, Rows.of(()), np.zeros(0, bool), embedder, kind)
+    index = VectorIndex(inner, Rows.of(()), np.zeros(0, bool), embedder, fingerprint, kind)
     index.add(rows, vectors)
     return index
 
@@ -289,6 +301,7 @@ def update_index(
     known: VectorIndex | None,
     rows: Rows,
     embedder: str,
+    fingerprint: str,
     embed: Callable[[np.ndarray], np.ndarray],
     flat_limit: int = FLAT_LIMIT,
 ) -> VectorIndex:
@@ -298,21 +311,19 @@ def update_index(
         known: What there is; None, or one of another embedder, is no help. It is changed.
         rows: What is to be held.
         embedder: Name of what makes the vectors.
+        fingerprint: Of embedder and contents.
         embed: Makes the unit vectors [m, dim] of the rows at some positions [m].
         flat_limit: The largest new flat index.
     """
-    if known is None or known.embedder != embedder or not len(known):
-        return build_index(rows, embed(np.arange(len(rows))), embedder, flat_limit)
-    held = known.rows
-    gone = ~np.isin(_keys(held), _keys(rows))
-    new = np.flatnonzero(~np.isin(_keys(rows), _keys(held)))
-    known.remove(held.ids[gone])
-    if len(new):
-        vectors = embed(new)
-        if vectors.shape[1] != known.dim:
-            return build_index(rows, embed(np.arange(len(rows))), embedder, flat_limit)
-        known.add(rows[new], vectors)
-    return known.compacted(flat_limit)
+    if known is not None and known.embedder == embedder and (held := known.holds(rows)).any():
+        missing = np.flatnonzero(~held)
+        vectors = embed(missing)
+        if not len(missing) or vectors.shape[1] == known.dim:
+            known.remove(known.rows.ids[~np.isin(_keys(known.rows), _keys(rows))])
+            known.add(rows[missing], vectors.reshape(len(missing), known.dim))
+            known.fingerprint = fingerprint
+            return known.compacted(flat_limit)
+    return build_index(rows, embed(np.arange(len(rows))), embedder, fingerprint, flat_limit)
 
 
 def _keys(rows: Rows) -> np.ndarray:
@@ -402,7 +413,7 @@ def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
             # FAISS reads as far as its own data go; what it took is all that is left but for the checksum.
             inner = faiss.read_index(faiss.PyCallbackIOReader(checked.read, _CHUNK))
             whole = file.read() == checked.crc.to_bytes(4, "little")
-        index = VectorIndex(inner, rows, live.astype(bool), note.embedder, note.kind)
+        index = VectorIndex(inner, rows, live.astype(bool), note.embedder, note.fingerprint, note.kind)
     except FileNotFoundError:
         raise AutointerpError(f"the index {path} is missing", hint) from None
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:

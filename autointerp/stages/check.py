@@ -26,7 +26,7 @@ from autointerp.db.models import Crop, Dictionary, Feature, Image, Index, Label,
 from autointerp.errors import AutointerpError
 from autointerp.search.indexes import read_index
 from autointerp.stages.context import Context, identity
-from autointerp.stages.index import index_fingerprint
+from autointerp.stages.index import SOURCES
 from autointerp.stages.runs import read_checkpoint
 
 if TYPE_CHECKING:
@@ -266,8 +266,6 @@ def _digest_of(path: Path) -> str:
 
 def _indexes(ctx: Context) -> Iterator[str]:
     """Each index can be read, and holds the ids and the contents that it would be made of now."""
-    import faiss
-
     with ctx.db.session() as session:
         rows = session.execute(select(Index, Dictionary).join(Dictionary).order_by(Index.id)).all()
         session.expunge_all()
@@ -278,18 +276,9 @@ def _indexes(ctx: Context) -> Iterator[str]:
         except AutointerpError as error:
             yield f"index {index.name}: {error.message}; {hint}"
             continue
-        fingerprint = index_fingerprint(ctx, dictionary, index.kind, index.embedder)
-        ids = faiss.vector_to_array(found.index.id_map)
-        if (found.note.fingerprint, index.content_hash) != (fingerprint,) * 2 or found.note.size != index.count:
+        source = SOURCES[index.kind](ctx, dictionary)
+        fingerprint = source.fingerprint(index.embedder)
+        if (found.fingerprint, index.content_hash) != (fingerprint,) * 2 or len(found) != index.count:
             yield f"index {index.name} is stale; {hint}"
-        elif not np.array_equal(np.sort(ids), np.fromiter(_indexed_ids(ctx, dictionary, index.kind), np.int64)):
+        elif not found.holds(source.rows()).all():
             yield f"index {index.name} does not hold the {index.kind} of its dictionary; {hint}"
-
-
-def _indexed_ids(ctx: Context, dictionary: Dictionary, kind: str) -> Iterable[int]:
-    """Ids that an index of this kind has, ascending."""
-    if kind == "labels":
-        with ctx.db.session() as session:
-            return sorted(queries.best_labels(session, dictionary.id))
-    query = select(Crop.id).join(Feature).where(Feature.dictionary_id == dictionary.id, Feature.state != "dead")
-    return (crop for (crop,) in _rows(ctx, query.where(Crop.role != "negative").order_by(Crop.id)))

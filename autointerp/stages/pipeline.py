@@ -16,7 +16,7 @@ from autointerp.labeling.protocol import Judge, Labeler
 from autointerp.stages.context import Context
 from autointerp.stages.fit import CacheRequest, FitPlan, FitRequest, plan_fit, resolve_dictionary
 from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvests
-from autointerp.stages.index import index_crops, index_labels, plan_crops_index
+from autointerp.stages.index import open_index, plan_crops_index
 from autointerp.stages.label import LabelRequest, pending, run_label
 from autointerp.stages.labelers import (
     LabelerRequest,
@@ -128,16 +128,17 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         features = pending(ctx, row, labeler, job.request)
         failure: PartialFailure | None = None
         if ctx.has_embedder:
-            index_crops(ctx, row, harvest.identity)
+            open_index(ctx, row, "crops")
         try:
             run_label(ctx, row, labeler, features)
         except PartialFailure as error:
             failure = error
-        if ctx.has_embedder:
-            index_labels(ctx, row)
+        if ctx.has_text_embedder:
+            open_index(ctx, row, "labels")
+        open_index(ctx, row, "decoder")
         if job.score:
             try:
-                _scored(ctx, row, harvest, job, labeler)
+                _scored(ctx, row, job, labeler)
             except PartialFailure as error:
                 failure = failure or error
         if failure is not None:
@@ -165,7 +166,7 @@ def score_layer(ctx: Context, job: ScoreJob, dry_run: bool = False) -> Done:
         failures: list[PartialFailure] = []
         for scoring in scorings:
             try:
-                run_scoring(ctx, row, harvest.identity, scoring)
+                run_scoring(ctx, row, scoring)
             except PartialFailure as error:
                 failures.append(error)
         if failures:
@@ -285,12 +286,12 @@ def _cost(model: str, input_tokens: int, output_tokens: int) -> float | None:
     return None if price is None else price.of(input_tokens, output_tokens)
 
 
-def _scored(ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, labeler: Labeler) -> None:
+def _scored(ctx: Context, row: Dictionary, job: LabelJob, labeler: Labeler) -> None:
     """The embedding score of all labels; a VLM's own labels it also judges."""
     if ctx.has_embedder:
-        run_scoring(ctx, row, harvest.identity, plan_scoring(ctx, row, METHODS["embedding"]))
+        run_scoring(ctx, row, plan_scoring(ctx, row, METHODS["embedding"]))
     if labeler.kind == "vlm":
-        run_scoring(ctx, row, harvest.identity, _judging(ctx, row, job, labeler))
+        run_scoring(ctx, row, _judging(ctx, row, job, labeler))
 
 
 def _judging(ctx: Context, row: Dictionary, job: LabelJob, labeler: Labeler) -> Scoring:

@@ -103,7 +103,7 @@ def test_best_label_is_the_preferred_labelers_latest_ok_one(filled):
         label(session, 1, vlm, "vlm's")
         label(session, 1, vlm, "", "failed")
         assert queries.best_label(session, 1).label.name == "vlm's"
-        assert queries.best_label(session, 1, clip.id).label.name == "clip's"
+        assert queries.best_label(session, 1, [clip.id]).label.name == "clip's"
         assert queries.best_label(session, 3) is None
         assert queries.best_label(session, 999) is None
         assert list(queries.best_labels(session, 1)) == [1]
@@ -123,7 +123,7 @@ def test_what_is_found_uninterpretable_has_no_name_any_more(filled):
         shown = queries.best_labels(session, 1, statuses=("ok", "uninterpretable", "failed"))
         assert {i: best.label.status for i, best in shown.items()} == {1: "uninterpretable", 3: "ok"}
         # Whoever prefers a labeler gets what that one said.
-        assert queries.best_labels(session, 1, clip.id)[1].label.name == "a guess"
+        assert queries.best_labels(session, 1, [clip.id])[1].label.name == "a guess"
 
 
 def test_what_is_left_to_label_and_to_score(filled):

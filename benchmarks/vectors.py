@@ -58,7 +58,7 @@ def measure(what: str, count: int, clusters: Clusters, folder: Path, say: Callab
     from autointerp.search.indexes import HNSW_BUILD, HNSW_LINKS, Rows, build_index, read_index, write_index
 
     vectors, asked, more = clusters.vectors(count), clusters.vectors(QUERIES), clusters.vectors(ADDED)
-    rows = Rows(np.arange(count), np.arange(count), np.arange(count))
+    rows = Rows(np.arange(count), np.arange(count) // 10, np.arange(count), np.ones(count))
     taken, index = seconds(lambda: build_index(rows, vectors, "drawn", "", LABELS))
     built_with = f" (M {HNSW_LINKS}, efConstruction {HNSW_BUILD})" if index.kind == "hnsw" else ""
     say(f"{what}: {count} vectors, {index.kind}{built_with}: built in {taken:.1f} s, peak {peak_gb():.1f} GB")
@@ -80,7 +80,7 @@ def measure(what: str, count: int, clusters: Clusters, folder: Path, say: Callab
             low, high = np.percentile(times, [50, 95]) * 1000
             recall = hits / (10 * len(asked))
             say(f"{what}: {n} nearest{at}: p50 {low:.2f} ms, p95 {high:.2f} ms, recall@10 {recall:.4f}")
-    new = Rows(count + np.arange(ADDED), np.arange(ADDED), np.arange(ADDED))
+    new = Rows(count + np.arange(ADDED), np.arange(ADDED), np.arange(ADDED), np.ones(ADDED))
     added, _ = seconds(lambda: index.add(new, more))
     kept, index = seconds(lambda: index.compacted(LABELS))
     wrote, _ = seconds(lambda: write_index(index, path))

@@ -101,11 +101,11 @@ class Database:
 
         Raises `DatabaseError` when the schema is of a newer autointerp, or holds tables that are not ours.
         """
-        from alembic import command
-
         found, head = self.revision(), self.head()
         if found == head:
             return False
+        from alembic import command
+
         self._refuse_unknown(found)
         with self._translated(), self._schema_change() as connection:
             command.upgrade(_alembic_config(connection), "head")

@@ -50,7 +50,8 @@ _HITS = {
     PROMPTS: "CAST(cardinality(hit.positions) AS float8)",
 }
 
-# Of what a labeler has said of a feature, the newest result counts, if it is ok.
+# Of what a labeler has said of a feature, the newest result counts, if it is ok. Many features have the same name: of
+# equal matches the one that its labeler is surest of comes first.
 _OF_LABELS = """
 SELECT labels.feature_id, labels.id, found.score FROM ({found}) AS found
 JOIN labels ON labels.id = found.rowid
@@ -59,7 +60,7 @@ WHERE features.dictionary_id IN ({dictionaries}) {labelers} AND NOT EXISTS (
     SELECT 1 FROM labels AS later WHERE later.feature_id = labels.feature_id AND later.labeler_id = labels.labeler_id
     AND later.id > labels.id AND later.status <> 'failed'
 )
-ORDER BY found.score DESC, labels.feature_id, labels.id {limit}
+ORDER BY found.score DESC, labels.confidence DESC, labels.feature_id, labels.id {limit}
 """
 _OF_PROMPTS = """
 SELECT features.id, NULL, found.score FROM ({found}) AS found

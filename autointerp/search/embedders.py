@@ -108,7 +108,9 @@ def _load(name: str, device: str, local_files_only: bool) -> SentenceEmbedder:
             return SentenceEmbedder(model, tokenizer, named, device)
         return ImageTextEmbedder(model, tokenizer, AutoImageProcessor.from_pretrained(name, **where), named, device)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError) as error:
-        other = f"name a model of transformers that embeds texts and pictures (a folder or a hub id), or {SHAPES_CLIP!r}"
+        other = (
+            f"name a model of transformers that embeds texts and pictures (a folder or a hub id), or {SHAPES_CLIP!r}"
+        )
         known = refusal(error, name, "embedder", local_files_only=local_files_only)
         if known is not None:
             raise AutointerpError(known.message, f"{known.hint}; or {other}", retryable=known.retryable) from error

@@ -36,9 +36,12 @@ HNSW_SEARCH = 128
 """efSearch: how many candidates are looked at in a search, or as many as are asked for."""
 
 _MAGIC = b"autointerp index 2\n"
+_CANDIDATES = 4
+"""Vectors of an HNSW index that are looked at for each group that is wanted."""
 _BATCH = 65_536
 _CHUNK = 2**20
-_ROW = np.dtype([("id", "<i8"), ("group", "<i8"), ("digest", "<u8")])
+_KEY = np.dtype([("id", "<i8"), ("group", "<i8"), ("digest", "<u8")])
+_SLOT = np.dtype([*_KEY.descr, ("weight", "<f4"), ("live", "?")])
 
 
 def digest_of(*content: object) -> int:
@@ -52,7 +55,8 @@ class Rows:
     """What an index holds or is to hold, a vector a row.
 
     `ids` int64 [n], each once. `groups` int64 [n]: what the vector belongs to, as a crop to its feature. `digests`
-    uint64 [n]: what the vector is made of (`digest_of`), so that a change is known.
+    uint64 [n]: what the vector is made of (`digest_of`), so that a change is known. `weights` float32 [n]: how much the
+    vector counts in its group, as a crop by its activation.
 
     Raises:
         ValueError: Lengths do not fit, or an id is there twice.
@@ -61,26 +65,28 @@ class Rows:
     ids: np.ndarray
     groups: np.ndarray
     digests: np.ndarray
+    weights: np.ndarray
 
     def __post_init__(self) -> None:
-        for name, kind in (("ids", np.int64), ("groups", np.int64), ("digests", np.uint64)):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), kind))
-        if not self.ids.shape == self.groups.shape == self.digests.shape == (len(self.ids),):
-            raise ValueError(f"ids {self.ids.shape}, groups {self.groups.shape}, digests {self.digests.shape}")
+        for name, kind in (("ids", np.int64), ("groups", np.int64), ("digests", np.uint64), ("weights", np.float32)):
+            column = np.asarray(getattr(self, name), kind)
+            object.__setattr__(self, name, column)
+            if column.shape != (len(self.ids),):
+                raise ValueError(f"{len(self.ids)} ids and {name} {column.shape} do not fit")
         if len(np.unique(self.ids)) != len(self.ids):
             raise ValueError("an id is there twice")
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[int, int, int]]) -> Rows:
-        """Rows of (id, group, digest)."""
-        table = np.array(list(rows), dtype=_ROW)
-        return cls(table["id"], table["group"], table["digest"])
+    def of(cls, rows: Iterable[tuple[int, int, int, float]]) -> Rows:
+        """Rows of (id, group, digest, weight)."""
+        table = np.array([(*row, True) for row in rows], dtype=_SLOT)
+        return cls(table["id"], table["group"], table["digest"], table["weight"])
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, wanted: np.ndarray) -> Rows:
-        return Rows(self.ids[wanted], self.groups[wanted], self.digests[wanted])
+        return Rows(self.ids[wanted], self.groups[wanted], self.digests[wanted], self.weights[wanted])
 
 
 @dataclass(frozen=True)
@@ -99,15 +105,25 @@ class IndexNote:
     removed: int = 0
 
 
+@dataclass
+class _Grouped:
+    """Slots in the order of their groups: those of `groups[i]` are `slots[starts[i] : starts[i + 1]]`."""
+
+    slots: np.ndarray
+    groups: np.ndarray
+    starts: np.ndarray
+    means: np.ndarray | None = None
+
+
 class VectorIndex:
     """Unit vectors in FAISS with the rows they belong to; changed in memory, and then written."""
 
-    def __init__(
-        self, inner: Any, rows: Rows, live: np.ndarray, embedder: str, fingerprint: str, kind: str
-    ) -> None:
+    def __init__(self, inner: Any, rows: Rows, live: np.ndarray, embedder: str, fingerprint: str, kind: str) -> None:
         self._inner, self._rows, self._live = inner, rows, live
         self.embedder, self.fingerprint, self.kind = embedder, fingerprint, kind
         self._selected: tuple[bytes, Any] | None = None
+        self._grouped: _Grouped | None = None
+        self._sorted: np.ndarray | None = None
 
     @property
     def dim(self) -> int:
@@ -133,20 +149,28 @@ class VectorIndex:
         """Which of these rows are there as they are: bool [n]."""
         return np.isin(_keys(rows), _keys(self.rows))
 
+    def _slots_of(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
+        ids = np.asarray(ids, np.int64)
+        if self._sorted is None:
+            slots = np.flatnonzero(self._live)
+            self._sorted = slots[np.argsort(self._rows.ids[slots])]
+        known = self._rows.ids[self._sorted]
+        at = np.searchsorted(known, ids)
+        if (at == len(known)).any() or not np.array_equal(known[at], ids):
+            raise KeyError("not in the index")
+        return self._sorted[at]
+
     def vectors(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
         """The stored vectors of ids, float32 [n, dim].
 
         Raises:
             KeyError: An id is not there.
         """
-        ids = np.asarray(ids, np.int64)
-        slots = np.flatnonzero(self._live)
-        slots = slots[np.argsort(self._rows.ids[slots])]
-        known = self._rows.ids[slots]
-        at = np.minimum(np.searchsorted(known, ids), max(len(known) - 1, 0))
-        if len(ids) and (not len(known) or not np.array_equal(known[at], ids)):
-            raise KeyError("not in the index")
-        return self._stored()[slots[at]] if len(ids) else np.zeros((0, self.dim), np.float32)
+        return self._stored()[self._slots_of(ids)]
+
+    def weights(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
+        """The weights of ids, float32 [n]; raises `KeyError` as `vectors` does."""
+        return self._rows.weights[self._slots_of(ids)]
 
     def search(
         self,
@@ -201,6 +225,56 @@ class VectorIndex:
         ids[missing], of[missing] = -1, -1
         return ids, of, similarities
 
+    def nearest_groups(
+        self, query: np.ndarray, n: int, groups: np.ndarray | None = None, ef_search: int = HNSW_SEARCH
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The groups whose weighted mean vector is nearest to a query, best first.
+
+        In a flat index all groups are compared; in HNSW those of the nearest vectors.
+
+        Args:
+            query: A unit vector, [dim].
+            n: How many groups at most.
+            groups: Only these, int64 [m].
+            ef_search: As of `search`.
+
+        Returns:
+            Groups int64 [m] and inner products with their means, made unit vectors, float32 [m].
+        """
+        query = np.asarray(query, np.float32)
+        if self.kind == "flat":
+            among = np.unique(self.rows.groups)
+            among = among if groups is None else among[np.isin(among, groups)]
+        else:
+            _, near, _ = self.search(query, n * _CANDIDATES, groups, ef_search)
+            among = np.unique(near[near >= 0])
+        if not len(among):
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        similarities = self._means_of(among) @ query
+        best = np.argsort(-similarities, kind="stable")[:n]
+        return among[best], similarities[best]
+
+    def _means_of(self, groups: np.ndarray) -> np.ndarray:
+        """Weighted mean vectors of groups that are there, ascending, made unit vectors: float32 [n, dim]."""
+        if self._grouped is None:
+            slots = np.flatnonzero(self._live)
+            slots = slots[np.argsort(self._rows.groups[slots], kind="stable")]
+            every, starts = np.unique(self._rows.groups[slots], return_index=True)
+            self._grouped = _Grouped(slots, every, np.append(starts, len(slots)))
+        held = self._grouped
+        if self.kind == "flat":
+            if held.means is None:
+                held.means = self._weighted(held.slots, held.starts[:-1])
+            return held.means[np.searchsorted(held.groups, groups)]
+        at = np.searchsorted(held.groups, groups)
+        parts = [held.slots[held.starts[i] : held.starts[i + 1]] for i in at.tolist()]
+        return self._weighted(np.concatenate(parts), np.cumsum([0, *map(len, parts[:-1])]))
+
+    def _weighted(self, slots: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        vectors = self._stored()[slots] * np.maximum(self._rows.weights[slots], 1e-12)[:, None]
+        sums = np.add.reduceat(vectors, starts, axis=0)
+        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-30)
+
     def _selector(self, allowed: np.ndarray) -> Any:
         import faiss
 
@@ -226,7 +300,7 @@ class VectorIndex:
         gone = self._live & np.isin(self._rows.ids, np.asarray(ids, np.int64))
         if not gone.any():
             return
-        self._selected = None
+        self._selected = self._grouped = self._sorted = None
         if self.kind == "flat":
             self._inner.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(gone)))
             self._rows, self._live = self._rows[~gone], self._live[~gone]
@@ -247,13 +321,17 @@ class VectorIndex:
             raise ValueError("an id is there twice")
         if not len(rows):
             return
-        self._selected = None
+        self._selected = self._grouped = self._sorted = None
         for start in range(0, len(rows), _BATCH):
             self._inner.add(vectors[start : start + _BATCH])
         # What was removed from a graph may come back under its old id: the old row then has none.
-        ids = np.concatenate([np.where(self._live, known, -1 - np.arange(len(known))), rows.ids])
-        groups = np.concatenate([self._rows.groups, rows.groups])
-        self._rows = Rows(ids, groups, np.concatenate([self._rows.digests, rows.digests]))
+        old = self._rows
+        self._rows = Rows(
+            np.concatenate([np.where(self._live, known, -1 - np.arange(len(known))), rows.ids]),
+            np.concatenate([old.groups, rows.groups]),
+            np.concatenate([old.digests, rows.digests]),
+            np.concatenate([old.weights, rows.weights]),
+        )
         self._live = np.concatenate([self._live, np.ones(len(rows), bool)])
 
     def compacted(self, flat_limit: int = FLAT_LIMIT) -> VectorIndex:
@@ -292,7 +370,7 @@ def build_index(
     if len(vectors) > flat_limit:
         kind, inner = "hnsw", faiss.IndexHNSWFlat(vectors.shape[1], HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
         inner.hnsw.efConstruction = HNSW_BUILD
-    index = VectorIndex(inner, Rows.of(()), np.zeros(0, bool), embedder, fingerprint, kind)
+    index = VectorIndex(inner, Rows.of([]), np.zeros(0, bool), embedder, fingerprint, kind)
     index.add(rows, vectors)
     return index
 
@@ -327,7 +405,7 @@ def update_index(
 
 
 def _keys(rows: Rows) -> np.ndarray:
-    return np.rec.fromarrays([rows.ids, rows.groups, rows.digests], dtype=_ROW).view("V24")
+    return np.rec.fromarrays([rows.ids, rows.groups, rows.digests], dtype=_KEY).view("V24")
 
 
 class _Checked:
@@ -359,16 +437,15 @@ def write_index(index: VectorIndex, path: Path) -> None:
     """
     import faiss
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             checked = _Checked(file)
             checked.write(_MAGIC + json.dumps(asdict(index.note)).encode() + b"\n")
             rows = index._rows
-            table = np.rec.fromarrays([rows.ids, rows.groups, rows.digests], dtype=_ROW)
-            for array in (np.asarray(table), index._live):
-                np.lib.format.write_array(checked, array, allow_pickle=False)  # type: ignore[arg-type]
+            columns = [rows.ids, rows.groups, rows.digests, rows.weights, index._live]
+            checked.write(np.rec.fromarrays(columns, dtype=_SLOT).tobytes())
             faiss.write_index(index._inner, faiss.PyCallbackIOWriter(checked.write, _CHUNK))
             file.write(checked.crc.to_bytes(4, "little"))
         os.replace(partial, path)
@@ -407,13 +484,12 @@ def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
         with path.open("rb") as file:
             checked = _Checked(file)
             note = _read_note(checked)
-            table = np.lib.format.read_array(checked, allow_pickle=False)  # type: ignore[arg-type]
-            live = np.lib.format.read_array(checked, allow_pickle=False)  # type: ignore[arg-type]
-            rows = Rows(table["id"], table["group"], table["digest"])
-            # FAISS reads as far as its own data go; what it took is all that is left but for the checksum.
+            table = np.frombuffer(checked.read((note.size + note.removed) * _SLOT.itemsize), _SLOT)
+            rows = Rows(table["id"], table["group"], table["digest"], table["weight"])
+            # FAISS reads as far as its own data go, which is up to the checksum.
             inner = faiss.read_index(faiss.PyCallbackIOReader(checked.read, _CHUNK))
             whole = file.read() == checked.crc.to_bytes(4, "little")
-        index = VectorIndex(inner, rows, live.astype(bool), note.embedder, note.fingerprint, note.kind)
+        index = VectorIndex(inner, rows, table["live"].astype(bool), note.embedder, note.fingerprint, note.kind)
     except FileNotFoundError:
         raise AutointerpError(f"the index {path} is missing", hint) from None
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:

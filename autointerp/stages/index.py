@@ -49,19 +49,26 @@ class Source(Protocol):
 
 
 class LabelSource:
-    """What each labeler says of a feature now: a vector a name, under the label's id, grouped by feature."""
+    """What each labeler says of a feature now: a vector a name, under the label's id, grouped by feature.
+
+    Its weight is the labeler's confidence.
+    """
 
     def __init__(self, ctx: Context, dictionary: Dictionary) -> None:
         self.ctx = ctx
         query = (
-            select(Label.id, Label.feature_id, Label.labeler_id, Label.status, Label.name)
+            select(Label.id, Label.feature_id, Label.labeler_id, Label.status, Label.name, Label.confidence)
             .join(Feature, Feature.id == Label.feature_id)
             .where(Feature.dictionary_id == dictionary.id, Label.status != "failed")
         )
         with ctx.db.session() as session:
             said = session.execute(query.order_by(Label.id)).all()
-        newest = {(feature, labeler): (label, feature, status, name) for label, feature, labeler, status, name in said}
-        self._named = [(label, feature, name) for label, feature, status, name in newest.values() if status == "ok"]
+        newest = {(feature, labeler): row for row in said for _, feature, labeler, *_ in [row]}
+        self._named = [
+            (label, feature, name, confidence)
+            for label, feature, _, status, name, confidence in newest.values()
+            if status == "ok"
+        ]
 
     @property
     def embedder(self) -> str:
@@ -71,10 +78,10 @@ class LabelSource:
         return identity({"labels": sorted(map(list, self._named)), "embedder": embedder})
 
     def rows(self) -> Rows:
-        return Rows.of((label, feature, digest_of(name)) for label, feature, name in self._named)
+        return Rows.of((label, feature, digest_of(name, sure), sure) for label, feature, name, sure in self._named)
 
     def embed(self, rows: Rows) -> np.ndarray:
-        names = {label: name for label, _, name in self._named}
+        names = {label: name for label, _, name, _ in self._named}
         # Many features have the same name.
         asked = list(dict.fromkeys(names[label] for label in rows.ids.tolist()))
         vectors = self.ctx.text_embedder.embed_texts(asked)
@@ -83,7 +90,7 @@ class LabelSource:
 
 
 class CropSource:
-    """All crops on which a feature fires, under the crop's id, grouped by feature."""
+    """All crops on which a feature fires, under the crop's id, grouped by feature, weighted by activation."""
 
     def __init__(self, ctx: Context, dictionary: Dictionary, harvest: str | None = None) -> None:
         self.ctx, self.dictionary = ctx, dictionary
@@ -109,12 +116,13 @@ class CropSource:
     def rows(self) -> Rows:
         digest = digest_of(self._made_of)
         query = (
-            select(Crop.id, Crop.feature_id)
+            select(Crop.id, Crop.feature_id, Crop.activation)
             .join(Feature, Feature.id == Crop.feature_id)
             .where(Feature.dictionary_id == self.dictionary.id, Feature.state != "dead", Crop.role != "negative")
         )
         with self.ctx.db.session() as session:
-            return Rows.of((crop, feature, digest) for crop, feature in session.execute(query.order_by(Crop.id)))
+            found = session.execute(query.order_by(Crop.id))
+            return Rows.of((crop, feature, digest, strength) for crop, feature, strength in found)
 
     def embed(self, rows: Rows) -> np.ndarray:
         features = list(dict.fromkeys(rows.groups.tolist()))
@@ -148,7 +156,7 @@ class DecoderSource:
 
     def rows(self) -> Rows:
         weights = self.dictionary.weights_sha256
-        return Rows.of((f, f, digest_of(weights, i)) for f, i in sorted(self._latents.items()))
+        return Rows.of((f, f, digest_of(weights, i), 1.0) for f, i in sorted(self._latents.items()))
 
     def embed(self, rows: Rows) -> np.ndarray:
         from autointerp.dictionaries.storage import load_dictionary
@@ -172,11 +180,15 @@ def index_path(ctx: Context, dictionary: Dictionary, kind: str) -> Path:
     return ctx.workspace.indexes_dir / f"{dictionary.name}.{kind}.faiss"
 
 
-def open_index(ctx: Context, dictionary: Dictionary, kind: str) -> VectorIndex:
+def open_index(ctx: Context, dictionary: Dictionary, kind: str, reading: bool = False) -> VectorIndex:
     """The index of a kind, brought up to date where it is stale, and made again, with a note, where it is damaged,
     of another embedder or of other contents.
 
-    It is written where nobody else writes the workspace, and else kept in memory alone.
+    With `reading` it is kept in memory alone, with a note, where it cannot be written: by a workspace that another one
+    writes, or that may only be read.
+
+    Raises:
+        AutointerpError: The embedder cannot be loaded, or without `reading`, the index cannot be written.
     """
     source, path = SOURCES[kind](ctx, dictionary), index_path(ctx, dictionary, kind)
     embedder = source.embedder
@@ -203,6 +215,8 @@ def open_index(ctx: Context, dictionary: Dictionary, kind: str) -> VectorIndex:
             write_index(index, path)
             _record(ctx, dictionary, kind, path, index)
     except (AutointerpError, DatabaseError) as error:
+        if not reading:
+            raise
         ctx.progress.note(f"the index {path} is not kept: {error}")
     return index
 

@@ -20,5 +20,7 @@ def chosen_labelers(ctx: Context, name: str | None) -> list[int] | None:
         called = {row.id: (row.kind, f"{row.kind}@{row.model}") for row in rows}
     found = [labeler for labeler, names in called.items() if name in names]
     if not found:
-        raise UsageError(f"no labels here are of a labeler {name!r}", nearest(name, sorted({k for k, _ in called.values()})))
+        raise UsageError(
+            f"no labels here are of a labeler {name!r}", nearest(name, sorted({k for k, _ in called.values()}))
+        )
     return found

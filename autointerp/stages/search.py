@@ -21,7 +21,6 @@ from autointerp.errors import AutointerpError, UsageError
 from autointerp.search.ranking import Fused, reciprocal_rank_fusion
 from autointerp.search.words import query_words
 from autointerp.stages.context import Context
-from autointerp.stages.index import open_index
 from autointerp.stages.labeler_names import chosen_labelers
 
 if TYPE_CHECKING:
@@ -32,12 +31,10 @@ ROUTES = ("words", "labels", "crops")
 DECODER = "decoder"
 """The route that only `--like` has: features whose directions in the layer are alike."""
 STATES = ("live", "dead", "dense")
-WEIGHTS = {"words": 1.0, "labels": 1.0, "crops": 1.0, DECODER: 1.0}
-"""What a route's rank counts in the fusion."""
+WEIGHTS = {"words": 1.0, "labels": 0.5, "crops": 1.0, DECODER: 1.0}
+"""What a route's rank counts in the fusion; words and labels are two readings of one label (docs/evaluation.md)."""
 _POOL = 200
 """Candidates of each route."""
-_CROPS_A_FEATURE = 4
-"""Crops that decide how well a feature's pictures fit: one chance hit is not enough."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +87,7 @@ class Filters:
     @property
     def of_features(self) -> bool:
         """Whether they leave features of a dictionary out."""
-        return any(
-            given is not None for given in (self.labeler, self.min_score, self.state, self.step, self.density)
-        )
+        return any(given is not None for given in (self.labeler, self.min_score, self.state, self.step, self.density))
 
 
 @dataclass(frozen=True)
@@ -121,11 +116,13 @@ class Hit:
 
 @dataclass(frozen=True)
 class _Found:
-    """A candidate of a route; `label` is the label that it was found by, if it was found by one."""
+    """A candidate of a route; `label` is the label that it was found by, if it was found by one, and `sure` its
+    confidence."""
 
     feature: int
     value: float
     label: int | None = None
+    sure: float = 0.0
 
 
 def run_search(
@@ -168,15 +165,25 @@ class Searcher:
                 asked for cannot answer such a question.
             AutointerpError: There is no dictionary, the picture cannot be read, or no route can be taken.
         """
+        filters = filters or Filters()
+        ranked, similarity = self.rank(asked, filters, routes)
+        fused = reciprocal_rank_fusion(ranked, weights=WEIGHTS)
+        return self._hits(fused[:count], similarity, chosen_labelers(self.ctx, filters.labeler))
+
+    def rank(
+        self, asked: str | Question, filters: Filters | None = None, routes: tuple[str, ...] | None = None
+    ) -> tuple[dict[str, list[int]], dict[int, float]]:
+        """Ids of the features of each route, best first, and the cosines of those that were found by vectors.
+
+        Arguments and errors are those of `find`.
+        """
         question = Question(asked) if isinstance(asked, str) else asked
         filters = filters or Filters()
         words = [] if question.text is None else query_words(question.text)
         dictionaries = self._searched(filters)
         labelers = chosen_labelers(self.ctx, filters.labeler)
         allowed = self._allowed(dictionaries, filters, labelers) if filters.of_features else None
-        ranked, similarity = self._ranked(question, words, dictionaries, routes, labelers, allowed)
-        fused = reciprocal_rank_fusion(ranked, weights=WEIGHTS)
-        return self._hits(fused[:count], similarity, labelers)
+        return self._ranked(question, words, dictionaries, routes, labelers, allowed)
 
     # Which features
 
@@ -269,12 +276,19 @@ class Searcher:
         labelers: list[int] | None,
         allowed: np.ndarray | None,
     ) -> list[_Found]:
-        """Features by the words of their labels, then by those of their prompts."""
+        """Features by the words of their labels, then by those of their prompts.
+
+        Prompts say much that a feature is not about. So they count where there is no label, and for all features where
+        no label holds any of the words.
+        """
         ids = [d.id for d in dictionaries]
         limit = 2 * _POOL if allowed is None else None
         with self.ctx.db.session() as session:
             named = labels_with_words(session, words, ids, limit, labelers)
             told = features_with_prompt_words(session, words, ids, limit)
+            if named:
+                labeled = queries.features_with_label(session, [hit.feature_id for hit in told])
+                told = [hit for hit in told if hit.feature_id not in labeled]
         left = None if allowed is None else set(allowed.tolist())
         return [
             _Found(hit.feature_id, hit.score, hit.label_id)
@@ -286,20 +300,21 @@ class Searcher:
         self, route: str, asking: _Asking, dictionary: Dictionary, allowed: np.ndarray | None
     ) -> list[_Found]:
         """Candidates of one dictionary, best first."""
+        vector = asking.vector(route)
         if route == DECODER and asking.space_of(dictionary) != asking.space:
             return []
-        vector = asking.vector(route)
-        crops = route == "crops"
         index = self.index(dictionary, route)
-        ids, groups, near = (found[0] for found in index.search(vector, _POOL * (16 if crops else 2), allowed))
-        if crops:
-            return _by_feature(groups, near)
-        by_label = route == "labels"
-        return [
-            _Found(int(feature), float(value), int(found) if by_label else None)
-            for found, feature, value in zip(ids, groups, near, strict=True)
-            if found >= 0
-        ]
+        if route == "crops":
+            features, near = index.nearest_groups(vector, _POOL, allowed)
+            return [_Found(feature, value) for feature, value in zip(features.tolist(), near.tolist(), strict=True)]
+        ids, features, near = (found[0] for found in index.search(vector, 2 * _POOL, allowed))
+        if route == DECODER:
+            pairs = zip(features.tolist(), near.tolist(), strict=True)
+            return [_Found(feature, value) for feature, value in pairs if feature >= 0]
+        found = ids >= 0
+        sure = index.weights(ids[found])
+        rows = zip(ids[found].tolist(), features[found].tolist(), near[found].tolist(), sure.tolist(), strict=True)
+        return [_Found(feature, value, label, confidence) for label, feature, value, confidence in rows]
 
     def _that_count(
         self, found: list[_Found], dictionaries: list[Dictionary], labelers: list[int] | None
@@ -310,7 +325,11 @@ class Searcher:
             return found
         with self.ctx.db.session() as session:
             of = [one.feature for one in found if one.label is not None]
-            best = {f: b.label.id for i in several for f, b in queries.best_labels(session, i, labelers, feature_ids=of).items()}
+            best = {
+                f: b.label.id
+                for i in several
+                for f, b in queries.best_labels(session, i, labelers, feature_ids=of).items()
+            }
             elsewhere = {d.id for d in dictionaries} - several
             alone = {
                 feature
@@ -332,7 +351,9 @@ class Searcher:
         """A dictionary's index of a kind, brought up to date when it is opened."""
         key = (dictionary.id, kind)
         if key not in self._indexes:
-            self._indexes[key] = open_index(self.ctx, dictionary, kind)
+            from autointerp.stages.index import open_index  # Words are found without it.
+
+            self._indexes[key] = open_index(self.ctx, dictionary, kind, reading=True)
         return self._indexes[key]
 
     # What is shown
@@ -437,7 +458,9 @@ class _Asking:
                 return np.asarray(embedder.embed_images([picture.convert("RGB")])[0])
         except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Pil.DecompressionBombError) as error:
             reason = getattr(error, "strerror", None) or "it is no picture that can be read"
-            raise AutointerpError(f"cannot read {self.question.image}: {reason}", "name the file of a picture") from None
+            raise AutointerpError(
+                f"cannot read {self.question.image}: {reason}", "name the file of a picture"
+            ) from None
 
     def _of_feature(self, route: str) -> np.ndarray:
         index = self.searcher.index(self._dictionary, route)
@@ -458,24 +481,10 @@ def _fires_at(steps: dict[str, float], step: int | None) -> bool:
     return step is None or (str(step) in steps and steps[str(step)] >= max(steps.values()))
 
 
-def _by_feature(features: np.ndarray, near: np.ndarray) -> list[_Found]:
-    """Features by the mean cosine of their few nearest crops; one that has fewer among these counts as the last."""
-    of: dict[int, list[float]] = {}
-    for feature, value in zip(features.tolist(), near.tolist(), strict=True):
-        if feature >= 0:
-            of.setdefault(feature, []).append(value)
-    floor = min((value for values in of.values() for value in values), default=0.0)
-    best = {
-        feature: (sum(values[:_CROPS_A_FEATURE]) + floor * max(_CROPS_A_FEATURE - len(values), 0)) / _CROPS_A_FEATURE
-        for feature, values in of.items()
-    }
-    return _best([[_Found(feature, value) for feature, value in best.items()]])
-
-
 def _best(parts: Iterable[list[_Found]]) -> list[_Found]:
-    """The candidates of several dictionaries together, best first."""
+    """The candidates of several dictionaries together, best first; of equal ones that of the surer labeler."""
     joined = [one for part in parts for one in part]
-    return sorted(joined, key=lambda one: (-one.value, one.feature, one.label or 0))
+    return sorted(joined, key=lambda one: (-round(one.value, 5), -one.sure, one.feature, one.label or 0))
 
 
 def check_routes(route: str | None) -> tuple[str, ...] | None:

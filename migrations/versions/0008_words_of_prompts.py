@@ -38,11 +38,13 @@ SQLITE = (
     END""",
 )
 
-_INDEXED = """INSERT INTO {s}.features_fts (rowid, words, length)
+_INDEXED = (
+    """INSERT INTO {s}.features_fts (rowid, words, length)
             SELECT feature_id, w, (SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(w))
-            FROM (SELECT feature_id, {s}.label_words(prompts) AS w FROM (""" + _PROMPTS.format(
-    joined="string_agg(images.prompt, ' ')", s="{s}.", which="{which}"
-) + """) told) given"""
+            FROM (SELECT feature_id, {s}.label_words(prompts) AS w FROM ("""
+    + _PROMPTS.format(joined="string_agg(images.prompt, ' ')", s="{s}.", which="{which}")
+    + """) told) given"""
+)
 
 POSTGRESQL = (
     """CREATE TABLE {s}.features_fts (

@@ -59,7 +59,7 @@ def measure(what: str, count: int, clusters: Clusters, folder: Path, say: Callab
 
     vectors, asked, more = clusters.vectors(count), clusters.vectors(QUERIES), clusters.vectors(ADDED)
     rows = Rows(np.arange(count), np.arange(count) // 10, np.arange(count), np.ones(count))
-    taken, index = seconds(lambda: build_index(rows, vectors, "drawn", "", LABELS))
+    taken, index = seconds(lambda v=vectors: build_index(rows, v, "drawn", "", LABELS))
     built_with = f" (M {HNSW_LINKS}, efConstruction {HNSW_BUILD})" if index.kind == "hnsw" else ""
     say(f"{what}: {count} vectors, {index.kind}{built_with}: built in {taken:.1f} s, peak {peak_gb():.1f} GB")
     path = folder / f"{what}.faiss"
@@ -73,7 +73,7 @@ def measure(what: str, count: int, clusters: Clusters, folder: Path, say: Callab
         for ef_search in EF_SEARCH if index.kind == "hnsw" else EF_SEARCH[:1]:
             times, hits = [], 0
             for query, true in zip(asked, best, strict=True):
-                one, (ids, _, _) = seconds(lambda q=query, ef=ef_search: index.search(q, n, ef_search=ef))
+                one, (ids, _, _) = seconds(lambda q=query, m=n, ef=ef_search: index.search(q, m, ef_search=ef))
                 times.append(one)
                 hits += len(set(ids[0, :10].tolist()) & set(true.tolist()))
             at = f", efSearch {max(ef_search, n)}" if index.kind == "hnsw" else ""

@@ -32,7 +32,7 @@ before it is built again."""
 HNSW_LINKS = 32
 HNSW_BUILD = 80
 """efConstruction: how many candidates are looked at when a vector is linked."""
-HNSW_SEARCH = 128
+HNSW_SEARCH = 256
 """efSearch: how many candidates are looked at in a search, or as many as are asked for."""
 
 _MAGIC = b"autointerp index 2\n"
@@ -42,6 +42,13 @@ _BATCH = 65_536
 _CHUNK = 2**20
 _KEY = np.dtype([("id", "<i8"), ("group", "<i8"), ("digest", "<u8")])
 _SLOT = np.dtype([*_KEY.descr, ("weight", "<f4"), ("live", "?")])
+
+
+def _faiss() -> Any:
+    """The library, imported when an index is first used; what its stubs lack is there."""
+    import faiss
+
+    return faiss
 
 
 def digest_of(*content: object) -> int:
@@ -194,7 +201,7 @@ class VectorIndex:
         Raises:
             UsageError: The queries are of another width than the index.
         """
-        import faiss
+        faiss = _faiss()
 
         queries = np.ascontiguousarray(np.atleast_2d(queries), np.float32)
         if queries.shape[1] != self.dim:
@@ -276,7 +283,7 @@ class VectorIndex:
         return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-30)
 
     def _selector(self, allowed: np.ndarray) -> Any:
-        import faiss
+        faiss = _faiss()
 
         bits = np.packbits(allowed, bitorder="little")
         key = bits.tobytes()
@@ -286,7 +293,7 @@ class VectorIndex:
 
     def _stored(self) -> np.ndarray:
         """All vectors, removed ones too, as they lie in FAISS: float32 [slots, dim], not to be changed."""
-        import faiss
+        faiss = _faiss()
 
         flat = self._inner if self.kind == "flat" else faiss.downcast_index(self._inner.storage)
         if not flat.ntotal:
@@ -295,7 +302,7 @@ class VectorIndex:
 
     def remove(self, ids: np.ndarray) -> None:
         """Let go of vectors; ids that are not there do not matter."""
-        import faiss
+        faiss = _faiss()
 
         gone = self._live & np.isin(self._rows.ids, np.asarray(ids, np.int64))
         if not gone.any():
@@ -361,7 +368,7 @@ def build_index(
     Raises:
         ValueError: Shapes do not fit.
     """
-    import faiss
+    faiss = _faiss()
 
     vectors = np.asarray(vectors, np.float32)
     if vectors.ndim != 2:
@@ -435,7 +442,7 @@ def write_index(index: VectorIndex, path: Path) -> None:
     Raises:
         AutointerpError: The file cannot be written.
     """
-    import faiss
+    faiss = _faiss()
 
     partial = path.with_name(path.name + ".part")
     try:
@@ -477,7 +484,7 @@ def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
     Raises:
         AutointerpError: It is missing, damaged or of another form; the hint says what rebuilds it.
     """
-    import faiss
+    faiss = _faiss()
 
     hint = f"it is rebuilt by `{rebuilt_by}`"
     try:

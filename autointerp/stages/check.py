@@ -7,19 +7,17 @@ a harvest makes; indexes hold what they were made of. Rows are streamed, so memo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy import Executable, func, select
 
 from autointerp.crops.collect import CropCollector
 from autointerp.crops.maps import decode_map
 from autointerp.crops.render import decode_picture
 from autointerp.crops.split import split_of
-from autointerp.db import queries
 from autointerp.db.check import first
 from autointerp.db.errors import DatabaseError
 from autointerp.db.models import Crop, Dictionary, Feature, Image, Index, Label, Labeler, Run, Score

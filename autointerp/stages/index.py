@@ -72,15 +72,19 @@ class LabelSource:
 
     @property
     def embedder(self) -> str:
+        """See `Source`."""
         return self.ctx.text_embedder.name
 
     def fingerprint(self, embedder: str) -> str:
+        """See `Source`."""
         return identity({"labels": sorted(map(list, self._named)), "embedder": embedder})
 
     def rows(self) -> Rows:
+        """See `Source`."""
         return Rows.of((label, feature, digest_of(name, sure), sure) for label, feature, name, sure in self._named)
 
     def embed(self, rows: Rows) -> np.ndarray:
+        """See `Source`."""
         names = {label: name for label, _, name, _ in self._named}
         # Many features have the same name.
         asked = list(dict.fromkeys(names[label] for label in rows.ids.tolist()))
@@ -104,9 +108,11 @@ class CropSource:
 
     @property
     def embedder(self) -> str:
+        """See `Source`."""
         return self.ctx.embedder.name
 
     def fingerprint(self, embedder: str) -> str:
+        """See `Source`."""
         # The same harvest has other ids in another database.
         ids = (func.count(Crop.id), func.min(Crop.id), func.max(Crop.id))
         with self.ctx.db.session() as session:
@@ -114,6 +120,7 @@ class CropSource:
         return identity({**self._made_of, "embedder": embedder, "ids": list(found)})
 
     def rows(self) -> Rows:
+        """See `Source`."""
         digest = digest_of(self._made_of)
         query = (
             select(Crop.id, Crop.feature_id, Crop.activation)
@@ -125,6 +132,7 @@ class CropSource:
             return Rows.of((crop, feature, digest, strength) for crop, feature, strength in found)
 
     def embed(self, rows: Rows) -> np.ndarray:
+        """See `Source`."""
         features = list(dict.fromkeys(rows.groups.tolist()))
         place = {crop: at for at, crop in enumerate(rows.ids.tolist())}
         found = np.zeros((len(rows), self.ctx.embedder.dim), np.float32)
@@ -151,14 +159,17 @@ class DecoderSource:
             self._latents = {f: i for f, i in session.execute(query.where(Feature.state != "dead"))}
 
     def fingerprint(self, embedder: str) -> str:
+        """See `Source`."""
         made_of = {"weights": self.dictionary.weights_sha256, "latents": sorted(self._latents.items())}
         return identity({**made_of, "embedder": embedder})
 
     def rows(self) -> Rows:
+        """See `Source`."""
         weights = self.dictionary.weights_sha256
         return Rows.of((f, f, digest_of(weights, i), 1.0) for f, i in sorted(self._latents.items()))
 
     def embed(self, rows: Rows) -> np.ndarray:
+        """See `Source`."""
         from autointerp.dictionaries.storage import load_dictionary
         from autointerp.search.embedders import unit
 

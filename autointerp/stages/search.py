@@ -24,7 +24,6 @@ from autointerp.stages.context import Context
 from autointerp.stages.labeler_names import chosen_labelers
 
 if TYPE_CHECKING:
-    from autointerp.db.models import State
     from autointerp.search.indexes import VectorIndex
 
 ROUTES = ("words", "labels", "crops")
@@ -117,7 +116,8 @@ class Hit:
 @dataclass(frozen=True)
 class _Found:
     """A candidate of a route; `label` is the label that it was found by, if it was found by one, and `sure` its
-    confidence."""
+    confidence.
+    """
 
     feature: int
     value: float
@@ -260,7 +260,7 @@ class Searcher:
                 for one in found:
                     similarity.setdefault(one.feature, one.value)
         if off and len(off) == len(wanted):
-            raise next(iter(off.values()))
+            raise min(off.values(), key=lambda error: isinstance(error, _DoesNotApply))
         for error in {str(error): error for error in off.values()}.values():
             those = [route for route, why in off.items() if str(why) == str(error)]
             # What a picture does not have is no news; an embedder that is not there is.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from autointerp.crops.maps import encode_map
-from autointerp.stages import check
 from autointerp.search.indexes import read_index, write_index
+from autointerp.stages import check
 from autointerp.stages.check import run_check
 from autointerp.stages.context import Context
 from autointerp.workspace import Workspace

@@ -212,7 +212,7 @@ def open_index(ctx: Context, dictionary: Dictionary, kind: str, reading: bool = 
         except AutointerpError as error:
             why = error.message
     if known is not None and known.embedder != embedder:
-        known, why = None, f"the index {path} is of the embedder {known.embedder}"
+        why, known = f"the index {path} is of the embedder {known.embedder}", None
     if known is not None and known.fingerprint == fingerprint:
         return known
     rows = source.rows()

@@ -261,12 +261,13 @@ class Searcher:
                     similarity.setdefault(one.feature, one.value)
         if off and len(off) == len(wanted):
             raise min(off.values(), key=lambda error: isinstance(error, _DoesNotApply))
-        for error in {str(error): error for error in off.values()}.values():
-            those = [route for route, why in off.items() if str(why) == str(error)]
-            # What a picture does not have is no news; an embedder that is not there is.
-            if not isinstance(error, _DoesNotApply) and str(error) not in self._said:
-                self._said.add(str(error))
-                self.ctx.progress.note(f"without the route{'s' * (len(those) > 1)} {' and '.join(those)}: {error}")
+        # What a picture does not have is no news; an embedder that is not there is.
+        reasons = {route: str(why) for route, why in off.items() if not isinstance(why, _DoesNotApply)}
+        for reason in dict.fromkeys(reasons.values()):
+            those = [route for route, why in reasons.items() if why == reason]
+            if reason not in self._said:
+                self._said.add(reason)
+                self.ctx.progress.note(f"without the route{'s' * (len(those) > 1)} {' and '.join(those)}: {reason}")
         return ranked, similarity
 
     def _by_words(

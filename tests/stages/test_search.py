@@ -185,7 +185,12 @@ def test_labels_that_came_are_found_and_those_that_went_are_not(ctx: Context) ->
             label.name = "striped purple ring"
     asked: list[list[str]] = []
     embed = ctx.embedder.embed_texts
-    ctx.embedder.embed_texts = lambda texts: asked.append(list(texts)) or embed(texts)  # type: ignore[assignment]
+
+    def noted(texts: Any) -> np.ndarray:
+        asked.append(list(texts))
+        return embed(texts)
+
+    ctx.embedder.embed_texts = noted  # type: ignore[method-assign]
     try:
         found = searcher.find("striped purple ring", routes=("labels",), count=1)
     finally:
@@ -248,7 +253,12 @@ def test_the_command(cli: Cli, workspace: Path, tmp_path: Path, monkeypatch: pyt
     import click
 
     opened: list[str] = []
-    monkeypatch.setattr(click, "launch", lambda path: opened.append(path) or 1)
+
+    def launch(path: str) -> int:
+        opened.append(path)
+        return 1
+
+    monkeypatch.setattr(click, "launch", launch)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     done = cli("-w", workspace, "search", "circle", "-n", "3", "--density", ":0.9", "--open")
     assert done.code == 0 and "no program here opens it" in done.err

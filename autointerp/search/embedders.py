@@ -71,7 +71,7 @@ class ImageTextEmbedder(SentenceEmbedder):
     def __init__(self, model: Any, tokenizer: Any, processor: Any, name: str, device: str = "cpu") -> None:
         self._processor = processor
         # SigLIP was trained on texts padded to full length, and has no mask for them.
-        self._padding: str | bool = "max_length" if model.config.model_type.startswith("siglip") else True
+        self._full_length = model.config.model_type.startswith("siglip")
         super().__init__(model, tokenizer, name, device)
 
     def embed_images(self, images: Sequence[Image.Image]) -> np.ndarray:
@@ -79,7 +79,9 @@ class ImageTextEmbedder(SentenceEmbedder):
         return self._embed([image.convert("RGB") for image in images], self._of_images)
 
     def _of_texts(self, texts: list[Any]) -> Any:
-        return _vector(self._model.get_text_features(**self._tokens(texts, self._padding)))
+        if self._full_length:
+            return _vector(self._model.get_text_features(input_ids=self._tokens(texts, "max_length")["input_ids"]))
+        return _vector(self._model.get_text_features(**self._tokens(texts)))
 
     def _of_images(self, images: list[Any]) -> Any:
         return _vector(self._model.get_image_features(**self._processor(images, return_tensors="pt").to(self.device)))

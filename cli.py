@@ -19,6 +19,7 @@ from autointerp.printing import (
     print_evaluation,
     print_explained,
     print_feature,
+    print_hits,
     print_labelers,
     print_status,
     table,
@@ -84,6 +85,22 @@ class _PictureSize(click.ParamType):
             return parse_size(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
+
+
+class _Span(click.ParamType):
+    """Two numbers, A:B, either of which may be left out."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        low, colon, high = str(value).partition(":")
+        try:
+            span = (float(low or 0), float(high or 1))
+        except ValueError:
+            span = (1.0, 0.0)
+        if not colon or not 0 <= span[0] <= span[1] <= 1:
+            self.fail(f"{value!r} is no span of shares: write A:B, from 0 to 1, e.g. 0.001:0.1", param, ctx)
+        return span
 
 
 COUNT = click.IntRange(min=1)
@@ -469,35 +486,58 @@ def score(
 
 
 @cli.command()
-@click.argument("text")
+@click.argument("text", required=False)
+@click.option("--image", type=click.Path(path_type=Path), metavar="FILE", help="Find what fits this picture.")
+@click.option("--like", metavar="FEATURE", help="Find what is like this feature (DICTIONARY:INDEX).")
 @click.option("--layer", metavar="L", help="Only this layer.  [default: all dictionaries]")
-@click.option("--route", metavar="R", help="words, labels or crops alone.  [default: all three, fused]")
+@click.option("--dictionary", metavar="X", help="Only this dictionary.")
+@click.option("--labeler", metavar="NAME", help="Only what this labeler named, by its names.")
+@click.option("--route", metavar="R", help="words, labels, crops, decoder (with --like) or all.  [default: all, fused]")
 @click.option("-n", "count", type=COUNT, default=10, show_default=True, metavar="N", help="Features to show.")
 @click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
-@said_by_option
+@click.option("--state", metavar="S", help="Only features that are live, dead or dense.")
+@click.option("--step", type=click.IntRange(min=0), metavar="N", help="Only features that fire most at this step.")
+@click.option("--density", type=_Span(), metavar="A:B", help="Only features that fire in this share of cells.")
+@click.option("--open", "opened", is_flag=True, help="Write a contact sheet of what is found, and open it.")
 @json_option
 @_shared
 def search(
-    text: str,
-    layer: str | None,
+    text: str | None,
+    image: Path | None,
+    like: str | None,
     route: str | None,
     count: int,
-    min_score: float | None,
-    labeler: str | None,
+    opened: bool,
     as_json: bool,
+    **filters: Any,
 ) -> None:
-    """Find features by concept text."""
-    from autointerp.stages.search import check_routes, run_search
+    """Find features by concept text, by a picture, or by a feature they are like."""
+    from autointerp.stages.search import Filters, Question, check_routes, run_search
 
-    hits = run_search(_context(), text, layer, check_routes(route), count, min_score, labeler)
+    ctx = _context()
+    question = Question(text, image, like)
+    hits = run_search(ctx, question, Filters(**filters), check_routes(route), count)
+    if not hits:
+        _note(f"no feature fits {question.said}")
+    if opened and hits:
+        from autointerp.stages.sheets import write_hits
+
+        sheet = write_hits(ctx, hits, f"Search for {question.said}")
+        _note(f"wrote {sheet}")
+        if click.launch(str(sheet)):
+            _note("no program here opens it")
     if as_json:
         _print_json([hit.as_dict() for hit in hits])
-        return
-    if not hits:
-        _note(f"no feature fits {text!r}")
-        return
-    rows = [(h.feature, h.name or "-", cell(h.score), cell(h.similarity), h.explanation) for h in hits]
-    table(("feature", "name", "score", "similarity", "explanation"), rows)
+    elif hits:
+        from autointerp.terminal import picture_printer
+
+        show = picture_printer()
+        if show is None:
+            print_hits(hits)
+            return
+        from autointerp.stages.sheets import strips_of
+
+        print_hits(hits, show, strips_of(ctx, hits))
 
 
 @cli.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +11,10 @@ import click
 from autointerp.texts import visible
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from autointerp.stages.explain import Explained
+    from autointerp.stages.search import Hit
 
 
 def print_status(found: dict[str, Any]) -> None:
@@ -117,6 +120,35 @@ def sparkline(counts: Sequence[int]) -> str:
     """Counts as a row of blocks, the largest the highest; only what is 0 has none."""
     most = max(counts)
     return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // most)] for count in counts)
+
+
+def print_hits(
+    hits: Sequence[Hit],
+    show: Callable[[Image.Image], None] | None = None,
+    strips: Mapping[int, Image.Image] | None = None,
+) -> None:
+    """What a search found, a feature a line; where pictures can be shown, its crops under it."""
+    names = ("feature", "name", "score", "density", "explanation", "best prompt")
+    rows = [
+        (h.feature, h.name or "-", cell(h.score), f"{h.density:.2%}", _cut(h.explanation, 48), _cut(h.prompt, 64))
+        for h in hits
+    ]
+    if show is None or strips is None:
+        table(names, rows)
+        return
+    for hit, row in zip(hits, rows, strict=True):
+        click.echo("  ".join(row[:4]))
+        for line in row[4:]:
+            if line:
+                click.echo(f"  {line}")
+        if hit.feature_id in strips:
+            show(strips[hit.feature_id])
+
+
+def _cut(text: str, width: int) -> str:
+    """A text of at most this many characters, on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 def print_evaluation(found: dict[str, Any]) -> None:

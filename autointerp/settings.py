@@ -206,7 +206,14 @@ class Settings(_Table):
     embedder: str = Field(
         default="auto",
         min_length=1,
-        description="auto, 'shapes-clip', or a folder or Hub name of a CLIP model, for vectors of crops and labels",
+        description="auto, 'shapes-clip', or a folder or Hub name of a CLIP or SigLIP model, for vectors of crops and "
+        "labels",
+    )
+    text_embedder: str = Field(
+        default="auto",
+        min_length=1,
+        description="what makes the vectors of label names for search: auto (the embedder), or a folder or Hub name of "
+        "any sentence-embedding model",
     )
     labeler: str = Field(default="auto", min_length=1, description="auto, shapes-vlm, local-vlm, vlm, clip or prompts")
     vlm: str | None = Field(

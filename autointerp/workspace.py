@@ -152,9 +152,9 @@ class Workspace:
     def search(self, text: str, layer: str | None = None, count: int = 10) -> list[Hit]:
         """The features that fit a text best, best first; see `autointerp search`."""
         from autointerp.stages.context import Context
-        from autointerp.stages.search import run_search
+        from autointerp.stages.search import Filters, run_search
 
-        return run_search(Context(self), text, layer, count=count)
+        return run_search(Context(self), text, Filters(layer=layer), count=count)
 
     def feature(self, name: str) -> StoredFeature:
         """The feature `DICTIONARY:INDEX`: label, scores and crops; raises `UsageError` where there is none."""

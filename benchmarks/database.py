@@ -73,14 +73,14 @@ def write(database: Any, crops: int, labels: int) -> dict[str, float]:
 
 def search(database: Any) -> float:
     """Mean seconds of a query of two words, of 200 features."""
-    from autointerp.db.words import features_with_words
+    from autointerp.db.words import labels_with_words
 
     rng = random.Random(1)
     asked = [sorted(set(phrase(rng, 2).split())) for _ in range(QUERIES)]
     begun = time.perf_counter()
     for words in asked:
         with database.session() as session:
-            if not features_with_words(session, words, [1], 200):
+            if not labels_with_words(session, words, [1], 200):
                 raise RuntimeError("nothing was found")
     return (time.perf_counter() - begun) / QUERIES
 

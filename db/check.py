@@ -108,6 +108,6 @@ def _doubles(session: Session) -> list[str]:
 
 
 def _words(session: Session) -> list[str]:
-    if not inspect(session.connection()).has_table("labels_fts"):
-        return ["the word index labels_fts is missing"]
-    return words.stale_words(session)
+    tables = inspect(session.connection())
+    missing = [name for name in (words.LABELS, words.PROMPTS) if not tables.has_table(name)]
+    return [f"the word index {name} is missing" for name in missing] or words.stale_words(session)

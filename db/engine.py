@@ -22,7 +22,7 @@ from autointerp.db.urls import parse_url, shown
 
 BUSY_MS = 30_000
 CONNECT_SECONDS = 10
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision under migrations/versions; written here too because importing Alembic takes half a second."""
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -101,11 +101,11 @@ class Database:
 
         Raises `DatabaseError` when the schema is of a newer autointerp, or holds tables that are not ours.
         """
-        from alembic import command
-
         found, head = self.revision(), self.head()
         if found == head:
             return False
+        from alembic import command
+
         self._refuse_unknown(found)
         with self._translated(), self._schema_change() as connection:
             command.upgrade(_alembic_config(connection), "head")

@@ -21,7 +21,7 @@ Split = Literal["explain", "score"]
 LabelStatus = Literal["ok", "uninterpretable", "failed"]
 RunKind = Literal["fit", "harvest", "label", "score", "index", "evaluate"]
 RunStatus = Literal["running", "done", "interrupted", "failed"]
-IndexKind = Literal["crops", "labels"]
+IndexKind = Literal["crops", "labels", "decoder"]
 
 Word = String(32)
 Hash = String(64)
@@ -269,7 +269,7 @@ class Index(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True, doc="e.g. shapes.mid.topk.crops")
-    kind: Mapped[IndexKind] = mapped_column(Word, doc="crops or labels")
+    kind: Mapped[IndexKind] = mapped_column(Word, doc="crops, labels or decoder")
     dictionary_id: Mapped[int | None] = mapped_column(ForeignKey("dictionaries.id", ondelete="CASCADE"), index=True)
     embedder: Mapped[str] = mapped_column(doc="what made the vectors")
     count: Mapped[int] = mapped_column(default=0, doc="vectors in it")

@@ -328,6 +328,15 @@ def best_label(session: Session, feature_id: int, labelers: Collection[int] | No
     return best_labels(session, dictionary_id, labelers, feature_ids=[feature_id]).get(feature_id)
 
 
+def features_with_label(session: Session, feature_ids: Iterable[int]) -> set[int]:
+    """Those of these features that somebody has named."""
+    found: set[int] = set()
+    for some in chunks(feature_ids):
+        named = select(Label.feature_id).where(Label.feature_id.in_(some), Label.status == "ok")
+        found.update(session.scalars(named))
+    return found
+
+
 def labelers_with_labels(session: Session) -> list[Labeler]:
     """Every labeler that has said something, oldest first."""
     given = exists().where(Label.labeler_id == Labeler.id)

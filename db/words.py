@@ -1,90 +1,140 @@
-"""Full text over the names and explanations of labels, the same on both databases.
+"""Full text over names and explanations of labels and over prompts, the same on both databases.
 
-SQLite has FTS5 with its `bm25`. PostgreSQL has a tsvector of the same words (migration 0003) and no such ranking, so
-it is written out here: Okapi BM25 as FTS5 has it, over the same table, so that both give the same order.
+SQLite has FTS5 with its `bm25`. PostgreSQL has tsvectors of the same words (migrations 0003 and 0006) and no such
+ranking, so it is written out here: Okapi BM25 as FTS5 has it, over the same tables, so that both give the same order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+LABELS, PROMPTS = "labels_fts", "features_fts"
+"""The word indexes: of labels, and of the prompts of each feature's strongest crops."""
 NAME_WEIGHT, EXPLANATION_WEIGHT = 4.0, 1.0
 """A word in the name counts as often as this many in the explanation."""
 
-_SQLITE = """
-SELECT labels.feature_id FROM labels_fts
-JOIN labels ON labels.id = labels_fts.rowid
-JOIN features ON features.id = labels.feature_id
-WHERE labels_fts MATCH :match AND features.dictionary_id IN ({ids}){said}
-ORDER BY round(bm25(labels_fts, :name, :explanation), 12), labels.feature_id LIMIT :limit
-"""
+_SQLITE = {
+    LABELS: "SELECT rowid, round(-bm25(labels_fts, :name, :explanation), 12) AS score "
+    "FROM labels_fts WHERE labels_fts MATCH :match",
+    PROMPTS: "SELECT rowid, round(-bm25(features_fts), 12) AS score FROM features_fts WHERE features_fts MATCH :match",
+}
 
-# The words that are looked for go through the same function as the labels, and are never parsed as a query: nothing a
+# The words that are looked for go through the same function as the texts, and are never parsed as a query: nothing a
 # user types is an operator. 1.2 and 0.75 are FTS5's k1 and b. Both are rounded, so that sums in another order tie.
 _POSTGRESQL = """
-WITH asked AS MATERIALIZED (
-    SELECT lexeme, count(*) AS times FROM unnest(CAST(:words AS text[])) AS word, unnest(label_words(word))
-    GROUP BY lexeme
-), one AS MATERIALIZED (
-    SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS query FROM asked
-), every AS MATERIALIZED (
-    SELECT count(*) AS labels, avg(length) AS length FROM labels_fts
-), found AS MATERIALIZED (
-    SELECT f.rowid, f.length, asked.lexeme, asked.times,
-        (SELECT sum(CASE w WHEN 'A' THEN CAST(:name AS float8) ELSE :explanation END) FROM unnest(hit.weights) w)
-            AS hits
-    FROM one, labels_fts f, unnest(f.words) AS hit JOIN asked ON asked.lexeme = hit.lexeme
-    WHERE f.words @@ one.query
-), rare AS (
-    SELECT lexeme, greatest(ln((every.labels - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS idf
-    FROM found, every GROUP BY lexeme, every.labels
-)
-SELECT labels.feature_id FROM found
-JOIN rare ON rare.lexeme = found.lexeme
+    WITH asked AS MATERIALIZED (
+        SELECT lexeme, count(*) AS times FROM unnest(CAST(:words AS text[])) AS word, unnest(label_words(word))
+        GROUP BY lexeme
+    ), one AS MATERIALIZED (
+        SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS query FROM asked
+    ), every AS MATERIALIZED (
+        SELECT count(*) AS texts, avg(length) AS length FROM {fts}
+    ), matching AS MATERIALIZED (
+        SELECT f.rowid, f.length, asked.lexeme, asked.times, {hits} AS hits
+        FROM one, {fts} f, unnest(f.words) AS hit JOIN asked ON asked.lexeme = hit.lexeme
+        WHERE f.words @@ one.query
+    ), rare AS (
+        SELECT lexeme, greatest(ln((every.texts - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS idf
+        FROM matching, every GROUP BY lexeme, every.texts
+    )
+    SELECT matching.rowid, round(sum(
+        times * idf * hits * 2.2 / (hits + 1.2 * (0.25 + 0.75 * matching.length / every.length)))::numeric, 12) AS score
+    FROM matching JOIN rare ON rare.lexeme = matching.lexeme, every GROUP BY matching.rowid
+"""
+_HITS = {
+    LABELS: "(SELECT sum(CASE w WHEN 'A' THEN CAST(:name AS float8) ELSE :explanation END) FROM unnest(hit.weights) w)",
+    PROMPTS: "CAST(cardinality(hit.positions) AS float8)",
+}
+
+# Of what a labeler has said of a feature, the newest result counts, if it is ok. Many features have the same name: of
+# equal matches the one that its labeler is surest of comes first.
+_OF_LABELS = """
+SELECT labels.feature_id, labels.id, found.score FROM ({found}) AS found
 JOIN labels ON labels.id = found.rowid
-JOIN features ON features.id = labels.feature_id, every
-WHERE features.dictionary_id IN ({ids}){said}
-GROUP BY found.rowid, labels.feature_id
-ORDER BY round(sum(times * idf * hits * 2.2 / (hits + 1.2 * (0.25 + 0.75 * found.length / every.length)))::numeric, 12)
-    DESC, labels.feature_id
-LIMIT :limit
+JOIN features ON features.id = labels.feature_id
+WHERE features.dictionary_id IN ({dictionaries}) {labelers} AND NOT EXISTS (
+    SELECT 1 FROM labels AS later WHERE later.feature_id = labels.feature_id AND later.labeler_id = labels.labeler_id
+    AND later.id > labels.id AND later.status <> 'failed'
+)
+ORDER BY found.score DESC, labels.confidence DESC, labels.feature_id, labels.id {limit}
+"""
+_OF_PROMPTS = """
+SELECT features.id, NULL, found.score FROM ({found}) AS found
+JOIN features ON features.id = found.rowid
+WHERE features.dictionary_id IN ({dictionaries})
+ORDER BY found.score DESC, features.id {limit}
 """
 
 
-def features_with_words(
+@dataclass(frozen=True)
+class WordHit:
+    """A feature whose label, or whose prompts where `label_id` is None, hold some of the words; larger is better."""
+
+    feature_id: int
+    label_id: int | None
+    score: float
+
+
+def labels_with_words(
     session: Session,
     words: Sequence[str],
     dictionary_ids: Sequence[int],
-    limit: int,
+    limit: int | None = None,
     labelers: Collection[int] | None = None,
-) -> list[int]:
-    """Features of these dictionaries whose ok labels hold any of the words, best first, each once.
+) -> list[WordHit]:
+    """What labelers say now, where it holds any of the words, best first.
 
     Args:
         session: An open session.
         words: Letters and digits alone, in any language; at least one.
         dictionary_ids: Where to look.
-        limit: Labels considered at most.
-        labelers: Whose labels; None for all.
+        limit: Labels at most.
+        labelers: Only labels of these.
     """
-    # Nothing is in a list without anything; databases want one in it.
-    whose = ", ".join(str(int(i)) for i in labelers or [0])
-    said = "" if labelers is None else f" AND labels.labeler_id IN ({whose})"
-    ids = ", ".join(str(int(i)) for i in dictionary_ids)
-    values = {"name": NAME_WEIGHT, "explanation": EXPLANATION_WEIGHT, "limit": limit}
+    of = "" if labelers is None else f"AND labels.labeler_id IN ({_listed(labelers)})"
+    return _found(session, LABELS, _OF_LABELS, words, dictionary_ids, limit, of)
+
+
+def features_with_prompt_words(
+    session: Session, words: Sequence[str], dictionary_ids: Sequence[int], limit: int | None = None
+) -> list[WordHit]:
+    """Features, labeled or not, of whose strongest crops the prompts hold any of the words, best first.
+
+    The arguments are those of `labels_with_words`.
+    """
+    return _found(session, PROMPTS, _OF_PROMPTS, words, dictionary_ids, limit)
+
+
+def _listed(ids: Collection[int]) -> str:
+    return ", ".join(str(int(i)) for i in ids) or "NULL"
+
+
+def _found(
+    session: Session,
+    fts: str,
+    query: str,
+    words: Sequence[str],
+    dictionary_ids: Sequence[int],
+    limit: int | None,
+    labelers: str = "",
+) -> list[WordHit]:
+    weights = {"name": NAME_WEIGHT, "explanation": EXPLANATION_WEIGHT} if fts == LABELS else {}
     if session.get_bind().dialect.name == "sqlite":
-        match = " OR ".join(f'"{word}"' for word in words)
-        found = session.scalars(text(_SQLITE.format(ids=ids, said=said)), {**values, "match": match})
+        found, asked = _SQLITE[fts], {"match": " OR ".join(f'"{word}"' for word in words)}
     else:
-        found = session.scalars(text(_POSTGRESQL.format(ids=ids, said=said)), {**values, "words": list(words)})
-    return list(dict.fromkeys(found))
+        found, asked = _POSTGRESQL.format(fts=fts, hits=_HITS[fts]), {"words": list(words)}  # type: ignore[dict-item]
+    at_most = "" if limit is None else f"LIMIT {int(limit)}"
+    whole = query.format(found=found, dictionaries=_listed(dictionary_ids), labelers=labelers, limit=at_most)
+    rows = session.execute(text(whole), {**weights, **asked})
+    return [WordHit(feature_id, label_id, float(score)) for feature_id, label_id, score in rows]
 
 
 def stale_words(session: Session) -> list[str]:
-    """One line where the word index does not hold the ok labels and no others, as they are."""
+    """One line for each word index that does not hold what it should and nothing else, as it is."""
     lite = session.get_bind().dialect.name == "sqlite"
     same = (
         "labels_fts.name = labels.name AND labels_fts.explanation = labels.explanation"
@@ -99,6 +149,26 @@ def stale_words(session: Session) -> list[str]:
             f"WHERE labels.status = 'ok' AND {same}"
         )
     )
-    if ok == both == indexed:
-        return []
-    return [f"the word index holds {indexed} labels, {both} of them right, of {ok}"]
+    found = []
+    if not ok == both == indexed:
+        found.append(f"the word index holds {indexed} labels, {both} of them right, of {ok}")
+    # The order in which prompts were joined is the database's own, and means nothing.
+    joined, kept = "sum(length(images.prompt)) + count(*) - 1", "length(features_fts.prompts)"
+    if not lite:
+        one = "SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(label_words(images.prompt))"
+        joined, kept = f"sum(({one}))", "features_fts.length"
+    told = (
+        f"SELECT crops.feature_id, {joined} AS size FROM crops JOIN images ON images.id = crops.image_id "
+        "WHERE crops.role = 'top' AND crops.rank < 4 GROUP BY crops.feature_id"
+    )
+    have = session.scalar(text(f"SELECT count(*) FROM ({told}) AS told"))
+    indexed = session.scalar(text("SELECT count(*) FROM features_fts"))
+    both = session.scalar(
+        text(
+            f"SELECT count(*) FROM ({told}) AS told JOIN features_fts ON features_fts.rowid = told.feature_id "
+            f"WHERE told.size = {kept}"
+        )
+    )
+    if not have == both == indexed:
+        found.append(f"the word index holds the prompts of {indexed} features, {both} of them right, of {have}")
+    return found

@@ -32,8 +32,9 @@ def schema_markdown() -> str:
         f"Schema revision {HEAD}. One database holds everything but weights and indexes: the SQLite file",
         "`autointerp.db` in the workspace, or one on a PostgreSQL server, with the same tables. Deleting a dictionary",
         "deletes its features, and these their crops, labels, scores and judgements. The table `labels_fts`",
-        "(rowid = labels.id) holds the words of the ok labels: name and explanation in SQLite's FTS5, on PostgreSQL a",
-        "tsvector of the same words with their number. Triggers keep it in step.",
+        "(rowid = labels.id) holds the words of the ok labels, name and explanation, and `features_fts` (rowid =",
+        "features.id) those of the prompts of each feature's strongest crops: in SQLite's FTS5, on PostgreSQL as a",
+        "tsvector of the same words with their number. Triggers keep them in step.",
         "",
     ]
     # The metadata keeps the order of the models file, the mappers keep none.

@@ -45,7 +45,10 @@ def test_status_counts_what_is_there(labeled: Path, cli: Cli, query: Query) -> N
 def test_search_finds_a_label_by_its_words(labeled: Path, cli: Cli, a_name: tuple[str, int]) -> None:
     name, index = a_name
     found = json.loads(cli("-w", labeled, "search", name, "--json", "-n", "64").out)
-    assert all(set(hit) == {"feature", "name", "explanation", "score", "similarity"} for hit in found)
+    assert all(
+        set(hit) == {"feature", "name", "explanation", "score", "similarity", "density", "prompt", "ranks"}
+        for hit in found
+    )
     assert f"{NAME}:{index}" in [hit["feature"] for hit in found]
     assert len({hit["feature"] for hit in found}) == len(found)
     assert set(name.split()) & set(found[0]["name"].replace(",", "").split())

@@ -100,7 +100,7 @@ def test_dictionaries_and_embedders_are_refused_in_the_same_words(monkeypatch: p
 
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", refuse)
-    monkeypatch.setattr(transformers.CLIPModel, "from_pretrained", wrapped)
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", wrapped)
     with pytest.raises(AutointerpError) as raised:
         fetched("hf:owner/name")
     says(raised.value, "the dictionary 'owner/name' is gated", PAGE, "HF_TOKEN")
@@ -128,7 +128,7 @@ def test_offline_nothing_is_asked_and_the_reason_is_named(
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", not_here)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", not_here)
-    monkeypatch.setattr(transformers.CLIPModel, "from_pretrained", not_here)
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", not_here)
     local = why == "loading.local_files_only"
     if why == "HF_HUB_OFFLINE":
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

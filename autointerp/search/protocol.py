@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-class Embedder(Protocol):
-    """Maps texts and pictures into one space in which what belongs together is close.
+class TextEmbedder(Protocol):
+    """Maps texts into a space in which what means the same is close.
 
     `name` identifies the model and its weights (it is stored beside every index made with it); `dim` is the
     width of its vectors.
@@ -23,6 +23,10 @@ class Embedder(Protocol):
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors of texts, float32 [n, dim]."""
         ...
+
+
+class Embedder(TextEmbedder, Protocol):
+    """Maps pictures into the same space, so that a picture is close to the words for it."""
 
     def embed_images(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Unit vectors of RGB pictures of any size, float32 [n, dim]."""

@@ -7,18 +7,16 @@ a harvest makes; indexes hold what they were made of. Rows are streamed, so memo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy import Executable, func, select
 
 from autointerp.crops.collect import CropCollector
 from autointerp.crops.maps import decode_map
 from autointerp.crops.render import decode_picture
 from autointerp.crops.split import split_of
-from autointerp.db import queries
 from autointerp.db.check import first
 from autointerp.db.errors import DatabaseError
 from autointerp.db.models import Crop, Dictionary, Feature, Image, Index, Label, Labeler, Run, Score
@@ -26,7 +24,7 @@ from autointerp.errors import AutointerpError
 from autointerp.files import sha256_of
 from autointerp.search.indexes import read_index
 from autointerp.stages.context import Context, identity
-from autointerp.stages.index import index_fingerprint
+from autointerp.stages.index import SOURCES
 from autointerp.stages.runs import read_checkpoint
 
 if TYPE_CHECKING:
@@ -258,8 +256,6 @@ def _weights(ctx: Context) -> Iterator[str]:
 
 def _indexes(ctx: Context) -> Iterator[str]:
     """Each index can be read, and holds the ids and the contents that it would be made of now."""
-    import faiss
-
     with ctx.db.session() as session:
         rows = session.execute(select(Index, Dictionary).join(Dictionary).order_by(Index.id)).all()
         session.expunge_all()
@@ -270,18 +266,9 @@ def _indexes(ctx: Context) -> Iterator[str]:
         except AutointerpError as error:
             yield f"index {index.name}: {error.message}; {hint}"
             continue
-        fingerprint = index_fingerprint(ctx, dictionary, index.kind, index.embedder)
-        ids = faiss.vector_to_array(found.index.id_map)
-        if (found.note.fingerprint, index.content_hash) != (fingerprint,) * 2 or found.note.size != index.count:
+        source = SOURCES[index.kind](ctx, dictionary)
+        fingerprint = source.fingerprint(index.embedder)
+        if (found.fingerprint, index.content_hash) != (fingerprint,) * 2 or len(found) != index.count:
             yield f"index {index.name} is stale; {hint}"
-        elif not np.array_equal(np.sort(ids), np.fromiter(_indexed_ids(ctx, dictionary, index.kind), np.int64)):
+        elif not found.holds(source.rows()).all():
             yield f"index {index.name} does not hold the {index.kind} of its dictionary; {hint}"
-
-
-def _indexed_ids(ctx: Context, dictionary: Dictionary, kind: str) -> Iterable[int]:
-    """Ids that an index of this kind has, ascending."""
-    if kind == "labels":
-        with ctx.db.session() as session:
-            return sorted(queries.best_labels(session, dictionary.id))
-    query = select(Crop.id).join(Feature).where(Feature.dictionary_id == dictionary.id, Feature.state != "dead")
-    return (crop for (crop,) in _rows(ctx, query.where(Crop.role != "negative").order_by(Crop.id)))

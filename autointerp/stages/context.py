@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autointerp.db import models
     from autointerp.diffusion.loading import Model
     from autointerp.labeling.windows import WindowEmbedder
-    from autointerp.search.protocol import Embedder
+    from autointerp.search.protocol import Embedder, TextEmbedder
     from autointerp.settings import Settings
     from autointerp.workspace import Workspace
 
@@ -32,6 +32,13 @@ DEFAULT_EMBEDDER = "openai/clip-vit-base-patch32"
 def identity(content: Any) -> str:
     """A hash of everything that makes a result; equal content is the same result."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _quiet_loading() -> None:
+    """Keep transformers' bars off stderr, where they would go past our own progress, in quiet commands too."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 class Context:
@@ -137,13 +144,29 @@ class Context:
     @cached_property
     def embedder(self) -> Embedder:
         """The image-text embedder of labeler, indexes and scores."""
-        from transformers.utils import logging
+        from autointerp.search import embedders
 
-        from autointerp.search.embedders import load_embedder
+        _quiet_loading()
+        return embedders.load_embedder(
+            self._lying(self.embedder_name), local_files_only=self.settings.loading.local_files_only
+        )
 
-        # Its bars would go to stderr past our own progress, in quiet commands too.
-        logging.disable_progress_bar()
-        return load_embedder(self.embedder_name, local_files_only=self.settings.loading.local_files_only)
+    @cached_property
+    def text_embedder(self) -> TextEmbedder:
+        """What makes the vectors of label names that a search looks among."""
+        from autointerp.search import embedders
+
+        named = self.settings.text_embedder
+        if named in ("auto", self.embedder_name):
+            return self.embedder
+        _quiet_loading()
+        local = self.settings.loading.local_files_only
+        return embedders.load_text_embedder(self._lying(named), local_files_only=local)
+
+    def _lying(self, name: str) -> str:
+        """A folder that a setting names, which is taken from the workspace, or a name of the hub as it is."""
+        lies = self.workspace.resolve(name)
+        return str(lies) if lies.is_dir() else name
 
     @cached_property
     def windows(self) -> WindowEmbedder:
@@ -160,6 +183,18 @@ class Context:
             _ = self.embedder
         except AutointerpError as error:
             self.progress.note(f"no indexes of crops and labels, no embedding score: {error}")
+            return False
+        return True
+
+    @cached_property
+    def has_text_embedder(self) -> bool:
+        """Whether the embedder of label names can be loaded; if not, a note says what is left out."""
+        if self.settings.text_embedder == "auto":
+            return self.has_embedder
+        try:
+            _ = self.text_embedder
+        except AutointerpError as error:
+            self.progress.note(f"no index of labels: {error}")
             return False
         return True
 

@@ -16,6 +16,8 @@ from autointerp.db import queries
 from autointerp.db.models import Dictionary
 from autointerp.diffusion.describe import SHAPES
 from autointerp.diffusion.layers import Layer
+from autointerp.errors import UsageError
+from autointerp.shapes.truth import FeatureTruth
 from autointerp.shapes.verdict import (
     Collected,
     Firing,
@@ -99,6 +101,21 @@ def run_evaluate(
                     row.figures = {**row.figures, **{k: result[k] for k in _FIGURES if result[k] is not None}}
                     finish(session, runs[one.key], one.row.id, result)
     return plan, [_with_scores(ctx, one.row, one.known or made[one.key], chosen) for one in planned]
+
+
+def truths_of(ctx: Context, row: Dictionary) -> list[FeatureTruth | None]:
+    """What each latent is truly about, found on the held-out images as `evaluate` does; only on shapes.
+
+    Raises:
+        UsageError: The truth of the layer's cells is not known.
+    """
+    layer = ctx.layer_of(row)
+    if not _has_truth(ctx, layer):
+        raise UsageError(f"the truth of {row.name} is not known", "it is for what shapes generates in its own size")
+    observed, cells = _observe(ctx, [(row, layer)])
+    assert cells is not None
+    truth, seen = Truth(cells, (row.grid_rows, row.grid_cols)), observed[row.id]
+    return truth.of(seen.own, choose_share(truth, seen.own, seen.random)).truths
 
 
 def _with_scores(

@@ -21,7 +21,7 @@ from autointerp.errors import AutointerpError, PartialFailure, UsageError, neare
 from autointerp.labeling.given import OTHERS, GivenLabel, GivenLabeler, Refused, checked, read_labels, write_labels
 from autointerp.labeling.protocol import FeatureEvidence, LabelResult
 from autointerp.stages.context import Context, identity
-from autointerp.stages.index import index_labels
+from autointerp.stages.index import open_index
 from autointerp.stages.labeler_names import chosen_labelers, labeler_names, labelers_called
 from autointerp.stages.labelers import labeler_columns
 from autointerp.stages.read import find_dictionary
@@ -153,9 +153,9 @@ def _take(
             _store(session, new)
             for row in rows.values():
                 session.expunge(row)
-        if new and ctx.has_embedder:
+        if new and ctx.has_text_embedder:
             for row in rows.values():
-                index_labels(ctx, row)
+                open_index(ctx, row, "labels")
     return Taken(form, labels, there, tuple(refused))
 
 

@@ -18,7 +18,7 @@ from autointerp.stages.batch import Batches, refuse_while_under_way
 from autointerp.stages.context import Context
 from autointerp.stages.fit import CacheRequest, FitPlan, FitRequest, plan_fit, resolve_dictionary
 from autointerp.stages.harvest import HarvestPlan, plan_harvest, run_harvests
-from autointerp.stages.index import index_crops, index_labels, plan_crops_index
+from autointerp.stages.index import open_index, plan_crops_index
 from autointerp.stages.label import LabelRequest, pending, run_label
 from autointerp.stages.labelers import (
     VLMS,
@@ -133,7 +133,7 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
         features = pending(ctx, row, labeler, job.request)
         failure: PartialFailure | None = None
         if ctx.has_embedder:
-            index_crops(ctx, row, harvest.identity)
+            open_index(ctx, row, "crops")
         batches = Batches(ctx, row, client, "label") if client and job.request.labeler.batch else None
         named: set[int] = set()
 
@@ -144,11 +144,12 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> Done:
             name() if batches is None else batches.until_known(name)
         except PartialFailure as error:
             failure = error
-        if ctx.has_embedder:
-            index_labels(ctx, row)
+        if ctx.has_text_embedder:
+            open_index(ctx, row, "labels")
+        open_index(ctx, row, "decoder")
         if job.score:
             try:
-                _scored(ctx, row, harvest, job, labeler, batches)
+                _scored(ctx, row, job, labeler, batches)
             except PartialFailure as error:
                 failure = failure or error
         if failure is not None:
@@ -182,7 +183,7 @@ def score_layer(ctx: Context, job: ScoreJob, dry_run: bool = False) -> Done:
             failures: list[PartialFailure] = []
             for scoring in _scorings(ctx, row, job, asker):
                 try:
-                    run_scoring(ctx, row, harvest.identity, scoring)
+                    run_scoring(ctx, row, scoring)
                 except PartialFailure as error:
                     failures.append(error)
             if failures:
@@ -355,16 +356,14 @@ def _asked(
     return {"calls": calls, "pictures": pictures, "tokens": told + replies, "cost": cost}
 
 
-def _scored(
-    ctx: Context, row: Dictionary, harvest: HarvestPlan, job: LabelJob, labeler: Labeler, batches: Batches | None
-) -> None:
+def _scored(ctx: Context, row: Dictionary, job: LabelJob, labeler: Labeler, batches: Batches | None) -> None:
     """The embedding score of all labels; a VLM's own labels it also judges."""
     if ctx.has_embedder:
-        run_scoring(ctx, row, harvest.identity, plan_scoring(ctx, row, METHODS["embedding"]))
+        run_scoring(ctx, row, plan_scoring(ctx, row, METHODS["embedding"]))
     if labeler.kind in VLMS:
 
         def judge() -> None:
-            run_scoring(ctx, row, harvest.identity, _judging(ctx, row, job, labeler))
+            run_scoring(ctx, row, _judging(ctx, row, job, labeler))
 
         judge() if batches is None else batches.until_known(judge)
 

@@ -23,7 +23,7 @@ from autointerp.labeling.methods import METHODS, Method
 from autointerp.labeling.protocol import CropEvidence, Judge, ScoreResult, Trial, Verdict
 from autointerp.stages.context import Context
 from autointerp.stages.evidence import EvidenceReader
-from autointerp.stages.index import crop_vectors, index_crops
+from autointerp.stages.index import crop_vectors, open_index
 from autointerp.stages.labelers import labeler_columns
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def plan_scoring(
     return Scoring(method, judge, tuple(own), tuple(pairs))
 
 
-def run_scoring(ctx: Context, dictionary: Dictionary, harvest: str, scoring: Scoring) -> int:
+def run_scoring(ctx: Context, dictionary: Dictionary, scoring: Scoring) -> int:
     """Carry out what is planned, each score kept as soon as it is known; returns how many.
 
     Raises:
@@ -122,7 +122,7 @@ def run_scoring(ctx: Context, dictionary: Dictionary, harvest: str, scoring: Sco
     """
     if not scoring.count:
         return 0
-    runner = _Runner(ctx, dictionary, harvest, scoring)
+    runner = _Runner(ctx, dictionary, scoring)
     what = f"{scoring.method.name} score of {dictionary.name}"
     pairs = [(label, label) for label in scoring.own] + list(scoring.shuffled)
     with ctx.progress.task(what, len(pairs), unit="label") as bar:
@@ -141,10 +141,10 @@ def run_scoring(ctx: Context, dictionary: Dictionary, harvest: str, scoring: Sco
 class _Runner:
     """One method at work: reads what trials are made of, asks, stores."""
 
-    def __init__(self, ctx: Context, dictionary: Dictionary, harvest: str, scoring: Scoring) -> None:
+    def __init__(self, ctx: Context, dictionary: Dictionary, scoring: Scoring) -> None:
         self.ctx, self.scoring, self.method, self.seed = ctx, scoring, scoring.method, ctx.settings.seed
         self.reader = EvidenceReader(ctx.db, dictionary)
-        self.answerer = scoring.judge or _answerer(ctx, dictionary, harvest, scoring.method)
+        self.answerer = scoring.judge or _answerer(ctx, dictionary, scoring.method)
         self.judge_id: int | None = None
         if scoring.judge is not None:
             with ctx.db.session() as session:
@@ -225,7 +225,7 @@ class _Runner:
             queries.insert_many(session, Judgement, trials)
 
 
-def _answerer(ctx: Context, dictionary: Dictionary, harvest: str, method: Method) -> Judge:
+def _answerer(ctx: Context, dictionary: Dictionary, method: Method) -> Judge:
     """Who answers where no judge does: the embedder, from the index of crops, or the model."""
     if method.answered_by == "model":
         from autointerp.stages.generative import ModelJudge
@@ -233,7 +233,7 @@ def _answerer(ctx: Context, dictionary: Dictionary, harvest: str, method: Method
         return ModelJudge(ctx, dictionary)
     from autointerp.labeling.judge import EmbedderJudge
 
-    return EmbedderJudge(ctx.embedder, _Vectors(ctx, index_crops(ctx, dictionary, harvest)))
+    return EmbedderJudge(ctx.embedder, _Vectors(ctx, open_index(ctx, dictionary, "crops")))
 
 
 class _Vectors:

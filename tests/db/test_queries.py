@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from autointerp.db import models, queries
-from autointerp.db.words import features_with_words
+from autointerp.db.words import labels_with_words
 
 from .conftest import crop, dictionary, image
 
@@ -212,7 +212,7 @@ def test_what_is_left_to_label_and_to_score(filled):
 
 def test_words_follow_the_labels(filled):
     def found(session, words):
-        return features_with_words(session, [words], [1], 10)
+        return [hit.feature_id for hit in labels_with_words(session, [words], [1], 10)]
 
     with filled.session() as session:
         clip = queries.ensure_labeler(session, kind="clip")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from autointerp.db import models, queries
-from autointerp.db.words import features_with_words
+from autointerp.db.words import features_with_prompt_words, labels_with_words
 
 from .conftest import dictionary
 
@@ -43,7 +43,7 @@ def fill(database, labels):
 
 def found(database, *words, dictionaries=(1,), limit=200):
     with database.session() as session:
-        return [i - 1 for i in features_with_words(session, words, dictionaries, limit)]
+        return [hit.feature_id - 1 for hit in labels_with_words(session, words, dictionaries, limit)]
 
 
 @pytest.fixture
@@ -93,3 +93,95 @@ def test_changed_labels_are_found_anew_and_deleted_ones_are_not(words):
         session.execute(text("DELETE FROM labels WHERE feature_id = 6"))
     assert found(words, "purple") == [0] and found(words, "red") == [0] and found(words, "stripes") == []
     assert words.check() == []
+
+
+def test_labels_of_some_labelers_and_only_what_they_say_now(words):
+    with words.session() as session:
+        other = queries.ensure_labeler(session, kind="vlm")
+        session.add(models.Label(feature_id=1, labeler_id=other.id, status="ok", name="purple star"))
+        session.add(models.Label(feature_id=2, labeler_id=1, status="ok", name="a new word"))
+        session.add(models.Label(feature_id=3, labeler_id=1, status="uninterpretable"))
+        session.add(models.Label(feature_id=5, labeler_id=1, status="failed"))
+        session.flush()
+
+        def hits(*asked, labelers=None):
+            return [(h.feature_id, h.label_id) for h in labels_with_words(session, asked, [1], None, labelers)]
+
+        assert hits("purple", labelers=[1]) == [] and hits("purple", labelers=[other.id]) == hits("purple") == [(1, 11)]
+        assert hits("red", labelers=[other.id]) == [] and hits("red", labelers=[]) == []
+        assert hits("squares") == [] and hits("green") == [] and hits("dessert") == [(5, 5)]
+        assert [f for f, _ in hits("new")] == [2]
+
+
+def told(database, *asked, limit=None):
+    with database.session() as session:
+        hits = features_with_prompt_words(session, asked, [1], limit)
+        assert all(hit.label_id is None for hit in hits)
+        return [hit.feature_id for hit in hits]
+
+
+PROMPTS = [
+    (1, "top", "explain", 0, "a red star"),
+    (1, "top", "score", 0, "a red ring"),
+    (2, "top", "explain", 0, "a red star, a Crème brûlée"),
+    (2, "top", "explain", 3, "a red star"),
+    (2, "top", "explain", 4, "a zebra"),
+    (3, "quantile", "explain", 0, "a lion"),
+]
+
+
+def with_prompts(database):
+    """Features with crops of some role, split and rank, each in an image of its own."""
+    with database.session() as session:
+        session.add(dictionary(num_latents=3))
+        session.flush()
+        queries.insert_many(
+            session, models.Feature, [{"dictionary_id": 1, "latent_index": i, "state": "live"} for i in range(3)]
+        )
+        image = {"prompt_hash": "", "seed": 0, "width": 8, "height": 8, "picture": b""}
+        rows = [
+            {**image, "image_index": i, "generation_hash": str(i), "prompt": prompt}
+            for i, (*_, prompt) in enumerate(PROMPTS)
+        ]
+        queries.insert_many(session, models.Image, rows)
+        rows = [
+            {"feature_id": feature, "image_id": i + 1, "role": role, "split": split, "rank": rank}
+            | {"box_left": 0, "box_top": 0, "box_right": 8, "box_bottom": 8, "activation": 1.0}
+            for i, (feature, role, split, rank, _) in enumerate(PROMPTS)
+        ]
+        queries.insert_many(session, models.Crop, rows)
+    return database
+
+
+def test_prompts_of_the_strongest_crops_are_found(db):
+    with_prompts(db)
+    assert sorted(told(db, "red")) == [1, 2] and told(db, "rings") == [1] and told(db, "brulee") == [2]
+    assert told(db, "star", "ring", limit=1) == [1] and told(db, "zebra") == told(db, "lion") == []
+    with db.session() as session:
+        session.execute(text("UPDATE crops SET rank = 2 WHERE rank = 4"))
+        session.execute(text("UPDATE crops SET role = 'top', feature_id = 1 WHERE role = 'quantile'"))
+        session.execute(text("DELETE FROM crops WHERE rank = 3"))
+        session.execute(text("DELETE FROM images WHERE prompt = 'a red ring'"))
+    assert told(db, "zebra") == [2] and told(db, "lion") == [1] and told(db, "ring") == []
+    stale = [line for line in db.check() if "word index" in line]
+    assert stale == []
+    with db.session() as session:
+        session.execute(text("DELETE FROM features_fts WHERE rowid = 1"))
+    assert "the word index holds the prompts of 1 features, 1 of them right, of 2" in db.check()
+    with db.session() as session:
+        session.execute(text("DELETE FROM dictionaries"))
+        assert session.scalar(text("SELECT count(*) FROM features_fts")) == 0
+
+
+def test_prompts_that_changed_unseen_are_stale(db):
+    with_prompts(db)
+    with db.session() as session:
+        session.execute(text("UPDATE images SET prompt = prompt || ' and a zebra' WHERE id = 1"))
+    assert "the word index holds the prompts of 2 features, 1 of them right, of 2" in db.check()
+
+
+def test_both_databases_rank_prompts_alike(in_file, on_server):
+    for database in (with_prompts(in_file), with_prompts(on_server)):
+        assert database.check() == [line for line in database.check() if "word index" not in line]
+    for asked in (["red"], ["star", "ring"], ["a", "red", "brulee"]):
+        assert told(in_file, *asked) == told(on_server, *asked) != []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from autointerp.crops.maps import encode_map
+from autointerp.search.indexes import read_index, write_index
 from autointerp.stages import check
 from autointerp.stages.check import run_check
 from autointerp.stages.context import Context
@@ -138,18 +138,17 @@ def test_files_that_changed_are_seen(ctx: Any, cli: Callable[..., Any]) -> None:
     weights.write_bytes(whole)
 
     index = path / "indexes" / f"{NAME}.crops.faiss"
-    note = index.with_name(f"{index.name}.json")
-    for file, content in ((index, index.read_bytes()[:100]), (note, b"{}"), (note, None), (index, None)):
-        kept = file.read_bytes()
-        if content is None:
-            file.unlink()
-        else:
-            file.write_bytes(content)
+    kept = index.read_bytes()
+    for content in (kept[:100], kept[:-1] + bytes([kept[-1] ^ 1]), None):
+        index.unlink()
+        if content is not None:
+            index.write_bytes(content)
         (problem,) = run_check(ctx)
         assert problem.startswith(f"index {NAME}.crops: ") and "`autointerp label --layer mid --dictionary" in problem
-        file.write_bytes(kept)
-    kept = note.read_bytes()
-    note.write_text(json.dumps({**json.loads(kept), "fingerprint": "another harvest"}))
+        index.write_bytes(kept)
+    found = read_index(index)
+    found.fingerprint = "another harvest"
+    write_index(found, index)
     done = cli("-w", path, "-q", "db", "check")
     assert done.code == 1 and "1 problems found" in done.err
     assert done.out.startswith(f"index {NAME}.crops is stale; `autointerp label --layer mid --dictionary {NAME}`")

@@ -1,0 +1,274 @@
+"""Search over a labeled workspace: questions, routes, filters, and indexes that are brought up to date."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import delete, select, update
+
+from autointerp.db import queries
+from autointerp.db.models import Crop, Dictionary, Feature, Image, Label
+from autointerp.errors import AutointerpError, UsageError
+from autointerp.progress import NullProgress
+from autointerp.search.indexes import read_index
+from autointerp.stages.context import Context
+from autointerp.stages.index import index_path, open_index
+from autointerp.stages.search import Filters, Hit, Question, Searcher, run_search
+from autointerp.workspace import Workspace
+
+Cli = Callable[..., Any]
+NAME = "shapes.mid.topk"
+
+
+class Notes(NullProgress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.fixture
+def ctx(workspace: Path, small_parts: None) -> Context:
+    return Context(Workspace(workspace), Notes())
+
+
+def names(hits: list[Hit]) -> list[str]:
+    return [hit.feature for hit in hits]
+
+
+def ids(hits: list[Hit]) -> list[int]:
+    return [hit.feature_id for hit in hits]
+
+
+def a_label(ctx: Context) -> tuple[int, str]:
+    """A labeled feature's id, and its name."""
+    with ctx.db.session() as session:
+        row = session.execute(select(Label.feature_id, Label.name).where(Label.status == "ok").limit(1)).one()
+        return row[0], row[1]
+
+
+def test_what_is_shown_of_a_hit(ctx: Context) -> None:
+    feature, name = a_label(ctx)
+    hit = next(h for h in run_search(ctx, name, count=64) if h.feature_id == feature)
+    assert set(hit.as_dict()) == {
+        *("feature", "name", "explanation", "score", "similarity", "density", "prompt", "ranks")
+    }
+    assert hit.name == name and {"words", "labels"} <= set(hit.ranks) and hit.density > 0
+    with ctx.db.session() as session:
+        best = select(Image.prompt).join(Crop).where(Crop.feature_id == feature).order_by(Crop.activation.desc())
+        assert hit.prompt == session.scalar(best.limit(1))
+
+
+def test_a_feature_without_a_label_is_found_by_its_crops_and_its_prompts(ctx: Context) -> None:
+    feature, name = a_label(ctx)
+    with ctx.db.session() as session:
+        session.execute(delete(Label).where(Label.feature_id == feature))
+        images = select(Crop.image_id).where(Crop.feature_id == feature, Crop.role == "top")
+        session.execute(update(Image).where(Image.id.in_(images)).values(prompt="an unheard giraffe"))
+        # Prompts are taken as they are when crops are written.
+        session.execute(update(Crop).where(Crop.feature_id == feature, Crop.role == "top").values(rank=Crop.rank))
+    found = run_search(ctx, "giraffe", routes=("words",), count=64)
+    assert feature in ids(found) and next(h for h in found if h.feature_id == feature).name == ""
+    assert feature in ids(run_search(ctx, name, routes=("crops",), count=64))
+    assert feature not in ids(run_search(ctx, name, routes=("labels",), count=64))
+    # What is labeled is found by its label, as long as any label holds the words.
+    assert ids(run_search(ctx, f"giraffe {name}", routes=("words",), count=64)).count(feature) == 1
+    with ctx.db.session() as session:
+        labeler = queries.ensure_labeler(session, kind="prompts")
+        session.add(Label(feature_id=feature, labeler_id=labeler.id, status="ok", name="nothing", confidence=0.1))
+    assert feature not in ids(run_search(ctx, f"giraffe {name}", routes=("words",), count=64))
+
+
+def test_what_is_like_a_feature(ctx: Context) -> None:
+    feature, _ = a_label(ctx)
+    with ctx.db.session() as session:
+        own = session.get(Feature, feature)
+        question = Question(like=f"{NAME}:{own.latent_index}")
+    every = run_search(ctx, question, count=64)
+    assert feature not in ids(every) and {route for hit in every for route in hit.ranks} == {
+        *("words", "labels", "crops", "decoder")
+    }
+    # By hand: the directions of the dictionary.
+    from autointerp.dictionaries.storage import load_dictionary
+
+    directions = load_dictionary(ctx.workspace.dictionary_dir(NAME)).directions.numpy()
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    near = directions @ directions[own.latent_index]
+    found = run_search(ctx, question, routes=("decoder",), count=3)
+    assert [h.similarity for h in found] == [pytest.approx(near[int(n.split(":")[1])], abs=1e-4) for n in names(found)]
+    with ctx.db.session() as session:
+        alive = [f.latent_index for f in queries.features(session, own.dictionary_id) if f.state != "dead"]
+    expected = sorted((i for i in alive if i != own.latent_index), key=lambda i: -near[i])[:3]
+    assert names(found) == [f"{NAME}:{i}" for i in expected]
+    with pytest.raises(UsageError, match="compares features"):
+        run_search(ctx, "red", routes=("decoder",))
+    with pytest.raises(UsageError, match="no feature"):
+        run_search(ctx, Question(like=f"{NAME}:9999"))
+
+
+def test_what_fits_a_picture(ctx: Context, tmp_path: Path) -> None:
+    from PIL import Image as Picture
+
+    Picture.new("RGB", (60, 40), (214, 40, 40)).save(tmp_path / "red.png")
+    found = run_search(ctx, Question(image=tmp_path / "red.png"), count=5)
+    assert found and {route for hit in found for route in hit.ranks} <= {"labels", "crops"}
+    assert ctx.progress.said == []  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="no words"):
+        run_search(ctx, Question(image=tmp_path / "red.png"), routes=("words",))
+    (tmp_path / "text.png").write_text("no picture")
+    for bad in ("text.png", "nowhere.png", "."):
+        with pytest.raises(AutointerpError, match="cannot read"):
+            run_search(ctx, Question(image=tmp_path / bad))
+
+
+def test_filters(ctx: Context) -> None:
+    text = "red blue green striped circle"
+    everything = run_search(ctx, text, count=64)
+    with ctx.db.session() as session:
+        densities = dict(session.execute(select(Feature.id, Feature.density)).all())
+        low, high = sorted(densities[i] for i in ids(everything))[3:9:5]
+        session.execute(update(Feature).where(Feature.id.in_(ids(everything)[:2])).values(state="dense"))
+        session.execute(update(Feature).where(Feature.id == ids(everything)[2]).values(steps={"0": 0.9, "1": 0.1}))
+        session.execute(update(Feature).where(Feature.id == ids(everything)[3]).values(steps={}))
+
+    def left(**filters: Any) -> set[int]:
+        return set(ids(run_search(ctx, text, Filters(**filters), count=64)))
+
+    assert left(density=(low, high)) == {i for i in densities if low <= densities[i] <= high and densities[i] > 0}
+    assert left(state="dense") == set(ids(everything)[:2])
+    assert left(step=0) == {ids(everything)[2]} and ids(everything)[3] not in left(step=1)
+    assert left(step=7) == set()
+    assert left(dictionary=NAME, layer="mid") == left(layer="mid") == set(ids(run_search(ctx, text, count=64)))
+    scored = left(min_score=0.7)
+    assert scored and scored == {h.feature_id for h in run_search(ctx, text, count=64) if (h.score or 0) >= 0.7}
+    for wrong in ({"dictionary": "shapes.mid.tpk"}, {"dictionary": NAME, "layer": "late"}, {"labeler": "vlm"}):
+        with pytest.raises(UsageError):
+            left(**wrong)
+    with pytest.raises(UsageError, match="known: live, dead, dense"):
+        Filters(state="alive")
+
+
+def test_a_labeler_searches_by_its_own_names(ctx: Context) -> None:
+    feature, name = a_label(ctx)
+    with ctx.db.session() as session:
+        labeler = queries.ensure_labeler(session, kind="prompts")
+        session.add(Label(feature_id=feature, labeler_id=labeler.id, status="ok", name="heliotrope zeppelin"))
+    (hit,) = run_search(ctx, "zeppelin", Filters(labeler="prompts"), count=64)
+    assert (hit.feature_id, hit.name) == (feature, "heliotrope zeppelin") and hit.ranks["labels"] == 1
+    theirs = run_search(ctx, name, Filters(labeler="clip"), count=64)
+    assert next(h for h in theirs if h.feature_id == feature).name == name
+    # Without a filter, the label that is shown is the one that is searched.
+    for route in ("words", "labels"):
+        for hit in run_search(ctx, f"{name} zeppelin", routes=(route,), count=64):
+            assert hit.feature_id != feature or hit.name == "heliotrope zeppelin"
+
+
+def test_labels_that_came_are_found_and_those_that_went_are_not(ctx: Context) -> None:
+    feature, name = a_label(ctx)
+    searcher = Searcher(ctx)
+    with ctx.db.session() as session:
+        row = session.get(Dictionary, 1)
+        session.expunge(row)
+        path = index_path(ctx, row, "labels")
+        before = path.read_bytes()
+        for label in session.scalars(select(Label).where(Label.feature_id == feature)):
+            label.name = "striped purple ring"
+    asked: list[list[str]] = []
+    embed = ctx.embedder.embed_texts
+
+    def noted(texts: Any) -> np.ndarray:
+        asked.append(list(texts))
+        return embed(texts)
+
+    ctx.embedder.embed_texts = noted  # type: ignore[method-assign]
+    try:
+        found = searcher.find("striped purple ring", routes=("labels",), count=1)
+    finally:
+        del ctx.embedder.embed_texts  # type: ignore[attr-defined]
+    assert ids(found) == [feature] and found[0].similarity == pytest.approx(1, abs=1e-3)
+    assert asked == [["striped purple ring"], ["striped purple ring"]]  # the question, and the one new name
+    assert path.read_bytes() != before and ctx.progress.said == []  # type: ignore[attr-defined]
+    assert open_index(ctx, row, "labels").fingerprint == read_index(path).fingerprint
+
+
+@pytest.mark.parametrize("kind", ["labels", "crops", "decoder"])
+def test_an_index_that_is_not_its_own_is_built_again_with_a_note(ctx: Context, kind: str) -> None:
+    with ctx.db.session() as session:
+        row = session.get(Dictionary, 1)
+        session.expunge(row)
+    path = index_path(ctx, row, kind)
+    whole = path.read_bytes()
+    others = [k for k in ("labels", "crops", "decoder") if k != kind]
+    for content in (whole[: len(whole) // 2], *(index_path(ctx, row, k).read_bytes() for k in others)):
+        path.write_bytes(content)
+        index = open_index(ctx, row, kind)
+        assert path.read_bytes() == whole and len(index) == len(read_index(path))
+        assert len(ctx.progress.said) == 1 and "built again" in ctx.progress.said.pop()  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_written_is_kept_in_memory(ctx: Context, workspace: Path) -> None:
+    feature, name = a_label(ctx)
+    for path in (workspace / "indexes").iterdir():
+        path.unlink()
+    (workspace / "indexes").rmdir()
+    (workspace / "indexes").write_text("a file where a folder should be")
+    assert feature in ids(run_search(ctx, name, routes=("labels",), count=64))
+    assert any("is not kept" in said for said in ctx.progress.said)  # type: ignore[attr-defined]
+    with ctx.db.session() as session:
+        row = session.get(Dictionary, 1)
+        session.expunge(row)
+    with pytest.raises(AutointerpError, match="cannot write"):
+        open_index(ctx, row, "labels")
+
+
+def test_without_an_embedder_words_are_found_and_the_rest_is_said(cli: Cli, workspace: Path) -> None:
+    settings = workspace / "autointerp.toml"
+    settings.write_text(f'embedder = "{workspace / "nowhere"}"\n' + settings.read_text())
+    done = cli("-w", workspace, "search", "red blue green circle", "--json")
+    assert done.code == 0 and json.loads(done.out)
+    assert "without the routes labels and crops" in done.err and done.err.count("\n") == 1
+    assert cli("-w", workspace, "search", "red", "--route", "crops").code == 1
+
+
+def test_the_words_route_loads_neither_torch_nor_faiss(labeled: Path) -> None:
+    code = "import sys\nfrom autointerp.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+    code += "print(sorted({'torch', 'faiss', 'transformers', 'diffusers', 'alembic'} & set(sys.modules)))"
+    command = ["-w", str(labeled), "search", "circle edge red", "--route", "words", "--layer", "mid", "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    found, _, loaded = done.stdout.rpartition("]\n[")
+    assert json.loads(found + "]") and loaded.strip() == "]"
+
+
+def test_the_command(cli: Cli, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import click
+
+    opened: list[str] = []
+
+    def launch(path: str) -> int:
+        opened.append(path)
+        return 1
+
+    monkeypatch.setattr(click, "launch", launch)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    done = cli("-w", workspace, "search", "circle", "-n", "3", "--density", ":0.9", "--open")
+    assert done.code == 0 and "no program here opens it" in done.err
+    head, *rows = done.out.splitlines()
+    assert head.split()[:4] == ["feature", "name", "score", "density"] and "best prompt" in head and len(rows) == 3
+    from PIL import Image as Picture
+
+    with Picture.open(opened[0]) as sheet:
+        assert sheet.size[0] > 600 and Path(opened[0]).parent == tmp_path
+    for wrong in (["--density", "0.5"], ["--density", "0.5:0.1"], ["--density", "a:b"], ["--density", ":2"]):
+        assert cli("-w", workspace, "search", "circle", *wrong).code == 2
+    for asked in ([], ["red", "--like", f"{NAME}:1"], ["--image", "x.png", "--like", f"{NAME}:1"]):
+        assert cli("-w", workspace, "search", *asked).code == 2

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autointerp.errors import NotAvailable
 from autointerp.files import sha256_of
 from autointerp.labeling.local import LocalVlm
 from autointerp.labeling.vlm import VlmOptions
 
 FOLDER = Path(__file__).parent / "weights" / "vlm"
 NAME = "shapes-vlm"
+TRAIN = "python -m autointerp.shapes.train vlm"
 OPTIONS = VlmOptions(crops=20, context=False)
 """How a feature is shown to it: marked alone, as it was trained on."""
 MAX_TOKENS = 256
@@ -21,8 +23,19 @@ ANSWERS = ("detection", "fuzzing")
 """The questions of judges that it was taught."""
 
 
+def is_there(folder: Path = FOLDER) -> bool:
+    """Whether its weights are here: they are not shipped yet."""
+    return (folder / "model.safetensors").is_file()
+
+
 def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
-    """The shipped model, or another one saved the same way; named by its weights' hash."""
+    """The model in a folder, named by its weights' hash.
+
+    Raises:
+        NotAvailable: There are no weights.
+    """
+    if not is_there(folder):
+        raise NotAvailable(f"the weights of {NAME} are not there", f"train it with `{TRAIN}`, or use --labeler clip")
     digest = sha256_of(folder / "model.safetensors")
     vlm = LocalVlm.load(str(folder))
     vlm.name = f"{NAME}@{digest[:12]}"

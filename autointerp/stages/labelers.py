@@ -136,7 +136,9 @@ def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
     if request.model or request.base_url:
         return "vlm"
     if ctx.settings.model == SHAPES:
-        return "shapes-vlm"
+        from autointerp.shapes.vlm import is_there
+
+        return "shapes-vlm" if is_there() else "clip"
     key = request.api_key_env or ctx.settings.api_key_env
     if ctx.settings.base_url or os.environ.get(key):
         return "vlm"
@@ -286,7 +288,7 @@ def judge_kind(ctx: Context, request: LabelerRequest) -> str:
             raise UsageError(f"there is no judge {request.judge!r}", nearest(request.judge, JUDGES))
         return request.judge
     kind = labeler_kind(ctx, request)
-    return kind if kind in VLMS else "shapes-vlm" if ctx.settings.model == SHAPES else "vlm"
+    return kind if kind in VLMS else "vlm"
 
 
 def make_judge(ctx: Context, request: LabelerRequest, question: Question, asker: Asker | None = None) -> Judge:

@@ -264,7 +264,8 @@ def test_a_feature_opens_with_its_crops_heat_scores_and_neighbours(page: Any) ->
     assert page.locator("#feature-name").inner_text() == PLAIN
     assert page.evaluate("decodeURIComponent(location.hash)") == "#shapes.mid.topk:20"
     page.keyboard.press("Escape")
-    assert page.locator("#feature").is_visible() is False and page.evaluate("location.hash") == ""
+    page.locator("#feature").wait_for(state="hidden")
+    assert page.evaluate("location.hash") == ""
     page.click("#heat")
     assert page.locator(".card canvas").first.is_visible()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import pytest
@@ -14,12 +13,12 @@ from autointerp.labeling.chat import ChatClient, ChatOptions
 from autointerp.labeling.clip import ClipLabeler, ClipOptions
 from autointerp.labeling.given import GivenLabel, GivenLabeler
 from autointerp.labeling.judge import CONTROLS, ControlJudge, EmbedderJudge, JudgeOptions, VlmJudge
-from autointerp.labeling.local import LocalChat, LocalVlm
+from autointerp.labeling.local import Completion, LocalChat, LocalVlm
 from autointerp.labeling.prompts import PromptsLabeler
 from autointerp.labeling.protocol import FeatureEvidence, Judge, Labeler, LayerContext, Trial
 from autointerp.labeling.vlm import VlmLabeler
 from autointerp.labeling.windows import WindowEmbedder
-from autointerp.shapes.vlm import MAX_TOKENS, OPTIONS, load_shapes_vlm
+from autointerp.shapes.vlm import OPTIONS
 from autointerp.stages.labelers import labeler_columns
 
 from .conftest import ColorEmbedder, World
@@ -34,9 +33,20 @@ def client_of(server: ScriptedServer) -> ChatClient:
     return ChatClient("m", server.base_url, "NO_KEY", options=ChatOptions())
 
 
-@cache
-def shapes_vlm() -> LocalVlm:
-    return load_shapes_vlm()
+class Answering(LocalVlm):
+    """A model on this machine that answers in the form that it is asked for, as hostile as it can."""
+
+    def __init__(self) -> None:
+        self.name = "answering"
+
+    def complete(self, requests: Any, max_new_tokens: int = 700) -> list[Completion]:
+        found = []
+        for messages in requests:
+            shown = sum(part["type"] == "image_url" for part in messages[1]["content"])
+            judged = "answers" in messages[0]["content"]
+            reply = {"answers": [i % 2 == 0 for i in range(shown)]} if judged else {**json.loads(GOOD), "name": HOSTILE}
+            found.append(Completion(json.dumps(reply), 10, 10, True))
+        return found
 
 
 # For tests that judge or name on this machine a server is up, whether or not it is asked.
@@ -44,16 +54,14 @@ LABELERS: dict[str, Callable[[ScriptedServer], Labeler]] = {
     "clip": lambda server: ClipLabeler(ColorEmbedder(), ("red", "cat", HOSTILE), ClipOptions(max_background=150)),
     "prompts": lambda server: PromptsLabeler(),
     "vlm": lambda server: VlmLabeler(client_of(server)),
-    "shapes-vlm": lambda server: VlmLabeler(
-        LocalChat(shapes_vlm(), "shapes-vlm", batch=6, max_tokens=MAX_TOKENS), OPTIONS
-    ),
-    "local-vlm": lambda server: VlmLabeler(LocalChat(shapes_vlm(), max_tokens=40)),
+    "shapes-vlm": lambda server: VlmLabeler(LocalChat(Answering(), "shapes-vlm", batch=6), OPTIONS),
+    "local-vlm": lambda server: VlmLabeler(LocalChat(Answering())),
     "human": lambda server: GivenLabeler({name: GivenLabel("", name, HOSTILE, HOSTILE) for name in FEATURES}),
 }
 JUDGES: dict[str, Callable[[ScriptedServer], Judge]] = {
     **{name: lambda server, name=name: ControlJudge(name) for name in CONTROLS},  # type: ignore[misc]
     "vlm": lambda server: VlmJudge(client_of(server), JudgeOptions(batch=4)),
-    "shapes-vlm": lambda server: VlmJudge(LocalChat(shapes_vlm(), "shapes-vlm", batch=6, max_tokens=MAX_TOKENS)),
+    "shapes-vlm": lambda server: VlmJudge(LocalChat(Answering(), "shapes-vlm", batch=6)),
     "embedder": lambda server: EmbedderJudge(ColorEmbedder(), WindowEmbedder(ColorEmbedder(), (3.0,))),
 }
 

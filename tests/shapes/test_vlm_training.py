@@ -89,7 +89,7 @@ def test_replies_are_read_back_and_name_their_concept():
     for concept in all_concepts():
         reply = parse_reply(label_reply(concept, 0.85, 0.94, ["a", "b"]), LabelReply)
         assert names_truth(reply.name, concept) and len(reply.name.split()) <= 6
-        assert reply.interpretable and reply.confidence == 0.9 and reply.parts == ["a", "b"]
+        assert reply.interpretable and reply.confidence == 0.9 and reply.parts == ["1: a", "2: b"]
         assert reply.explanation == explanation(concept, 0.85) and "nearly all" in reply.explanation
         if concept.kind == "pair":
             assert names_truth(reply.explanation, concept), reply.explanation

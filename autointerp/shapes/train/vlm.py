@@ -35,6 +35,10 @@ TOKENS = PATCHES * PATCHES + 1
 """Tokens of an image: its class token, which says what is marked, and its patches."""
 KEPT = 8
 """Patches of an image that the language model is shown in most of its steps: it learns as much from a few."""
+FEW = 1500
+"""Steps of answering, the first ones, with few images a question: what one shows is learned before what many share."""
+PARTS = 0.3
+"""Share of the steps in which replies to naming questions have their parts."""
 FULL = 0.08
 """Share of the steps, the last ones, in which it is shown all of them."""
 MARKED_CLASSES = tuple(len(ATTRIBUTES[name]) + (name == "part") for name in ATTRIBUTES)
@@ -205,7 +209,7 @@ class VlmTrainer:
         looking: int = 3000,
         seed: int = 0,
         rate: float = 2e-3,
-        labels: int = 6,
+        labels: int = 8,
         judgements: int = 16,
         views: int = 48,
     ) -> None:
@@ -249,6 +253,8 @@ class VlmTrainer:
         else:
             warm_hold_fall(self.optimizer, index - self.looking, self.steps - self.looking, 100)
             self.model.eyes.requires_grad_(False)
+            if index == self.looking:
+                self._set_projector(rng)
             named, judged = self._answer(rng, index)
             loss = named + judged
             note = f"naming {float(named.detach()):.3f} judging {float(judged.detach()):.3f}"
@@ -325,24 +331,50 @@ class VlmTrainer:
 
     # The answers.
 
+    @torch.no_grad()
+    def _set_projector(self, rng: np.random.Generator) -> None:
+        """Begin with features of mean 0 and deviation 1: the language model's own vectors are small beside raw ones.
+
+        Vectors that are large hardly change from layer to layer, so that nothing could be found out at their places.
+        """
+        cells = rng.integers(0, GRID, (512, 2)).tolist()
+        shown = [
+            Shown(int(rng.integers(len(self.pool))), (row, col) if i % 2 else None)
+            for i, (row, col) in enumerate(cells)
+        ]
+        features = self._seen(shown).reshape(-1, self.model.vlm.config.vision_config.hidden_size)
+        first = self.model.vlm.model.multi_modal_projector.linear_1
+        first.weight /= features.std(0)
+        first.bias -= first.weight @ features.mean(0)
+
     def _answer(self, rng: np.random.Generator, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         full = index >= self.steps - FULL * (self.steps - self.looking)
+        few = index - self.looking < FEW
         crops = int(rng.integers(12, 21)) if rng.random() < 0.85 else int(rng.integers(3, 12))
-        negatives = 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
-        named = [q for _ in range(self.labels) if (q := self.questions.label(rng, crops, negatives))]
-        count = int(rng.choice([1, 2, 3, 4, 6, 8], p=[0.3, 0.1, 0.1, 0.1, 0.1, 0.3]))
+        crops = int(rng.integers(1, 4)) if few else crops
+        negatives = int(rng.integers(0, 2)) if few else 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
+        rows = self.labels * (2 if few else 1)
+        named = [q for _ in range(rows) if (q := self.questions.label(rng, crops, negatives))]
+        shares = [0.6, 0.2, 0.2, 0, 0, 0] if few else [0.3, 0.1, 0.1, 0.1, 0.1, 0.3]
+        count = int(rng.choice([1, 2, 3, 4, 6, 8], p=shares))
         marked = bool(rng.random() < 0.5)
         rows = max(self.judgements * 4 // (count + 3), 4)
         judged = [j for _ in range(rows) if (j := self.questions.judge(rng, count, marked))]
-        return self._loss(named, rng, full), self._loss(judged, rng, full)
+        return self._loss(named, rng, full, few), self._loss(judged, rng, full)
 
     def _loss(
-        self, questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion], rng: np.random.Generator, full: bool
+        self,
+        questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion],
+        rng: np.random.Generator,
+        full: bool,
+        few: bool = False,
     ) -> torch.Tensor:
         """Cross-entropy of the replies, see `_weights`."""
         image = self.tokenizer.convert_tokens_to_ids(IMAGE)
         # Prompts may be changed: sometimes lines of them are spelled out, or left out.
         spell, drop = [(0.0, 0.0), (1.0, 0.0), (0.1, 0.3)][int(rng.choice(3, p=[0.9, 0.03, 0.07]))]
+        # The parts are most of a reply, so that most steps go without them.
+        parts = few or bool(rng.random() < PARTS)
         rows, shown = [], []
         for question in questions:
             told, below = asked(question)
@@ -351,20 +383,21 @@ class VlmTrainer:
                 ids += self._ids(heading) + [image] * (TOKENS * len(views))
                 shown += views
             ids += self._ids("<|assistant|>")
-            rows.append((ids, [*self._ids(question.reply), self.tokenizer.eos_token_id]))
+            reply = [*self._ids(question.reply), self.tokenizer.eos_token_id]
+            rows.append((ids, reply if parts else reply[: self._until_parts(reply)]))
         length = max(len(ids) + len(reply) for ids, reply in rows)
         tokens = torch.full((len(rows), length), self.tokenizer.pad_token_id)
         weights = torch.zeros(len(rows), length)
         for i, (ids, reply) in enumerate(rows):
             tokens[i, : len(ids) + len(reply)] = torch.tensor([*ids, *reply])
-            weights[i, len(ids) : len(ids) + len(reply)] = torch.tensor(self._weights(reply))
+            weights[i, len(ids) : len(ids) + len(reply)] = torch.tensor(self._weights(reply, 2.0 if few else 0.3))
         is_image = tokens == image
         keep = torch.ones_like(is_image)
         features = self._seen(shown)
         if not full:
             chosen = np.ones((len(shown), TOKENS), bool)
             for i in range(len(shown)):
-                chosen[i, 1 + rng.permutation(TOKENS - 1)[KEPT:]] = False
+                chosen[i, 1 + rng.permutation(TOKENS - 1)[0 if few else KEPT :]] = False
             keep[is_image] = torch.from_numpy(chosen).reshape(-1)
             features = features[torch.from_numpy(chosen)]
         # As many images in each row, so as many tokens kept; they keep their places.
@@ -381,14 +414,18 @@ class VlmTrainer:
         weight = weights[:, 1:][said]
         return (losses * weight).sum() / weight.sum()
 
-    def _weights(self, reply: Sequence[int]) -> list[float]:
-        """What each token of a reply weighs: the parts together as much as the name, and half as much the rest."""
-        opens, names, ends = (self._ids(piece)[0] for piece in ('{"parts": ["', '"], "name": "', '", "explanation": "'))
-        if opens not in reply:
+    def _weights(self, reply: Sequence[int], of_parts: float = 0.3) -> list[float]:
+        """What each token of a reply weighs: most where it says a name or that there is none, least in the parts."""
+        names = self._ids('", "explanation": "')[0]
+        if names not in reply:
             return [1.0] * len(reply)
-        name, rest = reply.index(names) + 1, reply.index(ends) + 1
-        counts = (name, rest - name, len(reply) - rest)
-        return [weight / count for weight, count in zip((1.0, 1.0, 0.5), counts, strict=True) for _ in range(count)]
+        name = reply.index(names) + 1
+        head = self._until_parts(reply)
+        return [4.0] * name + [1.0] * (head - name) + [of_parts] * (len(reply) - head)
+
+    def _until_parts(self, reply: Sequence[int]) -> int:
+        begin = self._ids(', "parts": ["1: ')[0]
+        return reply.index(begin) if begin in reply else len(reply)
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)

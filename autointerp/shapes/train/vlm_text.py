@@ -38,12 +38,13 @@ SHARES = ((0.95, "all"), (0.8, "nearly all"), (0.0, "most"))
 _PLURALS = {"cross": "crosses"}
 
 _REPLY_PIECES = (
-    '{"parts": ["',
-    '", "',
-    '"], "name": "',
+    '{"name": "',
     '", "explanation": "',
     '", "interpretable": true, "confidence": ',
     '", "interpretable": false, "confidence": ',
+    ', "parts": ["1: ',
+    *(f'", "{n}: ' for n in range(2, MOST_EXAMPLES + 1)),
+    '"]}',
     '{"answers": [',
     "edge of a ",
     "true",
@@ -156,11 +157,12 @@ def label_reply(concept: Concept | None, share: float, confidence: float, parts:
     """A reply to the labeling prompt; `concept` None says that it is not interpretable."""
     return json.dumps(
         {
-            "parts": list(parts),
             "name": concept_name(concept) if concept else "",
             "explanation": explanation(concept, share) if concept else NOTHING,
             "interpretable": concept is not None,
             "confidence": round(confidence, 1),
+            # Numbered, so that what is said of an image can be found by its number, and last, since they are many.
+            "parts": [f"{n}: {part}" for n, part in enumerate(parts, 1)],
         }
     )
 

@@ -35,7 +35,7 @@ TOKENS = PATCHES * PATCHES + 1
 """Tokens of an image: its class token, which says what is marked, and its patches."""
 KEPT = 8
 """Patches of an image that the language model is shown in most of its steps: it learns as much from a few."""
-FEW = 1500
+FEW = 400
 """Steps of answering, the first ones, with few images a question: what one shows is learned before what many share."""
 PARTS = 0.3
 """Share of the steps in which replies to naming questions have their parts."""
@@ -407,7 +407,11 @@ class VlmTrainer:
         embedded = vlm.language_model.embed_tokens(tokens)
         projected = vlm.multi_modal_projector(features.reshape(-1, features.shape[-1]))
         embedded = embedded.masked_scatter((tokens == image)[..., None], projected)
-        out = vlm.language_model(inputs_embeds=embedded, position_ids=places, use_cache=False).last_hidden_state
+        # Without a mask places with gaps would be taken for the ends of sequences that see nothing of one another.
+        mask = (tokens != self.tokenizer.pad_token_id).long()
+        out = vlm.language_model(
+            inputs_embeds=embedded, attention_mask=mask, position_ids=places, use_cache=False
+        ).last_hidden_state
         said = weights[:, 1:] > 0
         logits = self.model.vlm.lm_head(out[:, :-1][said])
         losses = F.cross_entropy(logits, tokens[:, 1:][said], reduction="none")

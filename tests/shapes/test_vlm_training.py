@@ -32,8 +32,11 @@ from autointerp.shapes.vlm import load_shapes_vlm
 
 
 class Nobody:
-    model, base_url = "nobody", ""
+    kind, model, base_url = "vlm", "nobody", ""
     config: dict[str, str] = {}
+
+    def bear(self, jobs):
+        """It is asked nothing."""
 
 
 @pytest.fixture(scope="module")

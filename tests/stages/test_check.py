@@ -64,7 +64,7 @@ DAMAGE = {
     "neighbour": (f"UPDATE crops SET neighbour = 3 WHERE id = {TOP}", "has the neighbour 3, and is no negative"),
     "identity": (f"UPDATE runs SET identity = 'x' WHERE id = {HARVEST}", "(harvest) is not that of its weights"),
     "index row": ("UPDATE indexes SET content_hash = 'x' WHERE kind = 'crops'", f"index {NAME}.crops is stale"),
-    "stale crops": (f"DELETE FROM crops WHERE id = {TOP}", f"index {NAME}.crops does not hold the crops"),
+    "stale crops": (f"DELETE FROM crops WHERE id = {TOP}", f"index {NAME}.crops is stale"),
     "stale labels": (f"UPDATE labels SET name = 'another' WHERE id = {LABEL}", f"index {NAME}.labels is stale"),
 }
 

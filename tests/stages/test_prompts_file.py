@@ -35,7 +35,8 @@ def test_prompts_of_ones_own(
     assert done.code == 0, done.err
     # Without an embedder everything but indexes and embedding scores is there, and a note says so, once.
     assert done.err.count("no indexes of crops and labels, no embedding score") == 1
-    assert not (tmp_path / "indexes").exists() and not query(tmp_path, "SELECT 1 FROM scores")
+    assert query(tmp_path, "SELECT DISTINCT kind FROM indexes") == [("decoder",)]
+    assert not query(tmp_path, "SELECT 1 FROM scores")
     images = query(tmp_path, "SELECT prompt, seed FROM images")
     assert len(set(images)) == len(images) and ("a red circle", 4) in images and ("a star", 7) in images
     assert query(tmp_path, "SELECT count(*) = count(DISTINCT feature_id || ' ' || image_id) FROM crops") == [(1,)]

@@ -77,7 +77,9 @@ def test_search_by_least_score(labeled: Path, cli: Cli) -> None:
     some = json.loads(
         cli("-w", labeled, "search", "red blue green circle", "--json", "-n", "64", "--min-score", "0.6").out
     )
-    assert [h for h in every if h["score"] is not None and h["score"] >= 0.6] == some
+    # What is left out takes no place in a route, so that the order may be another one.
+    assert {h["feature"] for h in every if (h["score"] or 0) >= 0.6} == {h["feature"] for h in some} != set()
+    assert all(h["score"] >= 0.6 for h in some)
     table = cli("-w", labeled, "search", "red", "--layer", "mid", "-n", "3")
     assert table.code == 0 and len(table.out.splitlines()) == 4
     other = cli("-w", labeled, "search", "red", "--layer", "late")

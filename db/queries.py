@@ -429,8 +429,9 @@ def counts(session: Session, dictionary_id: int) -> DictionaryCounts:
     """How far a dictionary is."""
     mine = Feature.dictionary_id == dictionary_id
     by_state = select(Feature.state, func.count()).where(mine).group_by(Feature.state)
-    # Labels of several labelers stand side by side; a feature counts once, by its newest.
-    newest = select(func.max(Label.id)).join(Feature).where(mine).group_by(Label.feature_id)
+    # Labels of several labelers stand side by side; a feature counts once, by its newest result, or else its failure.
+    result = func.max(case((Label.status != "failed", Label.id)))
+    newest = select(func.coalesce(result, func.max(Label.id))).join(Feature).where(mine).group_by(Label.feature_id)
     by_status = select(Label.status, func.count()).where(Label.id.in_(newest)).group_by(Label.status)
     crops = select(func.count(), func.count(Crop.image_id.distinct())).select_from(Crop).join(Feature).where(mine)
     scores = select(func.count()).select_from(Score).join(Label).join(Feature).where(mine, ~Score.shuffled)

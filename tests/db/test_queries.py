@@ -241,9 +241,14 @@ def test_counts(filled):
         row = label(session, 1, clip)
         session.add(models.Score(label_id=row.id, method="embedding", value=0.5))
         session.flush()
+        # A failure hides no result, and counts where there is no other.
+        vlm = queries.ensure_labeler(session, kind="vlm")
+        label(session, 1, vlm, "", "failed")
+        label(session, 3, vlm, "", "failed")
+        session.flush()
         counts = queries.counts(session, 1)
     assert counts.features == {"live": 2, "dead": 1, "dense": 1}
-    assert counts.labels == {"ok": 1}
+    assert counts.labels == {"ok": 1, "failed": 1}
     assert (counts.crops, counts.images, counts.scores) == (6, 6, 1)
 
 

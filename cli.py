@@ -179,7 +179,7 @@ def _report(plan: Plan, dry_run: bool) -> None:
     """The plan on stdout of a dry run; a note that nothing was to do."""
     if dry_run:
         click.echo(plan.text)
-    elif plan.nothing_to_do:
+    elif plan.steps and plan.nothing_to_do:
         _note("nothing to do: everything is up to date")
 
 

@@ -50,3 +50,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     guess = f"did you mean {close[0]!r}? " if close else ""
     listed = ", ".join(known) if len(known) <= 12 else ", ".join((close or known)[:6]) + ", ..."
     return f"{guess}known: {listed}" if known else "none exist yet"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on any device."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

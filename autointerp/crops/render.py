@@ -125,9 +125,7 @@ def render_heat(picture: Image.Image, activation_map: np.ndarray, side: int = 19
         activation_map: float [rows, cols], non-negative.
         side: Longer side of the result in pixels.
     """
-    base = ImageOps.contain(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
-    peak = float(activation_map.max())
-    share = np.sqrt(np.clip(activation_map / peak, 0, 1)) if peak > 0 else np.zeros(activation_map.shape)
+    base, share = _under_map(picture, activation_map, side)
     alpha = Image.fromarray((255 * _HEAT_ALPHA * share).astype(np.uint8))
     return Image.composite(Image.new("RGB", base.size, HEAT), base, alpha.resize(base.size, Image.Resampling.BILINEAR))
 
@@ -142,15 +140,21 @@ def render_glow(picture: Image.Image, activation_map: np.ndarray, side: int = 19
         activation_map: float [rows, cols], non-negative.
         side: Longer side of the result in pixels.
     """
-    base = ImageOps.contain(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
-    peak = float(activation_map.max())
-    share = np.sqrt(np.clip(activation_map / peak, 0, 1)) if peak > 0 else np.zeros(activation_map.shape)
+    base, share = _under_map(picture, activation_map, side)
     glow = np.full((*activation_map.shape, 4), (12, 12, 28, 105), np.float64)
     fires = activation_map > 0
     for channel, value in enumerate((255 + 0 * share, 40 + 180 * share**2, 30 + 0 * share, 70 + 110 * share)):
         glow[fires, channel] = value[fires]
     layer = Image.fromarray(glow.round().astype(np.uint8), "RGBA").resize(base.size, Image.Resampling.BILINEAR)
     return Image.alpha_composite(base.convert("RGBA"), layer).convert("RGB")
+
+
+def _under_map(picture: Image.Image, activation_map: np.ndarray, side: int) -> tuple[Image.Image, np.ndarray]:
+    """The picture at its size, and the root of each cell's share of the highest activation, float [rows, cols]."""
+    base = ImageOps.contain(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
+    peak = float(activation_map.max())
+    share = np.sqrt(np.clip(activation_map / peak, 0, 1)) if peak > 0 else np.zeros(activation_map.shape)
+    return base, share
 
 
 def contact_sheet(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.errors import AutointerpError, UsageError, is_out_of_memory, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -61,12 +61,6 @@ def pick_dtype(dtype: str, device: str, half: str = "bfloat16") -> torch.dtype:
     if device == "cpu" and DTYPES[dtype] == "float16":
         raise UsageError("float16 is not for a processor", "use bfloat16 or float32")
     return getattr(torch, DTYPES[dtype])
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on any device."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from autointerp.diffusion.arranging import arrange, check_loading, quantization
 from autointerp.diffusion.checkpoints import holds_pipeline, shapes_of
 from autointerp.diffusion.describe import SHAPES, ModelDescription, describe_model
-from autointerp.diffusion.devices import is_out_of_memory, on_device, out_of_memory, pick_device, pick_dtype
+from autointerp.diffusion.devices import on_device, out_of_memory, pick_device, pick_dtype
 from autointerp.diffusion.families import Configs, Family, ModelDefaults
-from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.errors import AutointerpError, UsageError, is_out_of_memory, nearest
 from autointerp.hub import asking, first_line, hub_answers, refusal
 from autointerp.settings import LoadingSettings
 

@@ -6,7 +6,6 @@ outside the folder is ever read on its behalf.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from autointerp.export.card import SHEET, render_card
 from autointerp.export.folder import whole_folder
 from autointerp.export.parquet import Table, write_label_table, write_rows
 from autointerp.export.rows import ExportRow, read_lines, write_lines
+from autointerp.files import sha256_of
 from autointerp.hub import cached_files
 from autointerp.progress import NullProgress, Progress
 from autointerp.texts import to_json
@@ -47,19 +47,6 @@ class LabeledBundle:
     """Revision of the database that its rows come from; empty where it has none."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Table -> rows that travel."""
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def write_bundle(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from autointerp.errors import AutointerpError, UsageError
+from autointerp.errors import AutointerpError, UsageError, is_out_of_memory
 from autointerp.hub import first_line, hub_answers, refusal
 from autointerp.labeling.attempts import AskFailed
 from autointerp.labeling.chat import MemoryLedger, request_hash, with_schema
@@ -266,11 +266,15 @@ class LocalChat:
                 one.completion = completion
         except BaseException as error:
             for one in some:
-                one.error = error
-            raise
+                one.error = _memory(self.model, len(some)) if is_out_of_memory(error) else error
         finally:
             for one in some:
                 one.done = True
+
+
+def _memory(name: str, batch: int) -> AutointerpError:
+    smaller = "fewer requests at once (-j)" if batch > 1 else "fewer pictures, a smaller model"
+    return AutointerpError(f"not enough memory for {batch} requests to {name}", f"try {smaller}, or another --device")
 
 
 def _unusable(name: str, error: Exception, local_files_only: bool) -> AutointerpError:

@@ -169,7 +169,7 @@ def make_asker(ctx: Context, request: LabelerRequest, kind: str) -> Asker:
     ctx.progress.note(f"loading {name}")
     device = pick_device(ctx.settings.device)
     only_here = ctx.settings.loading.local_files_only
-    vlm = LocalVlm.load(name, device=device, dtype=pick_dtype("auto", device), local_files_only=only_here)
+    vlm = LocalVlm.load(name, device=device, dtype=pick_dtype(ctx.settings.dtype, device), local_files_only=only_here)
     return LocalChat(vlm, "local-vlm", ledger, request.jobs, max_calls=most)
 
 

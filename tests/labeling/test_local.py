@@ -139,6 +139,14 @@ def test_an_error_reaches_everyone_who_waits_for_it() -> None:
                 one.result(10)
 
 
+def test_memory_that_runs_out_is_one_line_for_all_that_wait() -> None:
+    def full(request: object) -> Completion:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(AutointerpError, match="not enough memory for 1 requests to scripted"):
+        LocalChat(Scripted(full)).ask(messages("red"), DETECT_SCHEMA, "t")
+
+
 def test_calls_are_bounded() -> None:
     chat = LocalChat(Scripted(), max_calls=1)
     chat.ask(messages("red"), DETECT_SCHEMA, "t")

@@ -1,6 +1,7 @@
 """shapes-vlm is taught the requests that labelers and judges send, and exact truth in the replies that they read."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -187,6 +188,30 @@ def test_the_narrowest_concept_that_the_marks_share_is_named(pool):
     named, share, sure = spoken_for(pool, striped)
     assert (named.name, share) == ("red striped", 1.0) and sure > 0.5
     assert spoken_for(pool, [*marks("red", 3), *marks("blue", 3), *marks("night", 3)])[0] is None
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_replies_are_learned_from_the_pictures(pool, questions, trainer, full):
+    """Whether all patches are shown or a few: with places left out, rows must not fall apart into sequences."""
+    rng = np.random.default_rng(6)
+    judged = [q for _ in range(4) if (q := questions.judge(rng, 2, marked=True))]
+    other = [
+        replace(q, shown=tuple(Shown(s.picture, (11 - s.cell[0], 11 - s.cell[1])) for s in q.shown)) for q in judged
+    ]
+    with torch.no_grad():
+        own, moved = (float(trainer._loss(some, np.random.default_rng(7), full)) for some in (judged, other))
+    assert own != moved
+
+
+def test_the_projector_begins_with_features_of_one_size(pool):
+    trainer = VlmTrainer(pool, steps=3, looking=0, labels=2, judgements=2, views=6)
+    trainer._set_projector(np.random.default_rng(0))
+    shown = [Shown(i, (i % 12, 3)) for i in range(40)]
+    first = trainer.model.vlm.model.multi_modal_projector.linear_1
+    with torch.no_grad():
+        made = first(trainer._seen(shown).reshape(-1, 128))
+    # Weights of deviation 0.02 over 128 features of deviation 1.
+    assert 0.1 < float(made.std()) < 0.5 and abs(float(made.mean())) < 0.1
 
 
 def test_names_as_labelers_put_them():

@@ -45,8 +45,7 @@ class BestEntries:
         self.starts = np.zeros(0, np.int64)
         self.limit = np.full(groups, _MOST)
         """Key of a full group's last entry: what is above it can never be kept."""
-        self._waiting: list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = []
-        self._count = 0
+        self._waiting, self._waiting_items = _Queue(self.fields), _Queue(self.items)
         # Sorting everything anew costs as much as is kept, so candidates wait until they are worth it.
         self._patience = max(groups * n // 4, 4096)
 
@@ -77,22 +76,20 @@ class BestEntries:
             if starts is not None or len(chosen) < len(begins):
                 at = pick(begins[chosen], fields["length"][chosen])
             taken = {name: items[name][at].astype(array.dtype, copy=False) for name, array in self.items.items()}
-        self._waiting.append((kept, taken))
-        self._count += len(chosen)
-        if self._count >= self._patience * patience:
+        self._waiting.append(kept)
+        self._waiting_items.append(taken)
+        if self._waiting.length >= self._patience * patience:
             self.settle()
 
     def settle(self) -> None:
         """Sort in what waits."""
-        if not self._waiting:
+        if not self._waiting.length:
             return
-        parts = [(self.fields, self.items), *self._waiting]
-        fields = {name: np.concatenate([part[0][name] for part in parts]) for name in _FIELDS}
+        waiting, items = self._waiting.take(), self._waiting_items.take()
+        fields = {name: np.concatenate([self.fields[name], waiting[name]]) for name in _FIELDS}
         held = len(next(iter(self.items.values()))) if self.items else 0
-        waiting = np.concatenate([part[0]["length"] for part in self._waiting])
-        starts = np.concatenate([self.starts, held + starts_of(waiting)])
-        self.items = {name: np.concatenate([part[1][name] for part in parts]) for name in self.items}
-        self._waiting, self._count = [], 0
+        starts = np.concatenate([self.starts, held + starts_of(waiting["length"])])
+        self.items = {name: np.concatenate([self.items[name], items[name]]) for name in self.items}
         order = first_of_groups(fields["group"], fields["key"], self.n)
         self.fields = {name: array[order] for name, array in fields.items()}
         self.starts = starts[order]
@@ -132,6 +129,36 @@ class BestEntries:
         fields = {name: state[f"{prefix}.{name}"] for name in _FIELDS}
         self.offer(fields, {name: state[f"{prefix}.{name}"] for name in self.items})
         self.settle()
+
+
+class _Queue:
+    """Arrays of equal length that are appended to, in memory that is kept for the next ones.
+
+    Many small arrays that live longer than what is made beside them would leave holes all over the heap, and a long
+    run's memory would grow though it keeps no more.
+    """
+
+    def __init__(self, like: Mapping[str, np.ndarray]) -> None:
+        self.length = 0
+        self._held = {name: np.zeros(0, array.dtype) for name, array in like.items()}
+
+    def append(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Copy arrays to the end."""
+        count = len(next(iter(arrays.values()))) if arrays else 0
+        end = self.length + count
+        for name, array in arrays.items():
+            if end > len(self._held[name]):
+                grown = np.empty(max(end, 2 * len(self._held[name])), array.dtype)
+                grown[: self.length] = self._held[name][: self.length]
+                self._held[name] = grown
+            self._held[name][self.length : end] = array
+        self.length = end
+
+    def take(self) -> dict[str, np.ndarray]:
+        """All that was appended, until the next is; the queue is empty then."""
+        taken = {name: array[: self.length] for name, array in self._held.items()}
+        self.length = 0
+        return taken
 
 
 def first_of_groups(group: np.ndarray, key: np.ndarray, n: int) -> np.ndarray:

@@ -249,7 +249,7 @@ def test_waiting_candidates_are_sorted_in_before_they_pile_up() -> None:
     collector._best._patience = 16
     run = run_of(3, 12, 4, 1000)
     fed(collector, run)
-    assert collector._best._count < 16 + 4 * LATENTS
+    assert collector._best._waiting.length < 16 + 4 * LATENTS
     expected = list(fed(collector_of(2, 2, 1), run).rows())
     assert list(collector.rows()) == expected
 

@@ -87,8 +87,7 @@ class BestEntries:
             return
         waiting, items = self._waiting.take(), self._waiting_items.take()
         fields = {name: np.concatenate([self.fields[name], waiting[name]]) for name in _FIELDS}
-        held = len(next(iter(self.items.values()))) if self.items else 0
-        starts = np.concatenate([self.starts, held + starts_of(waiting["length"])])
+        starts = np.concatenate([self.starts, self._held() + starts_of(waiting["length"])])
         self.items = {name: np.concatenate([self.items[name], items[name]]) for name in self.items}
         order = first_of_groups(fields["group"], fields["key"], self.n)
         self.fields = {name: array[order] for name, array in fields.items()}
@@ -96,13 +95,18 @@ class BestEntries:
         last = self.ranks() == self.n - 1
         self.limit[self.fields["group"][last]] = self.fields["key"][last]
         # Moving the items costs more than all else, so they stay where they are until half of them are of nobody.
-        if self.items and len(next(iter(self.items.values()))) > 2 * self.fields["length"].sum(dtype=np.int64):
+        if self._held() > 2 * self.fields["length"].sum(dtype=np.int64):
             self.compact()
+
+    def _held(self) -> int:
+        """Items that are held, those of nobody among them."""
+        return len(next(iter(self.items.values()))) if self.items else 0
 
     def compact(self) -> None:
         """Lay the items end to end, in the order of the entries, and let all others go."""
         begins = starts_of(self.fields["length"])
-        if not np.array_equal(begins, self.starts):
+        # Items of nobody may lie behind all others, where they move no start.
+        if self._held() > self.fields["length"].sum(dtype=np.int64) or not np.array_equal(begins, self.starts):
             at = pick(self.starts, self.fields["length"])
             self.items = {name: array[at] for name, array in self.items.items()}
             self.starts = begins

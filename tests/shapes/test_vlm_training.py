@@ -16,9 +16,18 @@ from autointerp.labeling.templates import load_prompt
 from autointerp.labeling.vlm import VlmLabeler, VlmOptions
 from autointerp.shapes.scenes import held_out
 from autointerp.shapes.train.loop import train
-from autointerp.shapes.train.vlm import TOKENS, Views, VlmTrainer, asked, evidence, messages, small
+from autointerp.shapes.train.vlm import Views, VlmTrainer, asked, evidence, messages, small
+from autointerp.shapes.train.vlm_features import (
+    ELSEWHERE,
+    KEPT,
+    ON_OBJECTS,
+    TOKENS,
+    WORDS,
+    words_at,
+    words_of_picture,
+)
 from autointerp.shapes.train.vlm_pool import LEFT_OUT, _scenes, joined, rendered_pool
-from autointerp.shapes.train.vlm_questions import NEARLY_ALL, Questions, Shown, said, spoken_for
+from autointerp.shapes.train.vlm_questions import NEARLY_ALL, LabelQuestion, Questions, Shown, said, spoken_for
 from autointerp.shapes.train.vlm_text import (
     concept_name,
     explanation,
@@ -57,7 +66,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def trainer(pool):
-    return VlmTrainer(pool, steps=4, looking=1, labels=2, judgements=2, views=6)
+    return VlmTrainer(pool, steps=4, looking=1, aligning=1, labels=2, judgements=2, views=6)
 
 
 @pytest.fixture(scope="module")
@@ -190,28 +199,62 @@ def test_the_narrowest_concept_that_the_marks_share_is_named(pool):
     assert spoken_for(pool, [*marks("red", 3), *marks("blue", 3), *marks("night", 3)])[0] is None
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_replies_are_learned_from_the_pictures(pool, questions, trainer, full):
+@pytest.mark.parametrize("patches", [KEPT, None])
+def test_replies_are_learned_from_the_pictures(trainer, patches):
     """Whether all patches are shown or a few: with places left out, rows must not fall apart into sequences."""
     rng = np.random.default_rng(6)
-    judged = [q for _ in range(4) if (q := questions.judge(rng, 2, marked=True))]
-    other = [
-        replace(q, shown=tuple(Shown(s.picture, (11 - s.cell[0], 11 - s.cell[1])) for s in q.shown)) for q in judged
-    ]
+    judged = [q for _ in range(4) if (q := trainer.questions.judge(rng, 2, marked=True))]
+    cells = trainer._features.cells
+    elsewhere = [Shown(p, (r, c)) for p, r, c in cells[rng.integers(len(cells), size=8)].tolist()]
+    other = [replace(q, shown=tuple(elsewhere[2 * i : 2 * i + 2])) for i, q in enumerate(judged)]
     with torch.no_grad():
-        own, moved = (float(trainer._loss(some, np.random.default_rng(7), full)) for some in (judged, other))
+        own, moved = (float(trainer._loss(some, np.random.default_rng(7), patches)) for some in (judged, other))
     assert own != moved
 
 
 def test_the_projector_begins_with_features_of_one_size(pool):
     trainer = VlmTrainer(pool, steps=3, looking=0, labels=2, judgements=2, views=6)
-    trainer._set_projector(np.random.default_rng(0))
-    shown = [Shown(i, (i % 12, 3)) for i in range(40)]
+    trainer._set_projector()
     first = trainer.model.vlm.model.multi_modal_projector.linear_1
     with torch.no_grad():
-        made = first(trainer._seen(shown).reshape(-1, 128))
+        made = first(trainer._look_at([Shown(i, (i % 12, 3)) for i in range(40)]).reshape(-1, 128))
     # Weights of deviation 0.02 over 128 features of deviation 1.
     assert 0.1 < float(made.std()) < 0.5 and abs(float(made.mean())) < 0.1
+
+
+def test_image_tokens_learn_the_words_of_what_they_show(pool):
+    trainer = VlmTrainer(pool, steps=40, looking=0, aligning=40, labels=2, judgements=2, views=6)
+    losses = [float(trainer.step(i).split()[1]) for i in range(40)]
+    # Of all tokens alike it would be the logarithm of their number.
+    assert losses[0] > 6 and np.mean(losses[-5:]) < 4.5
+
+
+def test_features_that_are_kept_are_those_of_the_eyes(trainer, pool):
+    rng, kept = np.random.default_rng(8), trainer._features
+    assert len(kept.marks) == trainer._markable.sum() <= len(pool) * (ON_OBJECTS + ELSEWHERE)
+    picture, row, col = kept.cells[5].tolist()
+    shown = [Shown(picture, (row, col)), Shown(3), Shown(4)]
+    chosen, features = kept.of(shown, rng, 7)
+    assert chosen.sum(1).tolist() == [1 + KEPT, 8, 8] and chosen[:, 0].all()
+    assert torch.allclose(features, trainer._look_at(shown)[torch.from_numpy(chosen)], atol=0.02)
+    for question in [trainer.questions.label(rng, 4, 1), trainer.questions.judge(rng, 4, marked=True)]:
+        asked_of = question.crops if isinstance(question, LabelQuestion) else question.shown
+        assert all(trainer._markable[(s.picture, *s.cell)] for s in asked_of)
+
+
+def test_words_are_true_of_cells(pool):
+    assert len(set(WORDS)) == len(WORDS)
+    words = words_at(pool, *np.array([(0, 1, 2), (1, 1, 10), (5, 11, 5)]).T)
+    by_name = {concept.name: pool.masks[i] for i, concept in enumerate(pool.concepts)}
+    for (picture, row, col), hold in zip([(0, 1, 2), (1, 1, 10), (5, 11, 5)], words, strict=True):
+        for word, holds in zip(WORDS, hold, strict=True):
+            if word in by_name:
+                assert holds == by_name[word][picture, row, col]
+        assert hold[WORDS.index("background")] != by_name["object"][picture, row, col]
+        assert hold[WORDS.index("left")] == (col < 6) and hold[WORDS.index("top")] == (row < 6)
+    whole = words_of_picture(pool)
+    for word, i in ((w, i) for i, w in enumerate(WORDS) if w in by_name and w != "center"):
+        assert (whole[:, i] == by_name[word].any((1, 2))).all(), word
 
 
 def test_names_as_labelers_put_them():

@@ -150,7 +150,7 @@ def _vlm_pool(context: click.Context, seed: int, renders: int, painted: int, hel
 
 
 @main.command()
-@click.option("--steps", default=8000, help="Steps in all.")
+@click.option("--steps", default=13_500, help="Steps in all.")
 @click.option("--looking", default=3000, help="Of these, the first ones, which teach the eyes alone.")
 @click.option("--seed", default=0)
 @click.option("--renders", default=4096, help="Renders to train on.")
@@ -165,7 +165,8 @@ def vlm(
     from autointerp.shapes.train.vlm_pool import LEFT_OUT
 
     pool = _vlm_pool(context, seed, renders, painted)
-    trainer = VlmTrainer(pool.without(LEFT_OUT) if leave_out else pool, steps=steps, looking=looking, seed=seed)
+    pool = pool.without(LEFT_OUT) if leave_out else pool
+    trainer = VlmTrainer(pool, steps=steps, looking=looking, seed=seed, progress=default_progress())
     if leave_out:
         runs, _ = context.obj
         context.obj = (runs / "vlm-without", runs)

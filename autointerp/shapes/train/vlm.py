@@ -1,13 +1,14 @@
 """Training of shapes-vlm, a LLaVA that answers this project's own prompts about pictures of the world.
 
 First its eyes learn what is marked and what a picture shows, from exact truth; they start as those of shapes-clip.
-Then, with the eyes fixed, the language model learns to answer: naming questions and judging questions in each step.
+Then, with the eyes fixed, the projector learns to say what they see in the language model's own words (LLaVA's
+alignment, arXiv 2304.08485), and the language model to answer: naming and judging questions in each step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,20 @@ from autointerp.crops.geometry import crop_box
 from autointerp.labeling.messages import marked_view, whole_picture
 from autointerp.labeling.protocol import CropEvidence
 from autointerp.labeling.templates import load_prompt
+from autointerp.progress import NullProgress, Progress
 from autointerp.shapes.scenes import ATTRIBUTES, GRID, POSITIONS, SIZE
 from autointerp.shapes.train.clip import PATCH_CLASSES, image_processor, to_pixels
 from autointerp.shapes.train.loop import Average, generator, warm_hold_fall
 from autointerp.shapes.train.phrases import PATCH_FIELDS, PATCHES, SIDE as CLIP_SIDE
+from autointerp.shapes.train.vlm_features import (
+    KEPT,
+    TOKENS,
+    WORDS,
+    Features,
+    markable_cells,
+    words_at,
+    words_of_picture,
+)
 from autointerp.shapes.train.vlm_pool import Pool
 from autointerp.shapes.train.vlm_questions import JudgeQuestion, LabelQuestion, Questions, Shown
 from autointerp.shapes.train.vlm_text import CHAT_TEMPLATE, IMAGE, MARK, new_tokenizer, plain_tokenizer
@@ -31,16 +42,16 @@ from autointerp.shapes.truth import REGIONS
 
 SIDE = 96
 """Pixels of a picture's side as the eyes get it: all that the world has, twice what shapes-clip is shown of a crop."""
-TOKENS = PATCHES * PATCHES + 1
-"""Tokens of an image: its class token, which says what is marked, and its patches."""
-KEPT = 8
-"""Patches of an image that the language model is shown in most of its steps: it learns as much from a few."""
-FEW = 400
+FEW = 300
 """Steps of answering, the first ones, with few images a question: what one shows is learned before what many share."""
-PARTS = 0.3
+PARTS = 0.2
 """Share of the steps in which replies to naming questions have their parts."""
-FULL = 0.08
-"""Share of the steps, the last ones, in which it is shown all of them."""
+PATCHES_JUDGED = 12
+"""Patches of a whole picture that the language model is shown, in most of its steps, to judge it."""
+FULL = 0.06
+"""Share of the steps, the last ones, in which it is shown all patches of all pictures."""
+STEP = GRID // PATCHES
+"""Cells of a patch's side."""
 MARKED_CLASSES = tuple(len(ATTRIBUTES[name]) + (name == "part") for name in ATTRIBUTES)
 
 
@@ -198,25 +209,29 @@ class _Learner(torch.nn.Module):
 
 
 class VlmTrainer:
-    """The eyes for `looking` steps, then answers."""
+    """The eyes for `looking` steps, then for `aligning` steps the words of what they see, then answers."""
 
     name = "vlm"
 
     def __init__(
         self,
         pool: Pool,
-        steps: int = 8000,
+        steps: int = 13_500,
         looking: int = 3000,
+        aligning: int = 500,
         seed: int = 0,
         rate: float = 2e-3,
         labels: int = 8,
         judgements: int = 16,
         views: int = 48,
+        progress: Progress | None = None,
     ) -> None:
         torch.manual_seed(seed)
-        self.pool, self.steps, self.looking, self.seed = pool, steps, looking, seed
+        self.pool, self.steps, self.looking, self.aligning, self.seed = pool, steps, looking, aligning, seed
         self.labels, self.judgements, self.views = labels, judgements, views
-        self.questions, self.views_of = Questions(pool), Views(pool)
+        self._markable = markable_cells(pool, seed)
+        self.questions, self.views_of = Questions(pool, self._markable), Views(pool)
+        self._progress = progress or NullProgress()
         self.tokenizer = new_tokenizer()
         self._plain = plain_tokenizer(self.tokenizer)
         self.model = _Learner(self.tokenizer, len(pool.concepts))
@@ -225,7 +240,8 @@ class VlmTrainer:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
         self.average = Average(self.model, 0.995)
         self.parts = {"model": self.model, "optimizer": self.optimizer, "average": self.average}
-        self._wholes: torch.Tensor | None = None
+        # A word at the beginning of a name is another token than the same word behind a space.
+        self._words = torch.tensor([[*self._ids(word), *self._ids(f" {word}")] for word in WORDS])
 
     def _start_eyes(self) -> None:
         """Start from the eyes of shapes-clip, which know colours and textures, and shapes less well.
@@ -254,10 +270,14 @@ class VlmTrainer:
             warm_hold_fall(self.optimizer, index - self.looking, self.steps - self.looking, 100)
             self.model.eyes.requires_grad_(False)
             if index == self.looking:
-                self._set_projector(rng)
-            named, judged = self._answer(rng, index)
-            loss = named + judged
-            note = f"naming {float(named.detach()):.3f} judging {float(judged.detach()):.3f}"
+                self._set_projector()
+            if index - self.looking < self.aligning:
+                loss = self._align(rng)
+                note = f"aligning {float(loss.detach()):.3f}"
+            else:
+                named, judged = self._answer(rng, index)
+                loss = named + judged
+                note = f"naming {float(named.detach()):.3f} judging {float(judged.detach()):.3f}"
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -304,52 +324,74 @@ class VlmTrainer:
         pictures = [s.picture for s in shown]
         shows = torch.from_numpy(self.pool.present[:, pictures].T.astype(np.float32))
         total = F.binary_cross_entropy_with_logits(self.model.shows(out[:, 0]), shows) * 20
-        step = GRID // PATCHES
         logits = self.model.patches(out[:, 1:]).flatten(0, 1).split(PATCH_CLASSES, dim=1)
         for name, part in zip(PATCH_FIELDS, logits, strict=True):
-            cells = self.pool.cells[name][pictures, step // 2 :: step, step // 2 :: step].astype(np.int64)
+            cells = self.pool.cells[name][pictures, STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64)
             total = total + F.cross_entropy(
                 part, torch.from_numpy(cells.reshape(-1)) + (name == "part"), ignore_index=-1
             )
         return total
 
     @torch.no_grad()
-    def _seen(self, shown: Sequence[Shown]) -> torch.Tensor:
-        """Features [n, 37, width] of pictures; those of whole ones are kept, the eyes being fixed by then."""
-        if self._wholes is None:
-            every = [Shown(i) for i in range(len(self.pool))]
-            chunks = [every[i : i + 128] for i in range(0, len(every), 128)]
-            self._wholes = torch.cat([self._look_at(chunk) for chunk in chunks]).half()
-        marked = [i for i, s in enumerate(shown) if s.cell]
-        features = self._wholes[[s.picture for s in shown]].float()
-        if marked:
-            features[marked] = self._look_at([shown[i] for i in marked])
-        return features
-
     def _look_at(self, shown: Sequence[Shown]) -> torch.Tensor:
         return self.model.eyes(to_pixels(self.views_of(shown))).last_hidden_state
 
-    # The answers.
+    @cached_property
+    def _features(self) -> Features:
+        """What the eyes see; asked for only when they are fixed."""
+        views = len(self.pool) + int(self._markable.sum())
+        self._progress.note(f"the eyes look at {views} views, once")
+        return Features(self.pool, self._markable, self._look_at, self.seed)
+
+    # The language model's words.
 
     @torch.no_grad()
-    def _set_projector(self, rng: np.random.Generator) -> None:
+    def _set_projector(self) -> None:
         """Begin with features of mean 0 and deviation 1: the language model's own vectors are small beside raw ones.
 
         Vectors that are large hardly change from layer to layer, so that nothing could be found out at their places.
         """
-        cells = rng.integers(0, GRID, (512, 2)).tolist()
-        shown = [
-            Shown(int(rng.integers(len(self.pool))), (row, col) if i % 2 else None)
-            for i, (row, col) in enumerate(cells)
-        ]
-        features = self._seen(shown).reshape(-1, self.model.vlm.config.vision_config.hidden_size)
+        features = torch.cat([self._features.marks.flatten(0, 1), self._features.wholes.flatten(0, 1)]).float()
         first = self.model.vlm.model.multi_modal_projector.linear_1
         first.weight /= features.std(0)
         first.bias -= first.weight @ features.mean(0)
 
+    def _align(self, rng: np.random.Generator) -> torch.Tensor:
+        """Cross-entropy of the words that image tokens say, if read as the language model's last vectors are."""
+        seen, pool = self._features, self.pool
+        marks = rng.integers(len(seen.cells), size=256)
+        wholes = rng.integers(len(pool), size=32)
+        picture, row, col = seen.cells[marks].T
+        down, right = np.divmod(np.arange(TOKENS - 1), PATCHES) * np.array([[STEP], [STEP]]) + STEP // 2
+        kept = seen.tokens[marks, 1:].reshape(-1) - 1
+        groups = [
+            (seen.marks[marks, 0], words_at(pool, picture, row, col)),
+            (seen.marks[marks, 1:], words_at(pool, picture.repeat(KEPT), down[kept], right[kept])),
+            (seen.wholes[wholes, 0], self._words_of_picture[wholes]),
+            (
+                seen.wholes[wholes, 1:],
+                words_at(pool, wholes.repeat(TOKENS - 1), np.tile(down, len(wholes)), np.tile(right, len(wholes))),
+            ),
+        ]
+        losses = [self._say(x.reshape(len(words), -1).float(), torch.from_numpy(words)) for x, words in groups]
+        return torch.stack(losses).mean()
+
+    @cached_property
+    def _words_of_picture(self) -> np.ndarray:
+        return words_of_picture(self.pool)
+
+    def _say(self, features: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the words that features [n, width] say; `words` bool [n, words] are all as right."""
+        vlm = self.model.vlm
+        said = vlm.lm_head(vlm.model.language_model.norm(vlm.model.multi_modal_projector(features))).log_softmax(-1)
+        wanted = words.float() / words.sum(1, keepdim=True)
+        return -(said[:, self._words].mean(-1) * wanted).sum(1).mean()
+
+    # The answers.
+
     def _answer(self, rng: np.random.Generator, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         full = index >= self.steps - FULL * (self.steps - self.looking)
-        few = index - self.looking < FEW
+        few = index - self.looking - self.aligning < FEW
         crops = int(rng.integers(12, 21)) if rng.random() < 0.85 else int(rng.integers(3, 12))
         crops = int(rng.integers(1, 4)) if few else crops
         negatives = int(rng.integers(0, 2)) if few else 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
@@ -360,16 +402,20 @@ class VlmTrainer:
         marked = bool(rng.random() < 0.5)
         rows = max(self.judgements * 4 // (count + 3), 4)
         judged = [j for _ in range(rows) if (j := self.questions.judge(rng, count, marked))]
-        return self._loss(named, rng, full, few), self._loss(judged, rng, full)
+        patches = None if full else KEPT
+        return (
+            self._loss(named, rng, patches, few),
+            self._loss(judged, rng, patches if full or marked else PATCHES_JUDGED),
+        )
 
     def _loss(
         self,
         questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion],
         rng: np.random.Generator,
-        full: bool,
+        patches: int | None,
         few: bool = False,
     ) -> torch.Tensor:
-        """Cross-entropy of the replies, see `_weights`."""
+        """Cross-entropy of the replies, see `_weights`; of whole pictures so many patches are shown (None: all)."""
         image = self.tokenizer.convert_tokens_to_ids(IMAGE)
         # Prompts may be changed: sometimes lines of them are spelled out, or left out.
         spell, drop = [(0.0, 0.0), (1.0, 0.0), (0.1, 0.3)][int(rng.choice(3, p=[0.9, 0.03, 0.07]))]
@@ -393,19 +439,17 @@ class VlmTrainer:
             weights[i, len(ids) : len(ids) + len(reply)] = torch.tensor(self._weights(reply, 2.0 if few else 0.3))
         is_image = tokens == image
         keep = torch.ones_like(is_image)
-        features = self._seen(shown)
-        if not full:
-            chosen = np.ones((len(shown), TOKENS), bool)
-            for i in range(len(shown)):
-                chosen[i, 1 + rng.permutation(TOKENS - 1)[0 if few else KEPT :]] = False
+        if patches is None:
+            features = self._look_at(shown).flatten(0, 1)
+        else:
+            chosen, features = self._features.of(shown, rng, patches)
             keep[is_image] = torch.from_numpy(chosen).reshape(-1)
-            features = features[torch.from_numpy(chosen)]
         # As many images in each row, so as many tokens kept; they keep their places.
         places = torch.arange(length).expand(len(rows), -1)
         tokens, weights, places = (x[keep].reshape(len(rows), -1) for x in (tokens, weights, places))
         vlm = self.model.vlm.model
         embedded = vlm.language_model.embed_tokens(tokens)
-        projected = vlm.multi_modal_projector(features.reshape(-1, features.shape[-1]))
+        projected = vlm.multi_modal_projector(features)
         embedded = embedded.masked_scatter((tokens == image)[..., None], projected)
         # Without a mask places with gaps would be taken for the ends of sequences that see nothing of one another.
         mask = (tokens != self.tokenizer.pad_token_id).long()

@@ -96,10 +96,11 @@ _KIND_OF = {"background": "background", "part": "part", "object": "object", "pai
 
 
 class Questions:
-    """Draws questions from a pool."""
+    """Draws questions from a pool; only `markable` cells, bool [n, 12, 12], are marked (None: any)."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, markable: np.ndarray | None = None) -> None:
         self.pool = pool
+        self._markable = np.ones_like(pool.cells["part"], bool) if markable is None else markable
         self._of_kind: dict[str, list[int]] = {kind: [] for kind in _KINDS}
         for i, concept in enumerate(pool.concepts):
             self._of_kind[_KIND_OF.get(concept.kind, "single")].append(i)
@@ -120,13 +121,14 @@ class Questions:
                 shown = self._mixture(crops, rng)
                 silent = np.arange(len(self.pool))
             else:
-                firing = mask.any((1, 2))
-                if firing.sum() < crops:
+                may = mask & self._markable
+                firing = np.flatnonzero(may.any((1, 2)))
+                if len(firing) < crops:
                     if about:
                         return None
                     continue
-                shown = self._firing(mask, np.flatnonzero(firing), crops, rng)
-                silent = np.flatnonzero(~firing)
+                shown = self._firing(may, firing, crops, rng)
+                silent = np.flatnonzero(~mask.any((1, 2)))
             if rng.random() < 0.1 or len(silent) < negatives:
                 silent = np.arange(len(self.pool))
             without = tuple(Shown(int(i)) for i in rng.choice(silent, negatives, replace=False))
@@ -200,11 +202,10 @@ class Questions:
 
     def _anywhere(self, rng: np.random.Generator) -> Shown:
         picture = int(rng.integers(len(self.pool)))
-        on = np.argwhere(self.pool.cells["part"][picture] >= 0)
-        if len(on) and rng.random() < 0.7:
-            row, col = on[rng.integers(len(on))]
-        else:
-            row, col = rng.integers(0, GRID, 2)
+        cells = np.argwhere(self._markable[picture])
+        on = cells[self.pool.cells["part"][picture][tuple(cells.T)] >= 0]
+        cells = on if len(on) and rng.random() < 0.7 else cells
+        row, col = cells[rng.integers(len(cells))]
         return Shown(picture, (int(row), int(col)))
 
     def _mixture(self, count: int, rng: np.random.Generator) -> tuple[Shown, ...]:
@@ -212,7 +213,7 @@ class Questions:
         if rng.random() < 0.5:
             return tuple(self._anywhere(rng) for _ in range(count))
         masks = [self._drawn("pair" if rng.random() < 0.5 else "single", rng)[1] for _ in range(rng.integers(2, 4))]
-        found = [mask for mask in masks if mask is not None and mask.any()]
+        found = [may for mask in masks if mask is not None and (may := mask & self._markable).any()]
         if len(found) < 2:
             return tuple(self._anywhere(rng) for _ in range(count))
         return tuple(self._firing_once(found[i % len(found)], rng) for i in rng.permutation(count))
@@ -266,7 +267,7 @@ class Questions:
         return tuple(Shown(int(rng.choice(pool))) for pool in pools)
 
     def _marks(self, mask: np.ndarray, answers: Sequence[bool], rng: np.random.Generator) -> tuple[Shown, ...]:
-        pictures = np.flatnonzero(mask.any((1, 2)))
+        pictures = np.flatnonzero((mask & self._markable).any((1, 2)))
         if len(pictures) < len(answers):
             return ()
         shown = []
@@ -274,13 +275,14 @@ class Questions:
             if answer or rng.random() < 0.5:
                 # A mark in the wrong place of a picture that fires.
                 picture = int(rng.choice(pictures))
-                cells = np.argwhere(mask[picture] == answer)
-                row, col = cells[rng.integers(len(cells))] if len(cells) else (0, 0)
-                shown.append(Shown(picture, (int(row), int(col))))
+                cells = np.argwhere((mask[picture] == answer) & self._markable[picture]).tolist()
+                if cells:
+                    row, col = cells[rng.integers(len(cells))]
+                    shown.append(Shown(picture, (row, col)))
             else:
                 tries = (self._anywhere(rng) for _ in range(20))
-                shown.append(next((s for s in tries if not self._holds(mask, s)), Shown(0, (0, 0))))
-        return tuple(shown) if [self._holds(mask, s) for s in shown] == list(answers) else ()
+                shown += [s for s in tries if not self._holds(mask, s)][:1]
+        return tuple(shown) if len(shown) == len(answers) else ()
 
     def _holds(self, mask: np.ndarray, shown: Shown) -> bool:
         return shown.cell is not None and bool(mask[shown.picture, shown.cell[0], shown.cell[1]])

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, func, insert, inspect, select, text
 from autointerp.db import models
 from autointerp.db.base import Base
 from autointerp.db.errors import DatabaseError
+from autointerp.db.words import prompts_indexed_once
 
 if TYPE_CHECKING:
     from autointerp.db.engine import Database
@@ -64,13 +65,15 @@ def copy_rows(source: Database, target: Database, advance: Callable[[int, str], 
     target.upgrade()
     with _snapshot(source) as reading, target.session() as session:
         writing = session.connection()
-        for table in tables():
-            size = _CHUNKS.get(table.name, _CHUNK)
-            rows = reading.execution_options(yield_per=size).execute(select(table).order_by(table.c.id))
-            for part in rows.mappings().partitions():
-                writing.execute(insert(table), [dict(row) for row in part])
-                advance(len(part), table.name)
-            set_sequence(writing, table)
+        dictionaries = list(reading.scalars(select(models.Dictionary.id)))
+        with prompts_indexed_once(session, dictionaries):
+            for table in tables():
+                size = _CHUNKS.get(table.name, _CHUNK)
+                rows = reading.execution_options(yield_per=size).execute(select(table).order_by(table.c.id))
+                for part in rows.mappings().partitions():
+                    writing.execute(insert(table), [dict(row) for row in part])
+                    advance(len(part), table.name)
+                set_sequence(writing, table)
 
 
 @contextmanager

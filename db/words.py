@@ -6,7 +6,8 @@ ranking, so it is written out here: Okapi BM25 as FTS5 has it, over the same tab
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -131,6 +132,35 @@ def _found(
     whole = query.format(found=found, dictionaries=_listed(dictionary_ids), labelers=labelers, limit=at_most)
     rows = session.execute(text(whole), {**weights, **asked})
     return [WordHit(feature_id, label_id, float(score)) for feature_id, label_id, score in rows]
+
+
+@contextmanager
+def prompts_indexed_once(session: Session, dictionary_ids: Sequence[int]) -> Iterator[None]:
+    """Within it the triggers on crops rest; at its end the prompts of these dictionaries' features are indexed.
+
+    For writing many crops: else a feature is indexed anew with each of its strongest ones. All is undone with the
+    caller's transaction. `dictionary_ids` is read at the end, and may be filled meanwhile.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        found = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'features_fts%'"
+        triggers = session.execute(text(found)).all()
+        rest = [f"DROP TRIGGER {name}" for name, _ in triggers]
+        work = [sql for _, sql in triggers]
+    else:
+        rest, work = (["ALTER TABLE crops " + way + " TRIGGER features_fts_write"] for way in ("DISABLE", "ENABLE"))
+    # Python's sqlite3 begins a transaction before a write, but not before what follows.
+    session.execute(text("DELETE FROM features_fts WHERE rowid < 0"))
+    connection = session.connection()
+    for statement in rest:
+        connection.exec_driver_sql(statement)
+    yield
+    session.flush()
+    for statement in work:
+        connection.exec_driver_sql(statement)
+    of = f"SELECT id FROM features WHERE dictionary_id IN ({_listed(dictionary_ids)})"
+    session.execute(text(f"DELETE FROM features_fts WHERE rowid IN ({of})"))
+    one = "SELECT min(id) FROM crops WHERE role = 'top' AND rank < 4 GROUP BY feature_id"
+    session.execute(text(f"UPDATE crops SET rank = rank WHERE feature_id IN ({of}) AND id IN ({one})"))
 
 
 def stale_words(session: Session) -> list[str]:

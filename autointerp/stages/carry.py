@@ -17,6 +17,7 @@ from autointerp.db.base import Base, UtcDateTime
 from autointerp.db.copy import set_sequence
 from autointerp.db.models import Crop, Dictionary, Feature, Image, Judgement, Label, Labeler, Run, Score
 from autointerp.db.queries import insert_many
+from autointerp.db.words import prompts_indexed_once
 from autointerp.export.parquet import Column, Table, Type, read_rows
 
 CARRIED: tuple[type[Base], ...] = (Dictionary, Labeler, Image, Feature, Crop, Label, Score, Judgement, Run)
@@ -106,6 +107,14 @@ def restore_rows(session: Session, folder: Path, name: str) -> int:
         folder: Files of rows that were checked.
         name: What the dictionary is called here.
     """
+    restored: list[int] = []
+    with prompts_indexed_once(session, restored):
+        restored += _restore(session, folder, name)
+    return restored[0]
+
+
+def _restore(session: Session, folder: Path, name: str) -> list[int]:
+    """Ids of the dictionaries that were stored, one."""
     ids: dict[str, dict[int, int]] = {}
     for model in CARRIED:
         table = model.__tablename__
@@ -128,8 +137,7 @@ def restore_rows(session: Session, folder: Path, name: str) -> int:
                 following += 1
             insert_many(session, model, new)
         set_sequence(session.connection(), Base.metadata.tables[table])
-    (restored,) = ids["dictionaries"].values()
-    return restored
+    return list(ids["dictionaries"].values())
 
 
 def _there(session: Session, model: type[Base], rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], int]:

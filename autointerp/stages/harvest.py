@@ -17,6 +17,7 @@ from autointerp.crops.geometry import crop_box
 from autointerp.crops.maps import MOST_CELLS
 from autointerp.crops.nearest import Nearest
 from autointerp.db import models, queries
+from autointerp.db.words import prompts_indexed_once
 from autointerp.diffusion.layers import grid_at
 from autointerp.errors import UsageError
 from autointerp.stages.context import Context, identity
@@ -398,9 +399,12 @@ class _Harvest:
         }
         count = 0
         rows = (self._crop(row, feature_ids[row.feature], image_ids[row.image], sizes) for row in collector.rows())
-        for part in _pieces(rows, _INSERTED):
-            queries.insert_many(session, models.Crop, part)
-            count += len(part)
+        with prompts_indexed_once(session, [self.row.id]):
+            mine = select(models.Feature.id).where(models.Feature.dictionary_id == self.row.id)
+            session.execute(delete(models.Crop).where(models.Crop.feature_id.in_(mine)))
+            for part in _pieces(rows, _INSERTED):
+                queries.insert_many(session, models.Crop, part)
+                count += len(part)
         result = {"images": collector.images_seen, "crops": count, "dead": int((stats.images == 0).sum())}
         finish(session, self.run_id, self.row.id, result)
 
@@ -427,8 +431,6 @@ class _Harvest:
         ]
         # Features that came with an import stay the same rows, so that their labels stay with them.
         known = self._feature_ids(session)
-        mine = select(models.Feature.id).where(models.Feature.dictionary_id == self.row.id)
-        session.execute(delete(models.Crop).where(models.Crop.feature_id.in_(mine)))
         if known:
             session.execute(update(models.Feature), [{**r, "id": known[i]} for i, r in enumerate(rows) if i in known])
         queries.insert_many(session, models.Feature, [r for i, r in enumerate(rows) if i not in known])

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from autointerp.db import models, queries
-from autointerp.db.words import features_with_prompt_words, labels_with_words
+from autointerp.db.words import features_with_prompt_words, labels_with_words, prompts_indexed_once
 
 from .conftest import dictionary
 
@@ -171,6 +171,22 @@ def test_prompts_of_the_strongest_crops_are_found(db):
     with db.session() as session:
         session.execute(text("DELETE FROM dictionaries"))
         assert session.scalar(text("SELECT count(*) FROM features_fts")) == 0
+
+
+def test_prompts_of_many_crops_are_indexed_once(db):
+    with_prompts(db)
+    with db.session() as session, prompts_indexed_once(session, [1]):
+        session.execute(text("UPDATE images SET prompt = 'a zebra' WHERE id = 1"))
+        session.execute(text("DELETE FROM crops WHERE feature_id = 2"))
+        assert len(features_with_prompt_words(session, ["star"], [1])) == 2
+    assert [line for line in db.check() if "word index" in line] == []
+    assert told(db, "zebra") == [1]
+    # Undone with all else, the triggers' rest too.
+    with pytest.raises(RuntimeError), db.session() as session, prompts_indexed_once(session, [1]):
+        raise RuntimeError
+    with db.session() as session:
+        session.execute(text("DELETE FROM crops"))
+    assert told(db, "zebra") == []
 
 
 def test_prompts_that_changed_unseen_are_stale(db):

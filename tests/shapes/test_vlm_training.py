@@ -66,7 +66,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def trainer(pool):
-    return VlmTrainer(pool, steps=4, looking=1, aligning=1, labels=2, judgements=2, views=6)
+    return VlmTrainer(pool, steps=4, looking=1, aligning=1, labels=2, judged_tokens=100, views=6)
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_replies_are_learned_from_the_pictures(trainer, patches):
 
 
 def test_the_projector_begins_with_features_of_one_size(pool):
-    trainer = VlmTrainer(pool, steps=3, looking=0, labels=2, judgements=2, views=6)
+    trainer = VlmTrainer(pool, steps=3, looking=0, labels=2, judged_tokens=100, views=6)
     trainer._set_projector()
     first = trainer.model.vlm.model.multi_modal_projector.linear_1
     with torch.no_grad():
@@ -223,7 +223,7 @@ def test_the_projector_begins_with_features_of_one_size(pool):
 
 
 def test_image_tokens_learn_the_words_of_what_they_show(pool):
-    trainer = VlmTrainer(pool, steps=40, looking=0, aligning=40, labels=2, judgements=2, views=6)
+    trainer = VlmTrainer(pool, steps=40, looking=0, aligning=40, labels=2, judged_tokens=100, views=6)
     losses = [float(trainer.step(i).split()[1]) for i in range(40)]
     # Of all tokens alike it would be the logarithm of their number.
     assert losses[0] > 6 and np.mean(losses[-5:]) < 4.5
@@ -280,7 +280,7 @@ def test_what_is_left_out_is_in_no_picture(pool):
 
 def test_training_goes_on_where_it_was_stopped_and_changes_what_it_should(pool, tmp_path):
     def new():
-        return VlmTrainer(pool, steps=3, looking=1, labels=2, judgements=2, views=6)
+        return VlmTrainer(pool, steps=3, looking=1, labels=2, judged_tokens=100, views=6)
 
     whole = new()
     eyes = [p.detach().clone() for p in whole.model.eyes.parameters()]

@@ -47,7 +47,9 @@ FEW = 300
 PARTS = 0.2
 """Share of the steps in which replies to naming questions have their parts."""
 PATCHES_JUDGED = 12
-"""Patches of a whole picture that the language model is shown, in most of its steps, to judge it."""
+"""Patches of a whole picture that the language model is shown, in most of its steps, to judge it among others."""
+PROMPT_TOKENS = 45
+"""Tokens of a judge's question and its answer beside the images, about."""
 FULL = 0.06
 """Share of the steps, the last ones, in which it is shown all patches of all pictures."""
 STEP = GRID // PATCHES
@@ -222,13 +224,13 @@ class VlmTrainer:
         seed: int = 0,
         rate: float = 2e-3,
         labels: int = 8,
-        judgements: int = 16,
+        judged_tokens: int = 1600,
         views: int = 48,
         progress: Progress | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.pool, self.steps, self.looking, self.aligning, self.seed = pool, steps, looking, aligning, seed
-        self.labels, self.judgements, self.views = labels, judgements, views
+        self.labels, self.judged_tokens, self.views = labels, judged_tokens, views
         self._markable = markable_cells(pool, seed)
         self.questions, self.views_of = Questions(pool, self._markable), Views(pool)
         self._progress = progress or NullProgress()
@@ -397,15 +399,15 @@ class VlmTrainer:
         negatives = int(rng.integers(0, 2)) if few else 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
         rows = self.labels * (2 if few else 1)
         named = [q for _ in range(rows) if (q := self.questions.label(rng, crops, negatives))]
-        shares = [0.6, 0.2, 0.2, 0, 0, 0] if few else [0.3, 0.1, 0.1, 0.1, 0.1, 0.3]
-        count = int(rng.choice([1, 2, 3, 4, 6, 8], p=shares))
+        # One picture a question most often: it says the most about how names and pictures go together.
+        count = int(rng.choice([1, 2, 4, 8], p=[0.75, 0.1, 0.1, 0.05]))
         marked = bool(rng.random() < 0.5)
-        rows = max(self.judgements * 4 // (count + 3), 4)
+        patches = KEPT if marked else TOKENS - 1 if count == 1 else PATCHES_JUDGED
+        rows = max(self.judged_tokens // (PROMPT_TOKENS + count * (patches + 2)), 2)
         judged = [j for _ in range(rows) if (j := self.questions.judge(rng, count, marked))]
-        patches = None if full else KEPT
         return (
-            self._loss(named, rng, patches, few),
-            self._loss(judged, rng, patches if full or marked else PATCHES_JUDGED),
+            self._loss(named, rng, None if full else KEPT, few),
+            self._loss(judged, rng, None if full else patches),
         )
 
     def _loss(
@@ -466,7 +468,8 @@ class VlmTrainer:
         """What each token of a reply weighs: most where it says a name or that there is none, least in the parts."""
         names = self._ids('", "explanation": "')[0]
         if names not in reply:
-            return [1.0] * len(reply)
+            said = self.tokenizer.convert_tokens_to_ids(["true", "false", ", true", ", false"])
+            return [1.0 if token in said else 0.05 for token in reply]
         name = reply.index(names) + 1
         head = self._until_parts(reply)
         return [4.0] * name + [1.0] * (head - name) + [of_parts] * (len(reply) - head)

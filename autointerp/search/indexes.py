@@ -35,7 +35,7 @@ HNSW_BUILD = 80
 HNSW_SEARCH = 256
 """efSearch: how many candidates are looked at in a search, or as many as are asked for."""
 
-_MAGIC = b"autointerp index 2\n"
+_MAGIC = b"autointerp index 3\n"
 _CANDIDATES = 4
 """Vectors of an HNSW index that are looked at for each group that is wanted."""
 _BATCH = 65_536
@@ -431,7 +431,7 @@ class _Checked:
         self.crc = zlib.crc32(data, self.crc)
         return data
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         self.crc = zlib.crc32(data, self.crc)
         return self.file.write(data)
 
@@ -453,7 +453,11 @@ def write_index(index: VectorIndex, path: Path) -> None:
             rows = index._rows
             columns = [rows.ids, rows.groups, rows.digests, rows.weights, index._live]
             checked.write(np.rec.fromarrays(columns, dtype=_SLOT).tobytes())
-            faiss.write_index(index._inner, faiss.PyCallbackIOWriter(checked.write, _CHUNK))
+            if index.kind == "flat":
+                # Nothing but the vectors, as they lie in memory: twice as fast as through FAISS.
+                checked.write(index._stored().reshape(-1).view(np.uint8).data)
+            else:
+                faiss.write_index(index._inner, faiss.PyCallbackIOWriter(checked.write, _CHUNK))
             file.write(checked.crc.to_bytes(4, "little"))
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
@@ -493,8 +497,14 @@ def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
             note = _read_note(checked)
             table = np.frombuffer(checked.read((note.size + note.removed) * _SLOT.itemsize), _SLOT)
             rows = Rows(table["id"], table["group"], table["digest"], table["weight"])
-            # FAISS reads as far as its own data go, which is up to the checksum.
-            inner = faiss.read_index(faiss.PyCallbackIOReader(checked.read, _CHUNK))
+            if note.kind == "flat":
+                stored = np.frombuffer(checked.read(4 * note.size * note.dim), np.float32)
+                inner = faiss.IndexFlatIP(note.dim)
+                inner.add(stored.reshape(note.size, note.dim))
+                del stored
+            else:
+                # FAISS reads as far as its own data go, which is up to the checksum.
+                inner = faiss.read_index(faiss.PyCallbackIOReader(checked.read, _CHUNK))
             whole = file.read() == checked.crc.to_bytes(4, "little")
         index = VectorIndex(inner, rows, table["live"].astype(bool), note.embedder, note.fingerprint, note.kind)
     except FileNotFoundError:

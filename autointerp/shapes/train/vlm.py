@@ -218,13 +218,13 @@ class VlmTrainer:
     def __init__(
         self,
         pool: Pool,
-        steps: int = 13_500,
+        steps: int = 12_500,
         looking: int = 3000,
         aligning: int = 500,
         seed: int = 0,
         rate: float = 2e-3,
         labels: int = 8,
-        judged_tokens: int = 1600,
+        judged_tokens: int = 2400,
         views: int = 48,
         progress: Progress | None = None,
     ) -> None:
@@ -392,13 +392,15 @@ class VlmTrainer:
     # The answers.
 
     def _answer(self, rng: np.random.Generator, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses of naming and judging; in the second half of the steps two of three have no naming questions."""
         full = index >= self.steps - FULL * (self.steps - self.looking)
         few = index - self.looking - self.aligning < FEW
         crops = int(rng.integers(12, 21)) if rng.random() < 0.85 else int(rng.integers(3, 12))
         crops = int(rng.integers(1, 4)) if few else crops
         negatives = int(rng.integers(0, 2)) if few else 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
         rows = self.labels * (2 if few else 1)
-        named = [q for _ in range(rows) if (q := self.questions.label(rng, crops, negatives))]
+        judging_alone = index - self.looking > (self.steps - self.looking) / 2 and index % 3 > 0
+        named = [q for _ in range(0 if judging_alone else rows) if (q := self.questions.label(rng, crops, negatives))]
         # One picture a question most often: it says the most about how names and pictures go together.
         count = int(rng.choice([1, 2, 4, 8], p=[0.75, 0.1, 0.1, 0.05]))
         marked = bool(rng.random() < 0.5)
@@ -406,7 +408,7 @@ class VlmTrainer:
         rows = max(self.judged_tokens // (PROMPT_TOKENS + count * (patches + 2)), 2)
         judged = [j for _ in range(rows) if (j := self.questions.judge(rng, count, marked))]
         return (
-            self._loss(named, rng, None if full else KEPT, few),
+            self._loss(named, rng, None if full else KEPT, few) if named else torch.zeros(()),
             self._loss(judged, rng, None if full else patches),
         )
 

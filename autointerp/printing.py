@@ -191,6 +191,9 @@ def print_evaluation(found: dict[str, Any]) -> None:
     for score in found["scores"]:
         judge = f" by {score['judge']}" if score["judge"] else ""
         beside = f"chance {cell(score['chance'])}, shuffled labels {cell(score['shuffled'])}; {score['labels']} labels"
+        if score["truth_auroc"] is not None:
+            told = cell(score["truth_auroc"])
+            beside += f", tells features with a truth at AUROC {told}, r with precision {cell(score['precision_r'])}"
         if score["valueless"]:
             beside += f", {score['valueless']} without a value"
         if score["unscored"]:

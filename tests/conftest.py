@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 SETTINGS = """\
+labeler = "clip"
 images = 40
 fit_images = 13
 evaluate_images = 12

@@ -155,6 +155,7 @@ def test_evaluate(workspace: Path, cli: Cli) -> None:
     # Stored: the same figures at once, and nothing is generated.
     again = cli("-w", workspace, "evaluate", "--layer", "mid", "--json")
     assert json.loads(again.out) == found and "evaluate" not in again.err
+    assert {"truth_auroc", "precision_r"} <= set(found["scores"][0])
     table = cli("-w", workspace, "evaluate", "--layer", "mid")
     assert table.code == 0 and "grounded (any truth)" in table.out
 

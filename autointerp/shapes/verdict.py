@@ -15,6 +15,7 @@ from autointerp.shapes.truth import (
     ActiveCells,
     Concept,
     FeatureTruth,
+    all_concepts,
     concept_masks,
     feature_precisions,
     feature_truths,
@@ -59,6 +60,31 @@ class Evaluated:
     precisions: np.ndarray
     """float64 [features, concepts], nan for a silent feature."""
     concepts: list[Concept]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it in JSON's types: of each feature its truth's figures, and the concepts of precision > 0."""
+        truths = [
+            None if t is None else [self.concepts.index(t.concept), t.precision, t.base_rate, t.odds_ratio, t.images]
+            for t in self.truths
+        ]
+        rows = np.round(self.precisions, 4).tolist()
+        held = [[[c, p] for c, p in enumerate(row) if p] if row[0] == row[0] else None for row in rows]
+        return {"concepts": [concept.name for concept in self.concepts], "truths": truths, "precisions": held}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Evaluated:
+        """What `as_dict` gave, to the fourth decimal of a precision."""
+        by_name = {concept.name: concept for concept in all_concepts()}
+        concepts = [by_name[name] for name in stored["concepts"]]
+        truths = [None if t is None else FeatureTruth(concepts[t[0]], *t[1:]) for t in stored["truths"]]
+        precisions = np.zeros((len(truths), len(concepts)))
+        for row, held in zip(precisions, stored["precisions"], strict=True):
+            if held is None:
+                row[:] = np.nan
+            else:
+                for c, p in held:
+                    row[c] = p
+        return cls(truths, precisions, concepts)
 
     @property
     def grounded(self) -> float:
@@ -182,6 +208,16 @@ def correlation(own: Evaluated, named: dict[int, tuple[str, float | None]]) -> f
     if scores.std() == 0 or precisions.std() == 0:
         return None
     return float(np.corrcoef(scores, precisions)[0, 1])
+
+
+def truth_auroc(own: Evaluated, scores: dict[int, float | None]) -> float | None:
+    """How well a score tells features with a truth from those without: the share of pairs that it puts in order."""
+    known = [(s, own.truths[i] is not None) for i, s in scores.items() if s is not None]
+    values, has = np.array([s for s, _ in known]), np.array([h for _, h in known], bool)
+    if has.all() or not has.any():
+        return None
+    difference = values[has][:, None] - values[~has][None, :]
+    return float((difference > 0).mean() + (difference == 0).mean() / 2)
 
 
 def kinds(truths: list[FeatureTruth | None]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autointerp.errors import NotAvailable
 from autointerp.files import sha256_of
+from autointerp.labeling.judge import JudgeOptions
 from autointerp.labeling.local import LocalVlm
 from autointerp.labeling.vlm import VlmOptions
 
@@ -18,6 +19,8 @@ NAME = "shapes-vlm"
 TRAIN = "python -m autointerp.shapes.train vlm"
 OPTIONS = VlmOptions(crops=20, context=False)
 """How a feature is shown to it: marked alone, as it was trained on."""
+JUDGING = JudgeOptions(batch=1)
+"""How it judges: one picture a request, which it does best, and its requests are short."""
 MAX_TOKENS = 256
 ANSWERS = ("detection", "fuzzing")
 """The questions of judges that it was taught."""

@@ -20,6 +20,7 @@ from autointerp.errors import UsageError
 from autointerp.shapes.truth import FeatureTruth
 from autointerp.shapes.verdict import (
     Collected,
+    Evaluated,
     Firing,
     Truth,
     accuracy,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from autointerp.diffusion.capture import Captured
 
-VERSION = 3
+VERSION = 4
 """Raised when the definition of a figure changes, so that stored results are made anew."""
 
 
@@ -52,8 +53,6 @@ class _Evaluation:
 
     row: Dictionary
     layer: Layer
-    named: dict[int, tuple[str, float | None]]
-    """Latent -> its label's name and score."""
     states: list[str]
     key: str
     config: dict[str, Any]
@@ -73,18 +72,19 @@ def run_evaluate(
 
     Those of labels are of the ones that count, or of one labeler's.
 
-    What is known already is not measured again. Labels and features are held against the truth where there is one,
-    for what `shapes` generates; how well a dictionary rebuilds its layer is measured on any model.
+    What is known already is not measured again, whatever labels and scores came since. Labels and features are held
+    against the truth where there is one, for what `shapes` generates; how well a dictionary rebuilds its layer is
+    measured on any model.
 
     Raises:
         AutointerpError: Nothing is fitted at a layer.
     """
     chosen = chosen_labelers(ctx, labeler)
-    planned = [_planned(ctx, find_dictionary(ctx, layer, name), chosen) for layer, name in targets]
+    planned = [_planned(ctx, find_dictionary(ctx, layer, name)) for layer, name in targets]
     plan = Plan(tuple(one.step for one in planned))
     todo = [one for one in planned if one.known is None]
     if dry_run:
-        return plan, [_with_scores(ctx, one.row, one.known, chosen) for one in planned if one.known is not None]
+        return plan, [_with_labels(ctx, one.row, one.known, chosen) for one in planned if one.known is not None]
     made: dict[str, dict[str, Any]] = {}
     if todo:
         with ctx.workspace.lock(), ExitStack() as stack:
@@ -100,11 +100,11 @@ def run_evaluate(
                     result = made[one.key]
                     row.figures = {**row.figures, **{k: result[k] for k in _FIGURES if result[k] is not None}}
                     finish(session, runs[one.key], one.row.id, result)
-    return plan, [_with_scores(ctx, one.row, one.known or made[one.key], chosen) for one in planned]
+    return plan, [_with_labels(ctx, one.row, one.known or made[one.key], chosen) for one in planned]
 
 
 def truths_of(ctx: Context, row: Dictionary) -> list[FeatureTruth | None]:
-    """What each latent is truly about, found on the held-out images as `evaluate` does; only on shapes.
+    """What each latent is truly about, as `evaluate` found it, or as it would find it; only on shapes.
 
     Raises:
         UsageError: The truth of the layer's cells is not known.
@@ -112,29 +112,42 @@ def truths_of(ctx: Context, row: Dictionary) -> list[FeatureTruth | None]:
     layer = ctx.layer_of(row)
     if not _has_truth(ctx, layer):
         raise UsageError(f"the truth of {row.name} is not known", "it is for what shapes generates in its own size")
+    if (known := _planned(ctx, row).known) is not None:
+        return Evaluated.from_dict(known["features_truths"]).truths
     observed, cells = _observe(ctx, [(row, layer)])
     assert cells is not None
     truth, seen = Truth(cells, (row.grid_rows, row.grid_cols)), observed[row.id]
     return truth.of(seen.own, choose_share(truth, seen.own, seen.random)).truths
 
 
-def _with_scores(
+def _with_labels(
     ctx: Context, row: Dictionary, result: dict[str, Any], labelers: Collection[int] | None
 ) -> dict[str, Any]:
-    """The result with the scores as they are now: they are read, not measured, so they are not stored with it."""
-    return {**result, "scores": [_rounded(found) for found in score_figures(ctx, row, labelers)]}
-
-
-def _planned(ctx: Context, row: Dictionary, labelers: Collection[int] | None) -> _Evaluation:
-    layer = ctx.layer_of(row)
+    """The result with the labels and scores as they are now: they are read, not measured, so not stored with it."""
     with ctx.db.session() as session:
         labels = queries.best_labels(session, row.id, labelers)
         scores = queries.scores_of_labels(session, [best.label.id for best in labels.values()])
-        features = {f.id: (f.latent_index, f.state) for f in queries.features(session, row.id)}
-        named = {
-            features[feature_id][0]: (best.label.name, queries.headline_score(scores.get(best.label.id, [])))
-            for feature_id, best in labels.items()
-        }
+        latents = {f.id: f.latent_index for f in queries.features(session, row.id)}
+    named = {
+        latents[feature_id]: (best.label.name, queries.headline_score(scores.get(best.label.id, [])))
+        for feature_id, best in labels.items()
+    }
+    own, found = None, {**result, "labeled": len(named)}
+    if (stored := found.pop("features_truths")) is not None:
+        own = Evaluated.from_dict(stored)
+        names = {index: name for index, (name, _) in named.items()}
+        shuffled = shuffled_accuracy(own.truths, names, ctx.settings.seed)
+        found |= accuracy(own.truths, names)
+        found |= {"score_precision_r": correlation(own, named)}
+        found["controls"] = {**found["controls"], "shuffled": shuffled}
+    found = {key: _rounded(value) for key, value in found.items()}
+    return {**found, "scores": [_rounded(figures) for figures in score_figures(ctx, row, labelers, own)]}
+
+
+def _planned(ctx: Context, row: Dictionary) -> _Evaluation:
+    layer = ctx.layer_of(row)
+    with ctx.db.session() as session:
+        states = [str(f.state) for f in queries.features(session, row.id)]
     config = {
         **ctx.made_of(layer),
         "capture_steps": row.steps,
@@ -143,14 +156,13 @@ def _planned(ctx: Context, row: Dictionary, labelers: Collection[int] | None) ->
         "harvested": ctx.available(ctx.settings.images),
         "dictionary": row.identity,
         "weights": row.weights_sha256,
-        "labels": sorted([index, name, score] for index, (name, score) in named.items()),
         "images": ctx.settings.evaluate_images,
         "seed": ctx.settings.seed,
     }
     key = identity({"evaluate": config})
     found = find_run(ctx.db, "evaluate", key)
     known = dict(found.result) if found is not None and found.status == "done" else None
-    return _Evaluation(row, layer, named, [state for _, state in features.values()], key, config, known)
+    return _Evaluation(row, layer, states, key, config, known)
 
 
 def _has_truth(ctx: Context, layer: Layer) -> bool:
@@ -170,7 +182,7 @@ def _result(
     ctx: Context, one: _Evaluation, seen: Observed, cells: dict[str, np.ndarray] | None, spliced: dict[str, Any]
 ) -> dict[str, Any]:
     row, states, fired = one.row, one.states, seen.own.maximum > 0
-    result = {
+    return {
         "layer": row.layer,
         "dictionary": row.name,
         "kind": row.kind,
@@ -178,32 +190,27 @@ def _result(
         "live": states.count("live") if states else int(fired.sum()),
         "dead": states.count("dead") if states else int((~fired).sum()),
         "images": ctx.settings.evaluate_images,
-        "labeled": len(one.named),
+        "labeled": 0,
         **(_truth(ctx, one, seen, cells) if cells is not None and one.config["truth"] else dict.fromkeys(_OF_TRUTH)),
         **seen.figures,
         **spliced,
         "fit_seconds": row.figures.get("fit_seconds"),
     }
-    return {key: _rounded(value) for key, value in result.items()}
 
 
 def _truth(ctx: Context, one: _Evaluation, seen: Observed, cells: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Features and labels against what is true in the cells."""
+    """Features against what is true in the cells; labels are held against that whenever they are asked for."""
     truth = Truth(cells, (one.row.grid_rows, one.row.grid_cols))
     share = choose_share(truth, seen.own, seen.random)
     own, chance = truth.of(seen.own, share), truth.of(seen.random, share)
-    names = {index: name for index, (name, _) in one.named.items()}
     return {
+        **dict.fromkeys(_OF_TRUTH),
         "grounded": own.grounded,
         "specific": own.specific,
-        **accuracy(own.truths, names),
-        "score_precision_r": correlation(own, one.named),
         "active_above": share,
         "kinds": kinds(own.truths),
-        "controls": {
-            "random": {"grounded": chance.grounded, "specific": chance.specific},
-            "shuffled": shuffled_accuracy(own.truths, names, ctx.settings.seed),
-        },
+        "controls": {"random": {"grounded": chance.grounded, "specific": chance.specific}},
+        "features_truths": own.as_dict(),
     }
 
 
@@ -216,6 +223,7 @@ _OF_TRUTH = (
     "active_above",
     "kinds",
     "controls",
+    "features_truths",
 )
 """What is None where the truth is not known."""
 _FIGURES = (

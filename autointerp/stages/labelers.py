@@ -302,14 +302,14 @@ def make_judge(ctx: Context, request: LabelerRequest, question: Question, asker:
         return ControlJudge(kind, ctx.settings.seed)
     options = JudgeOptions(mark=ctx.settings.mark, sheet=ctx.settings.sheet)
     if kind == "shapes-vlm":
-        from autointerp.shapes.vlm import ANSWERS
+        from autointerp.shapes.vlm import ANSWERS, JUDGING
 
         if question.purpose not in ANSWERS:
             raise NotAvailable(
                 f"shapes-vlm answers no {question.purpose} questions",
                 "name another judge: --judge vlm --vlm MODEL",
             )
-        options = JudgeOptions()
+        options = JUDGING
     prompts = [load_prompt(name, ctx.workspace.prompts_dir) for name in (question.prompt, "repair.md.j2")]
     asker = asker or make_asker(ctx, request, kind)
     return VlmJudge(asker, options, _jobs(request, kind), question, *prompts)

@@ -28,6 +28,7 @@ from autointerp.stages.labelers import labeler_columns
 
 if TYPE_CHECKING:
     from autointerp.search.indexes import VectorIndex
+    from autointerp.shapes.verdict import Evaluated
 
 CONTROLS = 50
 """Labels that a method scores with another label's words too, where there are as many."""
@@ -292,17 +293,20 @@ def _judgement(score_id: int, number: int, verdict: Verdict) -> dict[str, Any]:
 
 
 def score_figures(
-    ctx: Context, dictionary: Dictionary, labelers: Collection[int] | None = None
+    ctx: Context, dictionary: Dictionary, labelers: Collection[int] | None = None, own: Evaluated | None = None
 ) -> list[dict[str, Any]]:
     """What `evaluate` says of each method and judge: the labels' mean beside chance and the shuffled control.
 
     Only the label that counts of each feature is in it, among those of these labelers. `value` is the mean over
     `labels` labels with `ci_low` and `ci_high` of that mean, `shuffled` that of `shuffled_labels` with other labels'
     words; `valueless` is how many have a score without a value, `trials` and `unscored` are answers asked for and
-    answers that could not be read.
+    answers that could not be read. With the features' truths, `own`: `truth_auroc`, how well the score tells features
+    with a truth from those without, and `precision_r`, its correlation with the precision of what the label says.
     """
     with ctx.db.session() as session:
         best = queries.best_labels(session, dictionary.id, labelers, ("ok", "uninterpretable"))
+        latents = {f.id: f.latent_index for f in queries.features(session, dictionary.id)}
+        said = {found.label.id: (latents[feature], found.label.name) for feature, found in best.items()}
         rows = queries.judged_scores(session, [found.label.id for found in best.values()])
         groups: dict[tuple[str, str], list[Score]] = {}
         for score, judge in rows:
@@ -314,8 +318,20 @@ def score_figures(
         for name in METHODS:
             for (method, by), scores in sorted(groups.items()):
                 if method == name:
-                    found.append({"method": method, "judge": by or None, **_figures(ctx, METHODS[name], scores, asked)})
+                    figures = _figures(ctx, METHODS[name], scores, asked)
+                    found.append({"method": method, "judge": by or None, **figures, **_worth(scores, said, own)})
         return found
+
+
+def _worth(scores: Sequence[Score], said: dict[int, tuple[int, str]], own: Evaluated | None) -> dict[str, float | None]:
+    """How scores, of labels with these latents and names, fit to what is true of the features."""
+    if own is None:
+        return {"truth_auroc": None, "precision_r": None}
+    from autointerp.shapes.verdict import correlation, truth_auroc
+
+    named = {said[s.label_id][0]: (said[s.label_id][1], s.value) for s in scores if not s.shuffled}
+    values = {latent: value for latent, (_, value) in named.items()}
+    return {"truth_auroc": truth_auroc(own, values), "precision_r": correlation(own, named)}
 
 
 def _figures(ctx: Context, method: Method, scores: Sequence[Score], asked: dict[int, int]) -> dict[str, Any]:

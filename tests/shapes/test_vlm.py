@@ -1,14 +1,7 @@
-"""A model saved as shapes-vlm loads with transformers' own classes, answers in batches, and can be served."""
+"""A model saved as shapes-vlm loads with transformers' own classes and answers in batches."""
 
 import base64
-import importlib.util
 import io
-import os
-import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,40 +53,6 @@ def test_an_image_that_is_none_is_refused(folder):
         content = [{"type": "image_url", "image_url": {"url": url}}]
         with pytest.raises(UsageError, match="cannot be read"):
             vlm.answer([[{"role": "user", "content": content}]])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn")), reason="needs transformers[serving]"
-)
-def test_transformers_serve_answers_with_it(folder, tmp_path):
-    from openai import OpenAI
-
-    (tmp_path / "hub").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "transformers"), "serve", str(folder)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
-    log = (tmp_path / "log").open("w+b")
-    server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        for _ in range(240):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert server.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.25)
-        client = OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0, timeout=60)
-        for form in ("webp", "png"):
-            asked = request(7, 3, form)
-            reply = client.chat.completions.create(model=str(folder), messages=asked, max_tokens=12, temperature=0)
-            assert reply.choices[0].message.content == load_shapes_vlm(folder).answer([asked], max_new_tokens=12)[0]
-    finally:
-        server.terminate()
-        server.wait(30)
-        log.close()
 
 
 def test_data_uris_are_decoded(folder):

@@ -364,7 +364,7 @@ class VlmTrainer:
         marks = rng.integers(len(seen.cells), size=256)
         wholes = rng.integers(len(pool), size=32)
         picture, row, col = seen.cells[marks].T
-        down, right = np.divmod(np.arange(TOKENS - 1), PATCHES) * np.array([[STEP], [STEP]]) + STEP // 2
+        down, right = np.stack(np.divmod(np.arange(TOKENS - 1), PATCHES)) * STEP + STEP // 2
         kept = seen.tokens[marks, 1:].reshape(-1) - 1
         groups = [
             (seen.marks[marks, 0], words_at(pool, picture, row, col)),

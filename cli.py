@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from autointerp.diffusion.sizes import Size, parse_size
 from autointerp.errors import AutointerpError, UsageError
+from autointerp.options import (
+    COUNT,
+    SEED,
+    Globals,
+    PictureSize,
+    Span,
+    dictionaries_option,
+    dictionary_option,
+    dry_run_option,
+    json_option,
+    labeler_options,
+    layer_option,
+    layers_option,
+    machine_options,
+    note,
+    open_context,
+    print_json,
+    report,
+    revision_option,
+    said_by_option,
+    shared_options,
+    stream_option,
+    workspace_path,
+)
 from autointerp.printing import (
     cell,
     print_comparison,
@@ -24,168 +46,19 @@ from autointerp.printing import (
     print_status,
     table,
 )
-from autointerp.texts import to_json, visible
+from autointerp.texts import visible
 from autointerp.version import VERSION
 
 if TYPE_CHECKING:
-    from autointerp.progress import Progress
-    from autointerp.settings import Settings
     from autointerp.stages.context import Context
-    from autointerp.stages.plan import Plan
 
-DEFAULT_WORKSPACE = "autointerp-workspace"
 _KINDS = "topk, batchtopk, jumprelu, itda, neurons, pca or random"
 _METHODS = "embedding, detection, fuzzing, intruder, generative or shabalin"
 
 
-class _Globals:
-    """Options that may stand before or after the command."""
-
-    def __init__(self) -> None:
-        self.workspace: str | None = None
-        self.quiet = False
-        self.verbose = False
-
-
-def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`-w`, `-q` and `-v`, before or after the command; what stands nearer to the end wins."""
-
-    @click.option("-w", "--workspace", metavar="DIR", help=f"Workspace folder.  [default: {DEFAULT_WORKSPACE}]")
-    @click.option("-q", "--quiet", is_flag=True, help="No notes and no progress.")
-    @click.option("-v", "--verbose", is_flag=True, help="A traceback with an error.")
-    @click.pass_context
-    @functools.wraps(command)
-    def wrapped(
-        context: click.Context, *args: Any, workspace: str | None, quiet: bool, verbose: bool, **kwargs: Any
-    ) -> Any:
-        given = context.ensure_object(_Globals)
-        given.workspace = workspace or given.workspace
-        given.quiet, given.verbose = given.quiet or quiet, given.verbose or verbose
-        return command(*args, **kwargs)
-
-    return wrapped
-
-
-def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
-    def apply(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return apply
-
-
-class _PictureSize(click.ParamType):
-    """Pixels of a square, or WIDTHxHEIGHT."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Size:
-        try:
-            return parse_size(value)
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Span(click.ParamType):
-    """Two numbers, A:B, either of which may be left out."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        low, colon, high = str(value).partition(":")
-        try:
-            span = (float(low or 0), float(high or 1))
-        except ValueError:
-            span = (1.0, 0.0)
-        if not colon or not 0 <= span[0] <= span[1] <= 1:
-            self.fail(f"{value!r} is no span of shares: write A:B, from 0 to 1, e.g. 0.001:0.1", param, ctx)
-        return span
-
-
-COUNT = click.IntRange(min=1)
-SEED = click.IntRange(min=0, max=2**32 - 1)
-layer_option = click.option("--layer", required=True, metavar="L", help="Layer: early, mid, late, or a hookpoint.")
-layers_option = click.option(
-    "--layer", "layers", required=True, multiple=True, metavar="L", help="early, mid, late, or a hookpoint; repeatable."
-)
-dictionary_option = click.option("--dictionary", metavar="X", help="Dictionary by name.  [default: the layer's newest]")
-dictionaries_option = click.option(
-    "--dictionary", "dictionaries", multiple=True, metavar="X", help="By name; repeatable.  [default: a layer's newest]"
-)
-revision_option = click.option("--revision", metavar="R", help="Branch, tag or commit of a hub id.")
-stream_option = click.option("--stream", metavar="S", help="image or text tokens.  [default: image]")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with stable keys.")
-machine_options = _options(
-    click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps."),
-    click.option("--dtype", metavar="T", help="auto, float32, bfloat16 or float16."),
-)
-said_by_option = click.option(
-    "--labeler",
-    metavar="NAME",
-    help="Only what this labeler said: KIND or KIND@MODEL.  [default: the label that counts]",
-)
-labeler_options = _options(
-    click.option(
-        "--labeler",
-        metavar="KIND",
-        help="shapes-vlm, local-vlm, vlm, clip, prompts; human with --name.  [default: what fits]",
-    ),
-    click.option("--vlm", metavar="MODEL", help="Model that vlm asks for, or folder or Hub name for local-vlm."),
-    click.option("--base-url", metavar="URL", help="OpenAI-compatible server to ask."),
-    click.option("--api-key-env", metavar="NAME", help="Variable that holds the key.  [default: OPENAI_API_KEY]"),
-    click.option("-j", "--jobs", type=COUNT, default=4, show_default=True, help="Requests at a time."),
-    click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), metavar="USD", help="Stop before this."),
-    click.option("--max-calls", type=COUNT, metavar="N", help="Stop after this many calls."),
-    click.option("--batch", is_flag=True, help="Ask by OpenAI's Batch API: half the price, within a day."),
-)
-
-
-def _progress() -> Progress:
-    from autointerp.progress import default_progress
-
-    return default_progress(click.get_current_context().ensure_object(_Globals).quiet)
-
-
-def _workspace_path() -> Path:
-    import os
-
-    given = click.get_current_context().ensure_object(_Globals).workspace
-    return Path(given or os.environ.get("AUTOINTERP_WORKSPACE") or DEFAULT_WORKSPACE)
-
-
-def _context(
-    create: bool = False, dry_run: bool = False, settings: Settings | None = None, **overrides: Any
-) -> Context:
-    """The workspace of this call with its settings, the given ones over them; `settings` are those of one it makes."""
-    from autointerp.stages.context import Context
-    from autointerp.workspace import Workspace
-
-    workspace = Workspace.open(_workspace_path(), create=create, dry_run=dry_run, settings=settings)
-    return Context(workspace, _progress(), **overrides)
-
-
-def _note(text: str) -> None:
-    if not click.get_current_context().ensure_object(_Globals).quiet:
-        click.echo(visible(text), err=True)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(to_json(value, indent=2))
-
-
-def _report(plan: Plan, dry_run: bool) -> None:
-    """The plan on stdout of a dry run; a note that nothing was to do."""
-    if dry_run:
-        click.echo(plan.text)
-    elif plan.steps and plan.nothing_to_do:
-        _note("nothing to do: everything is up to date")
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, "--version", prog_name="autointerp", message="%(prog)s %(version)s")
-@_shared
+@shared_options
 def cli() -> None:
     """Label, score and search the features of dictionaries of diffusion models.
 
@@ -214,7 +87,7 @@ def cli() -> None:
 @click.option("--images-dir", metavar="DIR", help="Read these real pictures in place of generated images.")
 @click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
 @click.option("--steps", type=COUNT, metavar="N", help="Denoising steps.")
-@click.option("--size", type=_PictureSize(), metavar="PX", help="Side of the pictures, or WIDTHxHEIGHT.")
+@click.option("--size", type=PictureSize(), metavar="PX", help="Side of the pictures, or WIDTHxHEIGHT.")
 @click.option("--seed", type=SEED, metavar="S", help="What all randomness follows from.")
 @machine_options
 @click.option(
@@ -224,7 +97,7 @@ def cli() -> None:
     metavar="KEY=VALUE",
     help="Any setting, e.g. loading.offload=model; repeatable. Other options win.",
 )
-@_shared
+@shared_options
 def init(assignments: tuple[str, ...], **given: Any) -> None:
     """Make a workspace, after checking that its model and its prompts or pictures can be used."""
     from autointerp.diffusion.prompts import AUTO, pin_prompts
@@ -232,7 +105,7 @@ def init(assignments: tuple[str, ...], **given: Any) -> None:
     from autointerp.stages.context import Context
     from autointerp.workspace import Workspace
 
-    path = _workspace_path()
+    path = workspace_path()
     settings = Settings.from_assignments(assignments, {k: v for k, v in given.items() if v is not None})
     if settings.prompts != AUTO and settings.images_dir is not None:
         raise UsageError("prompts and pictures exclude each other", "leave one of --prompts and --images-dir out")
@@ -256,7 +129,7 @@ def init(assignments: tuple[str, ...], **given: Any) -> None:
 @click.option("--all", "every", is_flag=True, help="Every hookpoint, not only those with an alias.")
 @stream_option
 @json_option
-@_shared
+@shared_options
 def layers(model: str | None, revision: str | None, every: bool, stream: str | None, as_json: bool) -> None:
     """List the layers of a model: alias, hookpoint, width, grid and stream."""
     from autointerp.diffusion.describe import describe_model
@@ -265,7 +138,7 @@ def layers(model: str | None, revision: str | None, every: bool, stream: str | N
 
     size, offered, signal, loading = None, None, None, None
     if model is None:
-        path = _workspace_path()
+        path = workspace_path()
         if has_settings(path):
             settings = Workspace(path).settings
             model, revision, size = settings.model, revision or settings.revision, settings.size
@@ -278,7 +151,7 @@ def layers(model: str | None, revision: str | None, every: bool, stream: str | N
     else:
         found = list_layers(description, size, every, stream)
     if as_json:
-        _print_json([layer.as_dict() for layer in found])
+        print_json([layer.as_dict() for layer in found])
         return
     rows = [(x.alias or "-", x.hookpoint, str(x.d_in), f"{x.grid[0]}x{x.grid[1]}", x.stream, x.signal) for x in found]
     table(("alias", "hookpoint", "width", "grid", "stream", "signal"), rows)
@@ -286,14 +159,14 @@ def layers(model: str | None, revision: str | None, every: bool, stream: str | N
 
 @cli.command()
 @json_option
-@_shared
+@shared_options
 def status(as_json: bool) -> None:
     """Show what the workspace holds and how far each dictionary is."""
     from autointerp.stages.read import read_status
 
-    found = read_status(_context())
+    found = read_status(open_context())
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     print_status(found)
 
@@ -320,7 +193,7 @@ def status(as_json: bool) -> None:
 @click.option("--cache-budget", type=click.FloatRange(0, min_open=True), metavar="GB", help="The most they may take.")
 @machine_options
 @dry_run_option
-@_shared
+@shared_options
 def fit(
     layers: tuple[str, ...],
     kinds: tuple[str, ...],
@@ -339,10 +212,10 @@ def fit(
     from autointerp.stages.fit import CacheRequest, FitRequest
     from autointerp.stages.pipeline import fit_layers
 
-    ctx = _context(create=True, dry_run=dry_run, stream=stream, device=device, dtype=dtype)
+    ctx = open_context(create=True, dry_run=dry_run, stream=stream, device=device, dtype=dtype)
     cache = None if cache_activations is None else CacheRequest(cache_activations, cache_budget)
     plan, rows = fit_layers(ctx, layers, [FitRequest(kind, **request) for kind in kinds or (None,)], cache, dry_run)
-    _report(plan, dry_run)
+    report(plan, dry_run)
     for row in [] if dry_run else rows:
         click.echo(f"{row.name}: {row.num_latents} latents, FVU {cell(row.fvu)}, L0 {cell(row.l0)}")
 
@@ -356,7 +229,7 @@ def fit(
 @click.option("--ray", metavar="ADDRESS", help="Ray cluster to work on.  [default: this machine]")
 @machine_options
 @dry_run_option
-@_shared
+@shared_options
 def harvest(
     layers: tuple[str, ...],
     dictionaries: tuple[str, ...],
@@ -375,9 +248,9 @@ def harvest(
     from autointerp.stages.pipeline import harvest_layers
 
     given: dict[str, Any] = {"images": images, "crops": {"top": top}, "workers": workers, "ray": ray}
-    ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype, **given)
+    ctx = open_context(create=True, dry_run=dry_run, device=device, dtype=dtype, **given)
     plan, rows = harvest_layers(ctx, _targets(ctx, layers, dictionaries), dry_run)
-    _report(plan, dry_run)
+    report(plan, dry_run)
     for row in [] if dry_run else rows:
         click.echo(_counts_line(ctx, row.name))
 
@@ -408,7 +281,7 @@ def _layer_or_name(context: click.Context, param: click.Parameter, value: str | 
 @click.option("--clusters", type=COUNT, metavar="N", help="Part each feature's crops into up to N groups to name.")
 @machine_options
 @dry_run_option
-@_shared
+@shared_options
 def label(
     layer: str | None,
     dictionary: str | None,
@@ -439,10 +312,10 @@ def label(
 
     assert layer is not None
     latents, dictionary = _latents(features, dictionary)
-    ctx = _context(create=True, dry_run=dry_run, device=device, dtype=dtype)
+    ctx = open_context(create=True, dry_run=dry_run, device=device, dtype=dtype)
     request = LabelRequest(_labeler_request(**labeler), count, latents, retry_failed, force)
     done = label_layer(ctx, LabelJob(layer, dictionary, request, not no_score), dry_run)
-    _report(done.plan, dry_run)
+    report(done.plan, dry_run)
     if not dry_run and done.dictionary is not None:
         click.echo(_counts_line(ctx, done.dictionary.name))
 
@@ -460,7 +333,7 @@ def label(
 @click.option("--retry-failed", is_flag=True, help="Score again what got no readable answer.")
 @machine_options
 @dry_run_option
-@_shared
+@shared_options
 def score(
     layer: str,
     dictionary: str | None,
@@ -476,11 +349,11 @@ def score(
     from autointerp.stages.pipeline import ScoreJob, score_layer
     from autointerp.stages.score import check_methods
 
-    ctx = _context(device=device, dtype=dtype)
+    ctx = open_context(device=device, dtype=dtype)
     request = _labeler_request(**labeler, judge=judge, ask_again=retry_failed)
     job = ScoreJob(layer, dictionary, check_methods(methods or ("embedding",)), request)
     done = score_layer(ctx, job, dry_run)
-    _report(done.plan, dry_run)
+    report(done.plan, dry_run)
     if not dry_run and done.dictionary is not None:
         click.echo(_counts_line(ctx, done.dictionary.name))
 
@@ -497,10 +370,10 @@ def score(
 @click.option("--min-score", type=click.FloatRange(0, 1), metavar="X", help="Only labels with at least this score.")
 @click.option("--state", metavar="S", help="Only features that are live, dead or dense.")
 @click.option("--step", type=click.IntRange(min=0), metavar="N", help="Only features that fire most at this step.")
-@click.option("--density", type=_Span(), metavar="A:B", help="Only features that fire in this share of cells.")
+@click.option("--density", type=Span(), metavar="A:B", help="Only features that fire in this share of cells.")
 @click.option("--open", "opened", is_flag=True, help="Write a contact sheet of what is found, and open it.")
 @json_option
-@_shared
+@shared_options
 def search(
     text: str | None,
     image: Path | None,
@@ -514,20 +387,20 @@ def search(
     """Find features by concept text, by a picture, or by a feature they are like."""
     from autointerp.stages.search import Filters, Question, check_routes, run_search
 
-    ctx = _context()
+    ctx = open_context()
     question = Question(text, image, like)
     hits = run_search(ctx, question, Filters(**filters), check_routes(route), count)
     if not hits:
-        _note(f"no feature fits {question.said}")
+        note(f"no feature fits {question.said}")
     if opened and hits:
         from autointerp.stages.sheets import write_hits
 
         sheet = write_hits(ctx, hits, f"Search for {question.said}")
-        _note(f"wrote {sheet}")
+        note(f"wrote {sheet}")
         if click.launch(str(sheet)):
-            _note("no program here opens it")
+            note("no program here opens it")
     if as_json:
-        _print_json([hit.as_dict() for hit in hits])
+        print_json([hit.as_dict() for hit in hits])
     elif hits:
         from autointerp.terminal import picture_printer
 
@@ -545,18 +418,18 @@ def search(
 @click.option("--crops", type=click.Path(path_type=Path), metavar="DIR", help="Write the marked crops here as PNG.")
 @said_by_option
 @json_option
-@_shared
+@shared_options
 def show(feature: str, crops: Path | None, labeler: str | None, as_json: bool) -> None:
     """Show a feature (DICTIONARY:INDEX): labels side by side, scores, and where it fires."""
     from autointerp.stages.read import read_feature, write_crops
 
-    ctx = _context()
+    ctx = open_context()
     found = read_feature(ctx, feature, labeler)
     if crops is not None:
         count = write_crops(ctx, feature, crops)
-        _note(f"wrote {count} crops to {crops}")
+        note(f"wrote {count} crops to {crops}")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     print_feature(found)
 
@@ -573,7 +446,7 @@ def show(feature: str, crops: Path | None, labeler: str | None, as_json: bool) -
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write an overlaid picture (PNG).")
 @machine_options
 @json_option
-@_shared
+@shared_options
 def explain(
     source: str,
     layers: tuple[str, ...],
@@ -593,7 +466,7 @@ def explain(
     from autointerp.stages.labeler_names import chosen_labelers
     from autointerp.stages.steer import writer
 
-    ctx = _context(device=device, dtype=dtype)
+    ctx = open_context(device=device, dtype=dtype)
     write = None if out is None else writer(out)
     if dictionaries and not layers:
         layers = tuple(dict.fromkeys(ctx.dictionary_named(name).layer for name in dictionaries))
@@ -601,13 +474,13 @@ def explain(
     request = ExplainRequest(source, _targets(ctx, layers, dictionaries), labelers=chosen, **given)
     found = explain_picture(ctx, request)
     if write is not None:
-        _note(f"wrote {write(found.overlay())}")
+        note(f"wrote {write(found.overlay())}")
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     elif found.features:
         print_explained(found)
     else:
-        _note("no labeled feature is active")
+        note("no labeled feature is active")
 
 
 @cli.command("import")
@@ -626,7 +499,7 @@ def explain(
 @click.option("--name", metavar="X", help="Name of the dictionary.")
 @click.option("-k", "k", type=COUNT, metavar="K", help="Latents that fire in a token, for files that do not say.")
 @dry_run_option
-@_shared
+@shared_options
 def import_(
     path: str,
     layer: str | None,
@@ -645,15 +518,15 @@ def import_(
     from autointerp.workspace import Workspace, has_settings
 
     # Read before a workspace is made: nothing is left behind by files that cannot be read.
-    local = has_settings(_workspace_path()) and Workspace(_workspace_path()).settings.loading.local_files_only
+    local = has_settings(workspace_path()) and Workspace(workspace_path()).settings.loading.local_files_only
     found = read_import(path, form, k, local)
-    ctx = _context(create=True, dry_run=dry_run, settings=settings_of(found))
+    ctx = open_context(create=True, dry_run=dry_run, settings=settings_of(found))
     plan = run_import(ctx, found, layer, signal, name, dry_run, stream)
     if dry_run:
         click.echo(plan.step.text)
         return
     if not plan.new:
-        _note("nothing to do: this dictionary is there already")
+        note("nothing to do: this dictionary is there already")
     named = f", {plan.labels} labels" if plan.labels else ""
     click.echo(f"{plan.name}: {plan.config['kind']}, {plan.config['latents']} latents, of {found.format}{named}")
 
@@ -674,7 +547,7 @@ def import_(
 @said_by_option
 @click.option("--push", metavar="REPO", help="Also upload it to this repository of the Hugging Face hub.")
 @click.option("--private", is_flag=True, help="A repository that --push makes is private.")
-@_shared
+@shared_options
 def export(
     layers: tuple[str, ...],
     dictionaries: tuple[str, ...],
@@ -691,10 +564,10 @@ def export(
     from autointerp.stages.export import ExportRequest, run_export
     from autointerp.stages.labeler_names import chosen_labelers
 
-    ctx = _context()
+    ctx = open_context()
     request = ExportRequest(out, form, labelers=chosen_labelers(ctx, labeler), private=private, **given)
     done = run_export(ctx, _targets(ctx, layers, dictionaries), request)
-    _note(f"{done.labels} labels")
+    note(f"{done.labels} labels")
     click.echo(done.path)
     if done.page is not None:
         click.echo(done.page)
@@ -708,7 +581,7 @@ def export(
 @machine_options
 @json_option
 @dry_run_option
-@_shared
+@shared_options
 def evaluate(
     layers: tuple[str, ...],
     dictionaries: tuple[str, ...],
@@ -725,12 +598,12 @@ def evaluate(
     """
     from autointerp.stages.evaluate import run_evaluate
 
-    ctx = _context(evaluate_images=images, device=device, dtype=dtype)
+    ctx = open_context(evaluate_images=images, device=device, dtype=dtype)
     plan, found = run_evaluate(ctx, _targets(ctx, layers, dictionaries), dry_run, labeler)
     if dry_run:
         click.echo(plan.text)
     elif as_json:
-        _print_json(found[0] if len(found) == 1 else found)
+        print_json(found[0] if len(found) == 1 else found)
     else:
         for i, one in enumerate(found):
             click.echo("\n" if i else "", nl=False)
@@ -756,7 +629,7 @@ def evaluate(
 @click.option("--seed", type=SEED, metavar="S", help="Seed of the pictures.  [default: the workspace's]")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The PNG to write.")
 @machine_options
-@_shared
+@shared_options
 def steer(
     feature: str,
     prompts: tuple[str, ...],
@@ -772,7 +645,7 @@ def steer(
     """Change a feature (DICTIONARY:INDEX) while pictures are generated: before and after, side by side."""
     from autointerp.stages.steer import SteerRequest, parse_box, parse_steps, steer_feature, writer
 
-    ctx = _context(device=device, dtype=dtype)
+    ctx = open_context(device=device, dtype=dtype)
     write = writer(out)
     where = (parse_steps(steps, ctx.generation.steps), parse_box(box))
     picture = steer_feature(ctx, feature, SteerRequest(prompts, strengths, ablate, *where, seed))
@@ -780,21 +653,21 @@ def steer(
 
 
 @cli.group()
-@_shared
+@shared_options
 def labels() -> None:
     """Look at labels by labeler, write them to a file, and take them in."""
 
 
 @labels.command("list")
 @json_option
-@_shared
+@shared_options
 def labels_list(as_json: bool) -> None:
     """List labelers with how much they said, their mean scores, and how many of their labels count."""
     from autointerp.stages.given_labels import list_labelers
 
-    found = list_labelers(_context())
+    found = list_labelers(open_context())
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     print_labelers(found)
 
@@ -813,7 +686,7 @@ def labels_list(as_json: bool) -> None:
 @click.option("--by", default="", metavar="NAME", help="Whose labels those are that name no labeler.")
 @click.option("--skip-bad", is_flag=True, help="Leave out what is refused, and take the others.")
 @dry_run_option
-@_shared
+@shared_options
 def labels_import(path: Path, form: str, dictionary: str | None, by: str, skip_bad: bool, dry_run: bool) -> None:
     """Take in labels from a CSV or JSON lines file, or from a file or folder of another tool.
 
@@ -822,12 +695,12 @@ def labels_import(path: Path, form: str, dictionary: str | None, by: str, skip_b
     """
     from autointerp.stages.given_labels import import_labels, skipped
 
-    taken = import_labels(_context(), path, form, dictionary, by, skip_bad, dry_run)
+    taken = import_labels(open_context(), path, form, dictionary, by, skip_bad, dry_run)
     would = "would be " if dry_run else ""
     for name, count in taken.labels.items():
         click.echo(f"{name}: {count} labels {would}taken, of {taken.format}")
     if taken.there:
-        _note(f"{taken.there} are there already")
+        note(f"{taken.there} are there already")
     if taken.refused:
         raise skipped(taken)
 
@@ -837,12 +710,12 @@ def labels_import(path: Path, form: str, dictionary: str | None, by: str, skip_b
 @click.option("--layer", metavar="L", help="Only this layer.  [default: all dictionaries]")
 @dictionary_option
 @said_by_option
-@_shared
+@shared_options
 def labels_export(path: Path, layer: str | None, dictionary: str | None, labeler: str | None) -> None:
     """Write labels to a .csv or .jsonl file, which can be edited and imported."""
     from autointerp.stages.given_labels import export_labels
 
-    _note(f"{export_labels(_context(), path, layer, dictionary, labeler)} labels")
+    note(f"{export_labels(open_context(), path, layer, dictionary, labeler)} labels")
     click.echo(path)
 
 
@@ -850,54 +723,54 @@ def labels_export(path: Path, layer: str | None, dictionary: str | None, labeler
 @click.argument("one", metavar="DICTIONARY")
 @click.argument("other", metavar="DICTIONARY")
 @json_option
-@_shared
+@shared_options
 def compare(one: str, other: str, as_json: bool) -> None:
     """Compare two dictionaries: shared atoms of ITDA, and latents that point the same way."""
     from autointerp.stages.compare import run_compare
 
-    found = run_compare(_context(), one, other)
+    found = run_compare(open_context(), one, other)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     print_comparison(found)
 
 
 @cli.command()
 @click.argument("dictionary")
-@_shared
+@shared_options
 def rm(dictionary: str) -> None:
     """Delete a dictionary with its features, crops, labels and indexes."""
     from autointerp.stages.remove import remove_dictionary
 
-    remove_dictionary(_context(), dictionary)
-    _note(f"removed {dictionary}")
+    remove_dictionary(open_context(), dictionary)
+    note(f"removed {dictionary}")
 
 
 @cli.group()
-@_shared
+@shared_options
 def db() -> None:
     """Look after the database."""
 
 
 @db.command("path")
-@_shared
+@shared_options
 def db_path() -> None:
     """Print where the database is; a password in its URL is left out."""
     from autointerp.db.engine import Database
 
     # Not opened: it is told where no server answers, too.
-    click.echo(Database(_context().workspace.database_url).where)
+    click.echo(Database(open_context().workspace.database_url).where)
 
 
 @db.command("upgrade")
-@_shared
+@shared_options
 def db_upgrade() -> None:
     """Bring the database to the newest schema."""
-    click.echo(_context().db.revision())
+    click.echo(open_context().db.revision())
 
 
 @db.command("check")
-@_shared
+@shared_options
 def db_check() -> None:
     """Check that the workspace is whole: exit 1 with a line for each thing that is wrong.
 
@@ -906,32 +779,32 @@ def db_check() -> None:
     """
     from autointerp.stages.check import run_check
 
-    problems = run_check(_context())
+    problems = run_check(open_context())
     for problem in problems:
         click.echo(problem)
     if problems:
         raise AutointerpError(
             f"{len(problems)} problems found", "restore a backup, or `rm` and make again what is hurt"
         )
-    _note("the workspace is whole")
+    note("the workspace is whole")
 
 
 @db.command("backup")
 @click.argument("path", type=click.Path(path_type=Path))
-@_shared
+@shared_options
 def db_backup(path: Path) -> None:
     """Copy the database into the SQLite file PATH, safely while it is in use.
 
     The copy is one moment of it, whole or not there at all. It can take the place of autointerp.db, whichever kind of
     database it is a copy of.
     """
-    _context().db.backup(path)
+    open_context().db.backup(path)
     click.echo(path)
 
 
 @db.command("copy")
 @click.argument("target", metavar="URL|PATH")
-@_shared
+@shared_options
 def db_copy(target: str) -> None:
     """Move the database: copy all rows into an empty PostgreSQL database or a new SQLite file.
 
@@ -939,8 +812,8 @@ def db_copy(target: str) -> None:
     """
     from autointerp.stages.move import run_copy
 
-    line = run_copy(_context(), target)
-    _note("copied; put this line into autointerp.toml, above the first [table]:")
+    line = run_copy(open_context(), target)
+    note("copied; put this line into autointerp.toml, above the first [table]:")
     click.echo(line)
 
 
@@ -998,11 +871,11 @@ def _label_by_hand(
         raise UsageError("a name is given to one feature", "give --feature DICTIONARY:INDEX, once")
     if dictionary is None and layer is None:
         raise UsageError(f"feature {latents[0]} is of no dictionary", "write --feature DICTIONARY:INDEX")
-    ctx = _context()
+    ctx = open_context()
     feature = f"{find_dictionary(ctx, layer, dictionary).name}:{latents[0]}"
     taken = name_feature(ctx, feature, name, explanation or "", by or "", dry_run)
     if taken.there:
-        _note("nothing to do: that is its name already")
+        note("nothing to do: that is its name already")
     elif dry_run:
         click.echo(f"{feature} would be named")
     else:
@@ -1035,7 +908,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command; every error is one line on stderr and an exit code."""
     from autointerp.db.errors import DatabaseError
 
-    state = _Globals()
+    state = Globals()
     for noisy in ("torchao", "torch.utils._pytree"):
         # They warn of each other as soon as diffusers finds them installed.
         logging.getLogger(noisy).setLevel(logging.ERROR)

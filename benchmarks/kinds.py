@@ -31,15 +31,24 @@ COLUMNS = (
 
 
 def measured(
-    workspace: Path, layers: tuple[str, ...], kinds: tuple[str, ...], labeled: tuple[str, ...], values: dict[str, Any]
+    workspace: Path,
+    layers: tuple[str, ...],
+    kinds: tuple[str, ...],
+    labeled: tuple[str, ...],
+    scored: tuple[str, ...],
+    values: dict[str, Any],
 ) -> list[Any]:
-    """The figures of every kind at every layer, as `evaluate --json` gives them; `labeled` layers have labels."""
+    """The figures of every kind at every layer, as `evaluate --json` gives them.
+
+    `labeled` layers have labels, `scored` are the methods that these are scored by.
+    """
     from autointerp.progress import default_progress
     from autointerp.settings import Settings
     from autointerp.stages.context import Context
     from autointerp.stages.evaluate import run_evaluate
     from autointerp.stages.fit import FitRequest
-    from autointerp.stages.pipeline import LabelJob, fit_layers, harvest_layers, label_layer
+    from autointerp.stages.pipeline import LabelJob, ScoreJob, fit_layers, harvest_layers, label_layer, score_layer
+    from autointerp.stages.score import check_methods
     from autointerp.workspace import Workspace, has_settings
 
     if not has_settings(workspace):
@@ -50,6 +59,8 @@ def measured(
     harvest_layers(ctx, targets)
     for layer, name in (target for target in targets if target[0] in labeled):
         label_layer(ctx, LabelJob(layer, name, score=False))
+        if scored:
+            score_layer(ctx, ScoreJob(layer, name, check_methods(scored)))
     return run_evaluate(ctx, targets)[1]
 
 
@@ -60,9 +71,41 @@ def table(results: list[dict[str, Any]]) -> str:
     for one in results:
         unnamed = {} if one["labeled"] else {"label_accuracy": None, "label_accuracy_specific": None}
         one = {**one, **unnamed, "chance": one["controls"]["random"]["specific"]}
-        cells = ["-" if one[key] is None else form.format(one[key]) for _, key, form in COLUMNS]
+        cells = ["-" if one[key] is None else form.format(one[key]) + _span(one, key) for _, key, form in COLUMNS]
         lines.append(f"| {one['layer']} | {one['kind']} | {one['features']} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _span(one: dict[str, Any], key: str) -> str:
+    """The interval behind a share of features that is a figure of labels."""
+    of = {"label_accuracy_specific": "specific", "label_accuracy": "grounded"}.get(key)
+    count = 0 if of is None else round(one["features"] * one[of])
+    return " [{:.1%}, {:.1%}]".format(*wilson(one[key], count)) if count else ""
+
+
+def scores_table(results: list[dict[str, Any]]) -> str:
+    """What each score says of each kind, as Markdown: its mean with its interval, its control, its worth."""
+    lines = ["| layer | kind | score | mean over labels | shuffled | AUROC of a truth | r with precision |"]
+    lines.append("|" + "---|" * 7)
+    for one in results:
+        for score in one["scores"]:
+            by = f" by {score['judge'].partition('@')[0]}" if score["judge"] else ""
+            values = (score["shuffled"], score["truth_auroc"], score["precision_r"])
+            mean = (
+                "-"
+                if score["ci_low"] is None
+                else f"{score['value']:.3f} [{score['ci_low']:.3f}, {score['ci_high']:.3f}]"
+            )
+            cells = [mean, *("-" if value is None else f"{value:.3f}" for value in values)]
+            lines.append(f"| {one['layer']} | {one['kind']} | {score['method']}{by} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def wilson(share: float, count: float, z: float = 1.96) -> tuple[float, float]:
+    """The 95% interval of a share of `count` cases, by Wilson."""
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    reach = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    return middle - reach, middle + reach
 
 
 @click.command()
@@ -70,6 +113,7 @@ def table(results: list[dict[str, Any]]) -> str:
 @click.option("--layer", "layers", multiple=True, type=click.Choice(LAYERS), help="Only this one; repeatable.")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this one; repeatable.")
 @click.option("--label", "labeled", multiple=True, type=click.Choice(LAYERS), help="Label these alone; repeatable.")
+@click.option("--score", "scored", multiple=True, help="Score the labels so too, e.g. detection; repeatable.")
 @click.option("--settings", default="{}", help="Settings of a new workspace as JSON.  [default: those of autointerp]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(
@@ -77,13 +121,14 @@ def main(
     layers: tuple[str, ...],
     kinds: tuple[str, ...],
     labeled: tuple[str, ...],
+    scored: tuple[str, ...],
     settings: str,
     as_json: bool,
 ) -> None:
     """Fit, harvest, label and evaluate every kind at every layer."""
     layers = layers or LAYERS
-    found = measured(workspace, layers, kinds or KINDS, labeled or layers, json.loads(settings))
-    click.echo(json.dumps(found, indent=2) if as_json else table(found))
+    found = measured(workspace, layers, kinds or KINDS, labeled or layers, scored, json.loads(settings))
+    click.echo(json.dumps(found, indent=2) if as_json else f"{table(found)}\n\n{scores_table(found)}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ ANSWERS = ("detection", "fuzzing")
 
 
 def is_there(folder: Path = FOLDER) -> bool:
-    """Whether its weights are here: they are not shipped yet."""
+    """Whether its weights are here."""
     return (folder / "model.safetensors").is_file()
 
 

@@ -182,7 +182,7 @@ def _result(
     ctx: Context, one: _Evaluation, seen: Observed, cells: dict[str, np.ndarray] | None, spliced: dict[str, Any]
 ) -> dict[str, Any]:
     row, states, fired = one.row, one.states, seen.own.maximum > 0
-    return {
+    result = {
         "layer": row.layer,
         "dictionary": row.name,
         "kind": row.kind,
@@ -196,6 +196,8 @@ def _result(
         **spliced,
         "fit_seconds": row.figures.get("fit_seconds"),
     }
+    # Figures of labels are made from the truths, so these stay as they are.
+    return {key: value if key == "features_truths" else _rounded(value) for key, value in result.items()}
 
 
 def _truth(ctx: Context, one: _Evaluation, seen: Observed, cells: dict[str, np.ndarray]) -> dict[str, Any]:

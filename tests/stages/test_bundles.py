@@ -93,7 +93,7 @@ def test_what_was_restored_is_up_to_date_and_whole(bundle: Path, tmp_path: Path,
     assert cli("-w", workspace, "-q", "import", bundle).code == 0
     done = cli("-w", workspace, "db", "check")
     assert (done.code, done.out) == (0, ""), done
-    plan = cli("-w", workspace, "label", "--layer", "mid", "--dry-run").out.splitlines()
+    plan = cli("-w", workspace, "label", "--layer", "mid", "--labeler", "clip", "--dry-run").out.splitlines()
     assert [line.split()[0] for line in plan if line.endswith("up to date")] == ["fit", "harvest", "label", "score"]
     name = next(r for r in map(json.loads, (bundle / "labels.jsonl").read_text().splitlines()) if r["name"])["name"]
     found = json.loads(cli("-w", workspace, "search", name, "--route", "words", "--json").out)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS = """\
-labeler = "clip"
 prompts = "prompts.jsonl"
 images = 12
 fit_images = 4

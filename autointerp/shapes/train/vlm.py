@@ -50,7 +50,7 @@ PATCHES_JUDGED = 12
 """Patches of a whole picture that the language model is shown, in most of its steps, to judge it among others."""
 PROMPT_TOKENS = 45
 """Tokens of a judge's question and its answer beside the images, about."""
-FULL = 0.06
+FULL = 0.015
 """Share of the steps, the last ones, in which it is shown all patches of all pictures."""
 STEP = GRID // PATCHES
 """Cells of a patch's side."""
@@ -218,13 +218,13 @@ class VlmTrainer:
     def __init__(
         self,
         pool: Pool,
-        steps: int = 12_500,
+        steps: int = 14_200,
         looking: int = 3000,
         aligning: int = 500,
         seed: int = 0,
         rate: float = 2e-3,
         labels: int = 8,
-        judged_tokens: int = 2400,
+        judged_tokens: int = 1600,
         views: int = 48,
         progress: Progress | None = None,
     ) -> None:
@@ -392,14 +392,14 @@ class VlmTrainer:
     # The answers.
 
     def _answer(self, rng: np.random.Generator, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses of naming and judging; in the second half of the steps two of three have no naming questions."""
+        """Losses of naming and judging; from half to four fifths of the steps two of three judge alone."""
         full = index >= self.steps - FULL * (self.steps - self.looking)
         few = index - self.looking - self.aligning < FEW
         crops = int(rng.integers(12, 21)) if rng.random() < 0.85 else int(rng.integers(3, 12))
         crops = int(rng.integers(1, 4)) if few else crops
         negatives = int(rng.integers(0, 2)) if few else 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
         rows = self.labels * (2 if few else 1)
-        judging_alone = index - self.looking > (self.steps - self.looking) / 2 and index % 3 > 0
+        judging_alone = 0.5 < (index - self.looking) / (self.steps - self.looking) < 0.8 and index % 3 > 0
         named = [q for _ in range(0 if judging_alone else rows) if (q := self.questions.label(rng, crops, negatives))]
         # One picture a question most often: it says the most about how names and pictures go together.
         count = int(rng.choice([1, 2, 4, 8], p=[0.75, 0.1, 0.1, 0.05]))
@@ -507,3 +507,6 @@ class VlmTrainer:
         vlm.float()
         self.average.swap()
         new_processor(self.tokenizer).save_pretrained(folder)
+        # Its weights are written for their owner alone, but are shipped.
+        for path in folder.iterdir():
+            path.chmod(0o644)

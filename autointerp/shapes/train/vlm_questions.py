@@ -91,7 +91,7 @@ def spoken_for(pool: Pool, crops: Sequence[Shown]) -> tuple[Concept | None, floa
 
 
 _KINDS = ("single", "pair", "triple", "part", "background", "object", "nothing")
-_KIND_SHARES = (0.28, 0.38, 0.08, 0.05, 0.08, 0.03, 0.10)
+_KIND_SHARES = (0.22, 0.31, 0.07, 0.22, 0.08, 0.03, 0.07)
 _KIND_OF = {"background": "background", "part": "part", "object": "object", "pair": "pair"}
 
 

@@ -190,7 +190,6 @@ def _result(
         "live": states.count("live") if states else int(fired.sum()),
         "dead": states.count("dead") if states else int((~fired).sum()),
         "images": ctx.settings.evaluate_images,
-        "labeled": 0,
         **(_truth(ctx, one, seen, cells) if cells is not None and one.config["truth"] else dict.fromkeys(_OF_TRUTH)),
         **seen.figures,
         **spliced,

@@ -266,7 +266,7 @@ def test_a_feature_opens_with_its_crops_heat_scores_and_neighbours(page: Any) ->
     page.keyboard.press("Escape")
     page.locator("#feature").wait_for(state="hidden")
     # The dialog's event follows its closing, so the address is cleared a moment later.
-    page.wait_for_function("location.hash === ''")
+    page.wait_for_url(lambda url: "#shapes" not in url)
     page.click("#heat")
     assert page.locator(".card canvas").first.is_visible()
 

@@ -32,6 +32,7 @@ from autointerp.options import (
     revision_option,
     said_by_option,
     shared_options,
+    short_lived,
     stream_option,
     workspace_path,
 )
@@ -374,6 +375,7 @@ def score(
 @click.option("--open", "opened", is_flag=True, help="Write a contact sheet of what is found, and open it.")
 @json_option
 @shared_options
+@short_lived
 def search(
     text: str | None,
     image: Path | None,

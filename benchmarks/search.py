@@ -82,10 +82,11 @@ def figures(asked: Sequence[Asked], ranked: Sequence[Sequence[int]]) -> tuple[fl
 def ranked_by(searcher: Any, asked: Asked, filters: Any, latents: dict[int, int]) -> dict[str, list[int]]:
     """Latents by each route, and by all fused."""
     from autointerp.search.ranking import reciprocal_rank_fusion
-    from autointerp.stages.search import WEIGHTS
+    from autointerp.stages.search import PROMPTS, WEIGHTS
 
     found, _ = searcher.rank(asked.text, filters)
     found["fused"] = [one.id for one in reciprocal_rank_fusion(found, weights=WEIGHTS)]
+    found["words"] += found.pop(PROMPTS, [])
     return {route: [latents[feature] for feature in ranked] for route, ranked in found.items()}
 
 

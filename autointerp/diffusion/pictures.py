@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from autointerp.diffusion.generation import ImageJob, RealPicture
 from autointerp.diffusion.prompts import HELD_OUT_SEEDS, check_prompt, content_hash, hash_file, json_line
 from autointerp.diffusion.sizes import Size, parse_size, sides
@@ -196,6 +194,8 @@ def _opened(data: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ValueError(str(error)) from None
     if turned.mode.startswith("I;16") or turned.mode == "I":
+        import numpy as np
+
         # Sixteen bits a pixel: Pillow would cut off at 255.
         turned = Image.fromarray((np.asarray(turned).clip(0, 65535) // 257).astype(np.uint8))
     if turned.has_transparency_data:

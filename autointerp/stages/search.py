@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy import func, select
 
 from autointerp.db import queries
@@ -24,14 +23,21 @@ from autointerp.stages.context import Context
 from autointerp.stages.labeler_names import chosen_labelers
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from autointerp.search.indexes import VectorIndex
 
 ROUTES = ("words", "labels", "crops")
 DECODER = "decoder"
 """The route that only `--like` has: features whose directions in the layer are alike."""
 STATES = ("live", "dead", "dense")
-WEIGHTS = {"words": 1.0, "labels": 0.5, "crops": 1.0, DECODER: 1.0}
-"""What a route's rank counts in the fusion; words and labels are two readings of one label (docs/evaluation.md)."""
+PROMPTS = "prompts"
+"""What the words of prompts find while labels hold some of them too: the end of the route `words`."""
+WEIGHTS = {"words": 1.0, PROMPTS: 0.2, "labels": 0.5, "crops": 1.0, DECODER: 1.0}
+"""What a route's rank counts in the fusion; words and labels are two readings of one label (docs/evaluation.md).
+
+Prompts count so little that alone they never stand before a label's words, however far down those are.
+"""
 _POOL = 200
 """Candidates of each route."""
 
@@ -226,6 +232,8 @@ class Searcher:
                     value = {f: queries.headline_score(scores.get(b.label.id, [])) for f, b in best.items()}
                     best = {f: b for f, b in best.items() if (value[f] or 0.0) >= filters.min_score}
                 found &= set(best)
+        import numpy as np
+
         return np.array(sorted(found), np.int64)
 
     # Routes
@@ -255,6 +263,10 @@ class Searcher:
                 off[route] = error
                 continue
             found = [one for one in self._that_count(found, dictionaries, labelers) if one.feature != asking.own]
+            named = [one for one in found if one.label is not None]
+            if route == "words" and named:
+                ranked[PROMPTS] = list(dict.fromkeys(one.feature for one in found if one.label is None))[:_POOL]
+                found = named
             ranked[route] = list(dict.fromkeys(one.feature for one in found))[:_POOL]
             if route != "words":
                 for one in found:
@@ -442,6 +454,8 @@ class _Asking:
         return self._vectors[route]
 
     def _made(self, route: str) -> np.ndarray:
+        import numpy as np
+
         if self.question.like is not None:
             return self._of_feature(route)
         if route == DECODER:
@@ -464,6 +478,8 @@ class _Asking:
             ) from None
 
     def _of_feature(self, route: str) -> np.ndarray:
+        import numpy as np
+
         index = self.searcher.index(self._dictionary, route)
         if route == "labels":
             if self._label is None:

@@ -82,7 +82,11 @@ def test_a_feature_without_a_label_is_found_by_its_crops_and_its_prompts(ctx: Co
     assert feature in ids(run_search(ctx, name, routes=("crops",), count=64))
     assert feature not in ids(run_search(ctx, name, routes=("labels",), count=64))
     # What is labeled is found by its label, as long as any label holds the words.
-    assert ids(run_search(ctx, f"giraffe {name}", routes=("words",), count=64)).count(feature) == 1
+    both = run_search(ctx, f"giraffe {name}", routes=("words",), count=64)
+    assert ids(both).count(feature) == 1
+    # Behind all that a label's words find, however many they are.
+    by_prompts = [set(hit.ranks) == {"prompts"} for hit in both]
+    assert by_prompts[ids(both).index(feature)] and by_prompts == sorted(by_prompts)
     with ctx.db.session() as session:
         labeler = queries.ensure_labeler(session, kind="prompts")
         session.add(Label(feature_id=feature, labeler_id=labeler.id, status="ok", name="nothing", confidence=0.1))
@@ -96,7 +100,7 @@ def test_what_is_like_a_feature(ctx: Context) -> None:
         question = Question(like=f"{NAME}:{own.latent_index}")
     every = run_search(ctx, question, count=64)
     assert feature not in ids(every) and {route for hit in every for route in hit.ranks} == {
-        *("words", "labels", "crops", "decoder")
+        *("words", "prompts", "labels", "crops", "decoder")
     }
     # By hand: the directions of the dictionary.
     from autointerp.dictionaries.storage import load_dictionary

@@ -436,6 +436,14 @@ class _Checked:
         return self.file.write(data)
 
 
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Room for a file to be written, where the system can: ext4 flushes one without when it takes another's place."""
+    if hasattr(os, "posix_fallocate"):
+        # A disk without room says so when it is written to.
+        with suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
 def write_index(index: VectorIndex, path: Path) -> None:
     """Write an index in one file: a reader sees the old one, none, or the new one.
 
@@ -447,15 +455,19 @@ def write_index(index: VectorIndex, path: Path) -> None:
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        note = _MAGIC + json.dumps(asdict(index.note)).encode() + b"\n"
+        rows = index._rows
+        table = np.rec.fromarrays([rows.ids, rows.groups, rows.digests, rows.weights, index._live], dtype=_SLOT)
         with partial.open("wb") as file:
             checked = _Checked(file)
-            checked.write(_MAGIC + json.dumps(asdict(index.note)).encode() + b"\n")
-            rows = index._rows
-            columns = [rows.ids, rows.groups, rows.digests, rows.weights, index._live]
-            checked.write(np.rec.fromarrays(columns, dtype=_SLOT).tobytes())
             if index.kind == "flat":
                 # Nothing but the vectors, as they lie in memory: twice as fast as through FAISS.
-                checked.write(index._stored().reshape(-1).view(np.uint8).data)
+                vectors = index._stored().reshape(-1).view(np.uint8).data
+                _reserve(file, len(note) + table.nbytes + len(vectors) + 4)
+            checked.write(note)
+            checked.write(table.tobytes())
+            if index.kind == "flat":
+                checked.write(vectors)
             else:
                 faiss.write_index(index._inner, faiss.PyCallbackIOWriter(checked.write, _CHUNK))
             file.write(checked.crc.to_bytes(4, "little"))

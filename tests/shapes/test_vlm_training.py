@@ -16,7 +16,8 @@ from autointerp.labeling.templates import load_prompt
 from autointerp.labeling.vlm import VlmLabeler, VlmOptions
 from autointerp.shapes.scenes import held_out
 from autointerp.shapes.train.loop import train
-from autointerp.shapes.train.vlm import Views, VlmTrainer, asked, evidence, messages, small
+from autointerp.shapes.train.phrases import PATCHES
+from autointerp.shapes.train.vlm import CONCEPT_WORDS, Views, VlmTrainer, asked, evidence, messages, small
 from autointerp.shapes.train.vlm_features import (
     ELSEWHERE,
     KEPT,
@@ -192,11 +193,54 @@ def test_the_narrowest_concept_that_the_marks_share_is_named(pool):
         _, first = np.unique(cells[:, 0], return_index=True)
         return [Shown(int(p), (int(r), int(c))) for p, r, c in cells[first][:count]]
 
-    assert spoken_for(pool, marks("red", 10))[0].name == "red"
+    assert spoken_for(pool, marks("red", 10))[0][-1].name == "red"
     striped = marks("red striped", 8)
     named, share, sure = spoken_for(pool, striped)
-    assert (named.name, share) == ("red striped", 1.0) and sure > 0.5
-    assert spoken_for(pool, [*marks("red", 3), *marks("blue", 3), *marks("night", 3)])[0] is None
+    assert (named[-1].name, share) == ("red striped", 1.0) and sure > 0.5
+    mixed = [*marks("red", 4), *marks("blue", 3), *marks("night", 3)]
+    spoken, _, _ = spoken_for(pool, mixed)
+    assert spoken[-1] is None and spoken[3] is not None
+    # After each crop, as if there were no more.
+    assert spoken == tuple(spoken_for(pool, mixed[:n])[0][-1] for n in range(1, 11))
+
+
+def test_what_is_counted_and_common_so_far_is_true(pool, trainer):
+    rng = np.random.default_rng(9)
+    questions = [q for _ in range(4) if (q := trainer.questions.label(rng, 5, 2))]
+    counted, common = trainer._so_far(questions)
+    assert counted.shape == (4, 5, len(WORDS)) and common.shape == (4, 5, len(CONCEPT_WORDS) + 1)
+    for i, question in enumerate(questions):
+        held = words_at(pool, *np.array([(s.picture, *s.cell) for s in question.crops[:3]]).T)
+        assert np.allclose(counted[i, 2], held.mean(0))
+        for n, concept in enumerate(question.common):
+            words = {CONCEPT_WORDS[k] for k in np.flatnonzero(common[i, n, :-1])}
+            assert words == set(concept.words if concept else ()) and bool(common[i, n, -1]) == (concept is None)
+
+
+@pytest.mark.parametrize("patches", [TOKENS - 1, 7])
+def test_each_patch_is_asked_how_much_of_it_the_name_is_true_of(trainer, patches):
+    rng = np.random.default_rng(10)
+    judged = [q for _ in range(6) if (q := trainer.questions.judge(rng, 2))]
+    for question in judged:
+        if question.kind in ("single", "pair"):
+            assert [bool(there.any()) for there in question.where] == list(question.answers)
+    chosen, _ = trainer._features.of([s for q in judged for s in q.shown], rng, patches)
+    width = trainer.model.vlm.config.text_config.hidden_size
+    vectors = torch.zeros(int(chosen.sum()), width)
+    image, token = chosen.nonzero()
+    where = np.concatenate([q.where for q in judged])
+    for n, (i, t) in enumerate(zip(image, token, strict=True)):
+        row, col = divmod(int(t) - 1, PATCHES)
+        here = where[i, 2 * row : 2 * row + 2, 2 * col : 2 * col + 2].mean() if t else 0.5
+        vectors[n, 0] = 40 * here - 20
+    reads = torch.nn.Linear(width, 1, bias=False)
+    reads.weight.data = torch.eye(1, width)
+    learns, trainer.model.fits = trainer.model.fits, reads
+    with torch.no_grad():
+        told, shifted = (float(trainer._found_out(judged, [v] * 5, chosen)) for v in (vectors, vectors.roll(2, 0)))
+    trainer.model.fits = learns
+    # What is left is the patches of which a part fits.
+    assert told < 1 < shifted
 
 
 @pytest.mark.parametrize("patches", [KEPT, None])
@@ -208,7 +252,7 @@ def test_replies_are_learned_from_the_pictures(trainer, patches):
     elsewhere = [Shown(p, (r, c)) for p, r, c in cells[rng.integers(len(cells), size=8)].tolist()]
     other = [replace(q, shown=tuple(elsewhere[2 * i : 2 * i + 2])) for i, q in enumerate(judged)]
     with torch.no_grad():
-        own, moved = (float(trainer._loss(some, np.random.default_rng(7), patches)) for some in (judged, other))
+        own, moved = (float(trainer._loss(some, np.random.default_rng(7), patches)[0]) for some in (judged, other))
     assert own != moved
 
 

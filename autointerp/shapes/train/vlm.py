@@ -44,16 +44,21 @@ SIDE = 96
 """Pixels of a picture's side as the eyes get it: all that the world has, twice what shapes-clip is shown of a crop."""
 FEW = 300
 """Steps of answering, the first ones, with few images a question: what one shows is learned before what many share."""
-PARTS = 0.2
+PARTS = 0.25
 """Share of the steps in which replies to naming questions have their parts."""
+COUNTED, COMMON, FITS = 2, 3, 2
+"""Layers of the language model after which, while it is trained, it is asked how often each word has held so far, what
+is common to the images so far, and which patches the name is true of."""
 PATCHES_JUDGED = 12
 """Patches of a whole picture that the language model is shown, in most of its steps, to judge it among others."""
 PROMPT_TOKENS = 45
 """Tokens of a judge's question and its answer beside the images, about."""
-FULL = 0.015
+FULL = 0.02
 """Share of the steps, the last ones, in which it is shown all patches of all pictures."""
 STEP = GRID // PATCHES
 """Cells of a patch's side."""
+CONCEPT_WORDS = (*(word for values in ATTRIBUTES.values() for word in values), "object", *POSITIONS)
+"""Words that concepts are made of."""
 MARKED_CLASSES = tuple(len(ATTRIBUTES[name]) + (name == "part") for name in ATTRIBUTES)
 
 
@@ -193,8 +198,19 @@ def messages(pool: Pool, question: LabelQuestion | JudgeQuestion) -> list[dict[s
     return [{"role": "system", "content": told}, {"role": "user", "content": content}]
 
 
+def _found(width: int, classes: int) -> torch.nn.Module:
+    """A head that reads a layer of any scale, and that asks nothing of it before it has learned to read."""
+    head = torch.nn.Linear(width, classes)
+    torch.nn.init.zeros_(head.weight)
+    return torch.nn.Sequential(torch.nn.LayerNorm(width), head)
+
+
 class _Learner(torch.nn.Module):
-    """The model, with heads that only the first stage needs: they say what is marked, and what a picture shows."""
+    """The model, with heads that only training needs.
+
+    On the eyes, what is marked and what a picture shows; within the language model, what it must find out on its way
+    to an answer. Answers alone teach that slowly: a reply has a few words, a question has hundreds of places.
+    """
 
     def __init__(self, tokenizer: Any, concepts: int) -> None:
         super().__init__()
@@ -204,6 +220,10 @@ class _Learner(torch.nn.Module):
         self.marked = torch.nn.Linear(width, sum(MARKED_CLASSES) + len(POSITIONS))
         self.shows = torch.nn.Linear(width, concepts)
         self.patches = torch.nn.Linear(width, sum(PATCH_CLASSES))
+        width = self.vlm.config.text_config.hidden_size
+        self.counted = _found(width, len(WORDS))
+        self.common = _found(width, len(CONCEPT_WORDS) + 1)
+        self.fits = _found(width, 1)
 
     @property
     def eyes(self) -> torch.nn.Module:
@@ -218,12 +238,12 @@ class VlmTrainer:
     def __init__(
         self,
         pool: Pool,
-        steps: int = 14_200,
+        steps: int = 21_500,
         looking: int = 3000,
         aligning: int = 500,
         seed: int = 0,
         rate: float = 2e-3,
-        labels: int = 8,
+        labels: int = 16,
         judged_tokens: int = 1600,
         views: int = 48,
         progress: Progress | None = None,
@@ -277,9 +297,9 @@ class VlmTrainer:
                 loss = self._align(rng)
                 note = f"aligning {float(loss.detach()):.3f}"
             else:
-                named, judged = self._answer(rng, index)
-                loss = named + judged
-                note = f"naming {float(named.detach()):.3f} judging {float(judged.detach()):.3f}"
+                losses = self._answer(rng, index)
+                loss = torch.stack(list(losses.values())).sum()
+                note = " ".join(f"{what} {float(part.detach()):.3f}" for what, part in losses.items())
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -391,40 +411,42 @@ class VlmTrainer:
 
     # The answers.
 
-    def _answer(self, rng: np.random.Generator, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses of naming and judging; from half to four fifths of the steps two of three judge alone."""
+    def _answer(self, rng: np.random.Generator, index: int) -> dict[str, torch.Tensor]:
+        """Losses of naming and judging, and of what is found out on the way to each."""
         full = index >= self.steps - FULL * (self.steps - self.looking)
         few = index - self.looking - self.aligning < FEW
         crops = int(rng.integers(12, 21)) if rng.random() < 0.85 else int(rng.integers(3, 12))
         crops = int(rng.integers(1, 4)) if few else crops
         negatives = int(rng.integers(0, 2)) if few else 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
-        rows = self.labels * (2 if few else 1)
-        judging_alone = 0.5 < (index - self.looking) / (self.steps - self.looking) < 0.8 and index % 3 > 0
-        named = [q for _ in range(0 if judging_alone else rows) if (q := self.questions.label(rng, crops, negatives))]
+        # The parts are most of a reply, so that most steps go without them. Long steps have fewer questions.
+        parts = few or bool(rng.random() < PARTS)
+        rows = self.labels // 2 if (parts or full) and not few else self.labels
+        named = [q for _ in range(rows) if (q := self.questions.label(rng, crops, negatives))]
         # One picture a question most often: it says the most about how names and pictures go together.
         count = int(rng.choice([1, 2, 4, 8], p=[0.75, 0.1, 0.1, 0.05]))
-        marked = bool(rng.random() < 0.5)
+        marked = bool(rng.random() < 0.3)
         patches = KEPT if marked else TOKENS - 1 if count == 1 else PATCHES_JUDGED
         rows = max(self.judged_tokens // (PROMPT_TOKENS + count * (patches + 2)), 2)
         judged = [j for _ in range(rows) if (j := self.questions.judge(rng, count, marked))]
-        return (
-            self._loss(named, rng, None if full else KEPT, few) if named else torch.zeros(()),
-            self._loss(judged, rng, None if full else patches),
-        )
+        naming, common = self._loss(named, rng, None if full else KEPT, 2.0 if few else 0.3 * parts)
+        judging, fits = self._loss(judged, rng, None if full else patches)
+        return {"naming": naming, "judging": judging, "common": common, "fits": fits}
 
     def _loss(
         self,
         questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion],
         rng: np.random.Generator,
         patches: int | None,
-        few: bool = False,
-    ) -> torch.Tensor:
-        """Cross-entropy of the replies, see `_weights`; of whole pictures so many patches are shown (None: all)."""
+        of_parts: float = 0.0,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-entropy of the replies, see `_weights`, and of what is found out on the way, see `_found_out`.
+
+        Of whole pictures so many `patches` are shown (None: all). Replies end before their parts if those weigh
+        nothing.
+        """
         image = self.tokenizer.convert_tokens_to_ids(IMAGE)
         # Prompts may be changed: sometimes lines of them are spelled out, or left out.
         spell, drop = [(0.0, 0.0), (1.0, 0.0), (0.1, 0.3)][int(rng.choice(3, p=[0.9, 0.03, 0.07]))]
-        # The parts are most of a reply, so that most steps go without them.
-        parts = few or bool(rng.random() < PARTS)
         rows, shown = [], []
         for question in questions:
             told, below = asked(question)
@@ -434,15 +456,16 @@ class VlmTrainer:
                 shown += views
             ids += self._ids("<|assistant|>")
             reply = [*self._ids(question.reply), self.tokenizer.eos_token_id]
-            rows.append((ids, reply if parts else reply[: self._until_parts(reply)]))
+            rows.append((ids, reply if of_parts else reply[: self._until_parts(reply)]))
         length = max(len(ids) + len(reply) for ids, reply in rows)
         tokens = torch.full((len(rows), length), self.tokenizer.pad_token_id)
         weights = torch.zeros(len(rows), length)
         for i, (ids, reply) in enumerate(rows):
             tokens[i, : len(ids) + len(reply)] = torch.tensor([*ids, *reply])
-            weights[i, len(ids) : len(ids) + len(reply)] = torch.tensor(self._weights(reply, 2.0 if few else 0.3))
+            weights[i, len(ids) : len(ids) + len(reply)] = torch.tensor(self._weights(reply, of_parts))
         is_image = tokens == image
         keep = torch.ones_like(is_image)
+        chosen = np.ones((len(shown), TOKENS), bool)
         if patches is None:
             features = self._look_at(shown).flatten(0, 1)
         else:
@@ -458,15 +481,66 @@ class VlmTrainer:
         # Without a mask places with gaps would be taken for the ends of sequences that see nothing of one another.
         mask = (tokens != self.tokenizer.pad_token_id).long()
         out = vlm.language_model(
-            inputs_embeds=embedded, attention_mask=mask, position_ids=places, use_cache=False
-        ).last_hidden_state
+            inputs_embeds=embedded,
+            attention_mask=mask,
+            position_ids=places,
+            use_cache=False,
+            output_hidden_states=True,
+        )
         said = weights[:, 1:] > 0
-        logits = self.model.vlm.lm_head(out[:, :-1][said])
+        logits = self.model.vlm.lm_head(out.last_hidden_state[:, :-1][said])
         losses = F.cross_entropy(logits, tokens[:, 1:][said], reduction="none")
         weight = weights[:, 1:][said]
-        return (losses * weight).sum() / weight.sum()
+        at_images = [layer[tokens == image] for layer in out.hidden_states]
+        return (losses * weight).sum() / weight.sum(), self._found_out(questions, at_images, chosen)
 
-    def _weights(self, reply: Sequence[int], of_parts: float = 0.3) -> list[float]:
+    def _found_out(
+        self,
+        questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion],
+        at_images: Sequence[torch.Tensor],
+        chosen: np.ndarray,
+    ) -> torch.Tensor:
+        """Cross-entropy of what layers within should know at the images' tokens.
+
+        At the end of each example, how often each word has held so far and what is common to them; at each patch of a
+        picture to judge, in how much of it the name is true. `at_images`: the layers' vectors [tokens, width];
+        `chosen`: which tokens of each image these are, bool [images, TOKENS].
+        """
+        first = questions[0]
+        if isinstance(first, LabelQuestion):
+            ends = torch.from_numpy(chosen.sum(1).cumsum() - 1).reshape(len(questions), -1)[:, : len(first.crops)]
+            counted, common = self._so_far(questions)  # type: ignore[arg-type]
+            return self._binary(self.model.counted(at_images[COUNTED][ends]), counted) / 8 + self._binary(
+                self.model.common(at_images[COMMON][ends]), common
+            )
+        if first.shown[0].cell:
+            return torch.zeros(())
+        where = np.concatenate([question.where for question in questions])  # type: ignore[union-attr]
+        share = where.reshape(len(where), PATCHES, STEP, PATCHES, STEP).mean((2, 4)).reshape(len(where), -1)
+        patch = torch.from_numpy(chosen.nonzero()[1] > 0)
+        wanted = torch.from_numpy(share[chosen[:, 1:]].astype(np.float32))[:, None]
+        return 2 * self._binary(self.model.fits(at_images[FITS][patch]), wanted)
+
+    def _so_far(self, questions: Sequence[LabelQuestion]) -> tuple[torch.Tensor, torch.Tensor]:
+        """After each crop, the share in which each word of `WORDS` has held, and which words the common concept has.
+
+        Two float32 [questions, crops, words]; the last of the second says that there is none.
+        """
+        cells = np.array([[(s.picture, *s.cell) for s in question.crops if s.cell] for question in questions])
+        hold = words_at(self.pool, *cells.reshape(-1, 3).T).reshape(*cells.shape[:2], -1)
+        share = hold.cumsum(1) / np.arange(1, cells.shape[1] + 1)[:, None]
+        common = np.zeros((*cells.shape[:2], len(CONCEPT_WORDS) + 1), np.float32)
+        for i, question in enumerate(questions):
+            for n, concept in enumerate(question.common):
+                common[i, n, [CONCEPT_WORDS.index(word) for word in concept.words] if concept else [-1]] = 1
+        return torch.from_numpy(share.astype(np.float32)), torch.from_numpy(common)
+
+    @staticmethod
+    def _binary(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of yes and no, summed over words."""
+        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1).mean()
+
+    def _weights(self, reply: Sequence[int], of_parts: float) -> list[float]:
         """What each token of a reply weighs: most where it says a name or that there is none, least in the parts."""
         names = self._ids('", "explanation": "')[0]
         if names not in reply:

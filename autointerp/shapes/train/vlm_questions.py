@@ -38,24 +38,36 @@ class Shown:
 
 @dataclass(frozen=True)
 class LabelQuestion:
-    """Crops and negatives, the concept that was drawn (None: nothing in common), and what is answered."""
+    """Crops and negatives, the concept that was drawn (None: nothing in common), and what is answered.
+
+    `common`: what the first crops speak for, after each of them; the last is the answer.
+    """
 
     crops: tuple[Shown, ...]
     negatives: tuple[Shown, ...]
     drawn: Concept | None
-    answer: Concept | None
+    common: tuple[Concept | None, ...]
     reply: str
+
+    @property
+    def answer(self) -> Concept | None:
+        """What all crops speak for."""
+        return self.common[-1]
 
 
 @dataclass(frozen=True)
 class JudgeQuestion:
-    """A name, with an explanation or none, and pictures: whole ones, or marked ones in which the mark is judged."""
+    """A name, with an explanation or none, and pictures: whole ones, or marked ones in which the mark is judged.
+
+    `where`: the cells of each picture that the name is true of, bool [pictures, 12, 12].
+    """
 
     name: str
     explanation: str
     shown: tuple[Shown, ...]
     answers: tuple[bool, ...]
     kind: str
+    where: np.ndarray
 
     @property
     def reply(self) -> str:
@@ -72,22 +84,25 @@ def part_phrase(pool: Pool, picture: int, cell: Cell) -> str:
     return thing if ATTRIBUTES["part"][here["part"]] == "inside" else f"edge of a {thing}"
 
 
-def spoken_for(pool: Pool, crops: Sequence[Shown]) -> tuple[Concept | None, float, float]:
-    """The concept that marked cells speak for (None: no concept), its share of them, and how sure that is.
+def spoken_for(pool: Pool, crops: Sequence[Shown]) -> tuple[tuple[Concept | None, ...], float, float]:
+    """The concepts that the first 1, 2, ... marked cells speak for (None: none), the last's share and how sure it is.
 
     The narrowest that holds for nearly all of them, as in the definition of a feature's truth (`feature_truths`): of
     those that do, the one with the largest share over its base rate, and of equal ones the one of fewer words. How
     sure: the share, if one more cell were seen that is like any cell of the world.
     """
     picture, row, col = np.array([(s.picture, *s.cell) for s in crops if s.cell]).T
-    hold = pool.masks[:, picture, row, col]
-    base = np.maximum(pool.base_rates, 1e-4)
-    sure = (hold.sum(1) + base) / (hold.shape[1] + 1)
+    seen = np.arange(1, len(picture) + 1)
+    by_words = np.argsort([len(concept.words) for concept in pool.concepts], kind="stable")
+    hold = pool.masks[:, picture, row, col][by_words].cumsum(1)
+    base = np.maximum(pool.base_rates[by_words], 1e-4)[:, None]
+    sure = (hold + base) / (seen + 1)
     lift = np.where(sure >= NEARLY_ALL, np.round(sure / base, 9), 0.0)
-    best = min(range(len(lift)), key=lambda i: (-lift[i], len(pool.concepts[i].words), i))
-    if not lift[best]:
-        return None, 0.0, float(1 - sure.max())
-    return pool.concepts[best], float(hold[best].mean()), float(sure[best])
+    best = lift.argmax(0)
+    spoken = [pool.concepts[by_words[i]] if lift[i, n] else None for n, i in enumerate(best)]
+    if spoken[-1] is None:
+        return tuple(spoken), 0.0, float(1 - sure[:, -1].max())
+    return tuple(spoken), float(hold[best[-1], -1] / seen[-1]), float(sure[best[-1], -1])
 
 
 _KINDS = ("single", "pair", "triple", "part", "background", "object", "nothing")
@@ -132,9 +147,9 @@ class Questions:
             if rng.random() < 0.1 or len(silent) < negatives:
                 silent = np.arange(len(self.pool))
             without = tuple(Shown(int(i)) for i in rng.choice(silent, negatives, replace=False))
-            answer, share, confidence = spoken_for(self.pool, shown)
+            common, share, confidence = spoken_for(self.pool, shown)
             parts = [part_phrase(self.pool, s.picture, s.cell) for s in shown if s.cell]
-            return LabelQuestion(shown, without, drawn, answer, label_reply(answer, share, confidence, parts))
+            return LabelQuestion(shown, without, drawn, common, label_reply(common[-1], share, confidence, parts))
 
     def _row(self, name: str) -> int:
         return next(i for i, concept in enumerate(self.pool.concepts) if concept.name == name)
@@ -236,7 +251,8 @@ class Questions:
                 name, told = foreign_phrase(rng).text, ""
                 shown = tuple(self._anywhere(rng) for _ in range(count))
                 shown = shown if marked else tuple(Shown(s.picture) for s in shown)
-                return JudgeQuestion(name, told, shown, (False,) * count, kind)
+                nowhere = np.zeros((count, GRID, GRID), bool)
+                return JudgeQuestion(name, told, shown, (False,) * count, kind, nowhere)
             if kind == "words":
                 words: tuple[str, ...] = self._object_words(int(rng.integers(3, 5)), rng)
                 concept = None
@@ -251,7 +267,7 @@ class Questions:
             shown = self._marks(mask, answers, rng) if marked else self._wholes(mask, near, answers, rng)
             if shown:
                 told = explanation(concept, rng.uniform(0.6, 1.0)) if concept and rng.random() < 0.65 else ""
-                return JudgeQuestion(said(words, rng), told, shown, answers, kind)
+                return JudgeQuestion(said(words, rng), told, shown, answers, kind, mask[[s.picture for s in shown]])
             if about:
                 return None
 

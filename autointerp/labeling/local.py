@@ -11,7 +11,8 @@ import binascii
 import io
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,6 +46,8 @@ class LocalVlm:
     def __init__(self, model: Any, processor: Any, name: str) -> None:
         """Take a loaded model, its processor, and the name that its answers are known by."""
         self.name = name
+        self.threads: int | None = None
+        """Threads of torch while it answers; as many as torch has if None. A small model is slower with several."""
         self._model, self._processor = model.eval(), processor
 
     @classmethod
@@ -125,7 +128,7 @@ class LocalVlm:
             if torch.is_floating_point(value):
                 inputs[key] = value.to(self._model.dtype)
         pad = self._processor.tokenizer.pad_token_id
-        with torch.inference_mode():
+        with _threads(self.threads), torch.inference_mode():
             made = self._model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad)
         made = made[:, inputs["input_ids"].shape[1] :]
         ends = self._model.generation_config.eos_token_id
@@ -165,6 +168,20 @@ class LocalVlm:
                     message["content"] = [text_part(message["content"])]
             text = self._processor.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
         return str(text)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """So many threads of torch; None leaves them as they are."""
+    import torch
+
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass

@@ -42,4 +42,6 @@ def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
     digest = sha256_of(folder / "model.safetensors")
     vlm = LocalVlm.load(str(folder))
     vlm.name = f"{NAME}@{digest[:12]}"
+    # Threads would wait for one another longer than they work.
+    vlm.threads = 1
     return vlm

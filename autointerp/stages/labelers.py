@@ -29,7 +29,7 @@ VLMS = ("shapes-vlm", "local-vlm", "vlm")
 """Those that are asked as a chat is, and judge too: shipped, on this machine, at a server."""
 LABELERS = (*VLMS, "clip", "prompts", "human")
 JUDGES = (*VLMS, *CONTROLS)
-_BATCH = 8
+_BATCH = 16
 """Requests that shapes-vlm answers at once."""
 
 

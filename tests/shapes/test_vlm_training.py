@@ -28,7 +28,15 @@ from autointerp.shapes.train.vlm_features import (
     words_of_picture,
 )
 from autointerp.shapes.train.vlm_pool import LEFT_OUT, _scenes, joined, rendered_pool
-from autointerp.shapes.train.vlm_questions import NEARLY_ALL, LabelQuestion, Questions, Shown, said, spoken_for
+from autointerp.shapes.train.vlm_questions import (
+    NEARLY_ALL,
+    LabelQuestion,
+    Questions,
+    Shown,
+    said,
+    spoken_for,
+    told_by_others,
+)
 from autointerp.shapes.train.vlm_text import (
     concept_name,
     explanation,
@@ -305,6 +313,17 @@ def test_names_as_labelers_put_them():
     rng, pair = np.random.default_rng(5), next(c for c in all_concepts() if c.name == "red circle")
     names = {said(("red", "circle"), rng) for _ in range(200)}
     assert len(names) > 6 and all(names_truth(name, pair) for name in names)
+    placed = {said(("red", "top left"), rng) for _ in range(200)}
+    assert {"red, top left", "red at the top left"} <= placed
+
+
+def test_labels_are_judged_by_their_names_whatever_their_explanations_say(questions):
+    rng = np.random.default_rng(11)
+    others = {q.explanation for _ in range(60) if (q := questions.judge(rng, 1, about="red"))}
+    assert any("mean similarity percentile" in one for one in others) and "" in others
+    assert any(one.startswith("Fires on red objects") for one in others)
+    told = {told_by_others("red circle", rng) for _ in range(20)}
+    assert len(told) == 20 and all("red circle" in one for one in told)
 
 
 def test_pictures_are_of_captions_that_trainers_may_see_and_of_others_to_measure():

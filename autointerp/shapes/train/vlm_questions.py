@@ -266,8 +266,10 @@ class Questions:
             answers = tuple(bool(a) for a in rng.random(count) < 0.5)
             shown = self._marks(mask, answers, rng) if marked else self._wholes(mask, near, answers, rng)
             if shown:
-                told = explanation(concept, rng.uniform(0.6, 1.0)) if concept and rng.random() < 0.65 else ""
-                return JudgeQuestion(said(words, rng), told, shown, answers, kind, mask[[s.picture for s in shown]])
+                name, drawn = said(words, rng), rng.random()
+                told = explanation(concept, rng.uniform(0.6, 1.0)) if concept and drawn < 0.45 else ""
+                told = told_by_others(name, rng) if drawn > 0.7 else told
+                return JudgeQuestion(name, told, shown, answers, kind, mask[[s.picture for s in shown]])
             if about:
                 return None
 
@@ -318,7 +320,24 @@ def said(words: Sequence[str], rng: np.random.Generator) -> str:
         things = [str(rng.choice(["a", "edge of a", "inside of a"])), *things]
     if places and rng.random() < 0.3:
         places = [str(rng.choice([f"at the {places[0]}", f"in the {places[0]}", f"{places[0]} corner"]))]
+    if places and things and rng.random() < 0.15:
+        return f"{' '.join(things)}, {places[0]}"
     return " ".join([*places, *things] if rng.random() < 0.1 else [*things, *places])
+
+
+def told_by_others(name: str, rng: np.random.Generator) -> str:
+    """An explanation as another labeler or a person would give it: with numbers and words that the world does not know.
+
+    What is judged is the name; without these the model takes a label for foreign by its explanation alone.
+    """
+    if rng.random() < 0.5:
+        # As the labeler `clip` does.
+        share, base, percentile = rng.uniform(0.5, 1), rng.uniform(0, 0.6), rng.uniform(0.5, 1)
+        crops, other = rng.integers(3, 30), rng.choice([*SYNONYMS, foreign_phrase(rng).text])
+        how = f"mean similarity percentile {percentile:.2f} over {crops} crops; next: '{other}'"
+        return f"Fires on {name}: holds for {share:.0%} against {base:.1%} usually ({how})."
+    around = [" ".join(foreign_phrase(rng).text for _ in range(rng.integers(1, 4))) for _ in range(2)]
+    return f"{around[0].capitalize()} {name} {around[1]}."
 
 
 def _synonym(word: str, rng: np.random.Generator) -> str:

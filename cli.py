@@ -328,7 +328,8 @@ def label(
 @click.option(
     "--judge",
     metavar="KIND",
-    help="shapes-vlm, local-vlm or vlm; to test the scores oracle, coin or always-yes.  [default: as the labeler]",
+    help="shapes-vlm, local-vlm or vlm; on shapes reader; to test the scores oracle, coin or always-yes.  "
+    "[default: as the labeler]",
 )
 @labeler_options
 @click.option("--retry-failed", is_flag=True, help="Score again what got no readable answer.")

@@ -26,6 +26,8 @@ MIN_ODDS_RATIO = 11.0
 PRECISION_CAP = 0.95
 """A precision counts as this at most in the odds ratio: no feature is so pure that a base rate ceases to matter."""
 MIN_IMAGES = 10
+LEAST_CELLS = 3
+"""A picture shows a concept from this many cells on."""
 
 _HALF, _QUARTER = GRID // 2, GRID // 4
 REGIONS: dict[str, tuple[slice, slice]] = {
@@ -247,3 +249,33 @@ def names_truth(label_name: str, truth: Concept) -> bool:
             if word in ATTRIBUTES[kind] and any(_says(tokens, w) for w in ATTRIBUTES[kind] if w != word):
                 return False
     return True
+
+
+def name_masks(label_name: str, cells: dict[str, np.ndarray]) -> np.ndarray:
+    """Where all holds that a label's name says of the world, bool [n, 12, 12]; nowhere if it says nothing of it.
+
+    Of several values of one attribute any may hold. Words that the world does not know are passed over.
+
+    Args:
+        label_name: As a labeler gives it.
+        cells: As for `concept_masks`.
+    """
+    tokens = set(re.findall(r"[a-z]+", label_name.lower()))
+    on = cells["part"] >= 0
+    found = []
+    for kind, values in ATTRIBUTES.items():
+        said = [i for i, value in enumerate(values) if _says(tokens, value)]
+        if said:
+            found.append(np.isin(cells[kind], said))
+    if _says(tokens, "object"):
+        found.append(on)
+    if "background" in tokens:
+        found.append(~on)
+    for side in dict.fromkeys(word for place in REGIONS for word in place.split()):
+        if _says(tokens, side):
+            inside = np.zeros(on.shape, bool)
+            for place, region in REGIONS.items():
+                if side in place.split():
+                    inside[(slice(None), *region)] = True
+            found.append(inside)
+    return np.logical_and.reduce(found) if found else np.zeros(on.shape, bool)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 VLMS = ("shapes-vlm", "local-vlm", "vlm")
 """Those that are asked as a chat is, and judge too: shipped, on this machine, at a server."""
 LABELERS = (*VLMS, "clip", "prompts", "human")
-JUDGES = (*VLMS, *CONTROLS)
+_READER = "reader"
+JUDGES = (*VLMS, _READER, *CONTROLS)
 _BATCH = 16
 """Requests that shapes-vlm answers at once."""
 
@@ -299,6 +300,8 @@ def make_judge(ctx: Context, request: LabelerRequest, question: Question, asker:
     kind = judge_kind(ctx, request)
     if kind in CONTROLS:
         return ControlJudge(kind, ctx.settings.seed)
+    if kind == _READER:
+        return _make_reader(ctx, question)
     options = JudgeOptions(mark=ctx.settings.mark, sheet=ctx.settings.sheet)
     if kind == "shapes-vlm":
         from autointerp.shapes.vlm import ANSWERS, JUDGING
@@ -312,6 +315,17 @@ def make_judge(ctx: Context, request: LabelerRequest, question: Question, asker:
     prompts = [load_prompt(name, ctx.workspace.prompts_dir) for name in (question.prompt, "repair.md.j2")]
     asker = asker or make_asker(ctx, request, kind)
     return VlmJudge(asker, options, _jobs(request, kind), question, *prompts)
+
+
+def _make_reader(ctx: Context, question: Question) -> Judge:
+    from autointerp.shapes.reader import ANSWERS, ReaderJudge
+
+    if ctx.settings.model != SHAPES or question.purpose not in ANSWERS:
+        raise NotAvailable(
+            f"reader answers no {question.purpose} questions about {ctx.settings.model}",
+            f"it reads pictures of {SHAPES}, for {' and '.join(ANSWERS)}; name another judge",
+        )
+    return ReaderJudge(question)
 
 
 def labeler_columns(labeler: Labeler | Judge) -> dict[str, str]:

@@ -16,8 +16,10 @@ from autointerp.labeling.judge import CONTROLS, ControlJudge, EmbedderJudge, Jud
 from autointerp.labeling.local import Completion, LocalChat, LocalVlm
 from autointerp.labeling.prompts import PromptsLabeler
 from autointerp.labeling.protocol import FeatureEvidence, Judge, Labeler, LayerContext, Trial
+from autointerp.labeling.questions import FUZZING
 from autointerp.labeling.vlm import VlmLabeler
 from autointerp.labeling.windows import WindowEmbedder
+from autointerp.shapes.reader import ReaderJudge
 from autointerp.shapes.vlm import OPTIONS
 from autointerp.stages.labelers import labeler_columns
 
@@ -60,6 +62,7 @@ LABELERS: dict[str, Callable[[ScriptedServer], Labeler]] = {
 }
 JUDGES: dict[str, Callable[[ScriptedServer], Judge]] = {
     **{name: lambda server, name=name: ControlJudge(name) for name in CONTROLS},  # type: ignore[misc]
+    "reader": lambda server: ReaderJudge(FUZZING),
     "vlm": lambda server: VlmJudge(client_of(server), JudgeOptions(batch=4)),
     "shapes-vlm": lambda server: VlmJudge(LocalChat(Answering(), "shapes-vlm", batch=6)),
     "embedder": lambda server: EmbedderJudge(ColorEmbedder(), WindowEmbedder(ColorEmbedder(), (3.0,))),

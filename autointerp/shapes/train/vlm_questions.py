@@ -17,15 +17,13 @@ from autointerp.shapes.scenes import ATTRIBUTES, GRID, POSITIONS
 from autointerp.shapes.train.phrases import foreign_phrase
 from autointerp.shapes.train.vlm_pool import Pool
 from autointerp.shapes.train.vlm_text import explanation, judge_reply, label_reply
-from autointerp.shapes.truth import REGIONS, SYNONYMS, Concept
+from autointerp.shapes.truth import LEAST_CELLS, REGIONS, SYNONYMS, Concept
 
 Cell = tuple[int, int]
 OBJECT_WORDS = ("size", "color", "texture", "shape")
 
 NEARLY_ALL = 0.7
 """A concept that holds in fewer of the shown cells names nothing."""
-LEAST_CELLS = 3
-"""A picture shows a concept from this many cells on; with fewer, but some, it is not asked about."""
 
 
 @dataclass(frozen=True)

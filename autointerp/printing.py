@@ -137,10 +137,10 @@ def print_hits(
         table(names, rows)
         return
     for hit, row in zip(hits, rows, strict=True):
-        click.echo("  ".join(row[:4]))
+        click.echo(visible("  ".join(row[:4])))
         for line in row[4:]:
             if line:
-                click.echo(f"  {line}")
+                click.echo(visible(f"  {line}"))
         if hit.feature_id in strips:
             show(strips[hit.feature_id])
 

@@ -26,6 +26,15 @@ HEADER = """\
 # What a vision-language model is told can be changed too, by files in prompts/ here: see docs/howto.md.
 """
 
+HERE_ALONE = (
+    *("device", "dtype", "batch_size", "workers", "ray", "loading", "database", "images_dir"),
+    *("embedder", "text_embedder", "labeler", "vlm", "base_url", "api_key_env", "max_cost", "max_calls"),
+)
+"""Settings that say something of a machine or of who labels, not of what is harvested.
+
+An export does not tell them, and none is taken from a bundle: it could name a server that keys would be sent to.
+"""
+
 Count = Annotated[int, Field(ge=0)]
 
 

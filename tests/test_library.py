@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import runpy
 from collections.abc import Callable
@@ -24,7 +25,8 @@ def test_the_worked_example_runs(
     labeled: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli("-w", labeled, "-q", "export", "--layer", "mid", "-o", tmp_path / "out").code == 0
-    name = next(row.name for row in LabeledDictionary.load(tmp_path / "out").find("e") if row.name)
+    lines = (tmp_path / "out" / "labels.jsonl").read_text(encoding="utf-8").splitlines()
+    name = next(row["name"] for row in map(json.loads, lines) if row["name"])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["library.py", str(labeled), str(tmp_path / "out"), name])
     runpy.run_path(str(ROOT / "docs" / "examples" / "library.py"), run_name="__main__")

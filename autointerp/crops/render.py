@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from autointerp.crops.geometry import Box, cell_box
+from autointerp.errors import AutointerpError
 from autointerp.texts import visible
 
 MARKED = 0.5
@@ -39,13 +40,15 @@ def decode_picture(data: bytes) -> Image.Image:
     """The picture, RGB.
 
     Raises:
-        ValueError: These are no bytes of a picture.
+        AutointerpError: These are no bytes of a picture.
     """
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return picture.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"this is no picture: {error}") from None
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+        raise AutointerpError(
+            "the picture of an image does not decode", "`autointerp db check` says which; import or harvest it again"
+        ) from None
 
 
 def render_crop(

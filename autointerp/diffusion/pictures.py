@@ -78,7 +78,7 @@ class PictureFolder:
         broken = []
         for one in self.photographs:
             try:
-                _opened(one.path.read_bytes(), (64, 64))
+                open_picture(one.path.read_bytes(), (64, 64))
             except (OSError, ValueError, SyntaxError) as error:
                 broken.append(f"{one.path.name} ({first_line(error)})")
         if broken:
@@ -169,7 +169,7 @@ def load_picture(job: ImageJob, size: tuple[int, int]) -> Image.Image:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != job.picture.sha256:
             raise AutointerpError(f"{path} was changed while it was used", "run the command again")
-        picture = _opened(data)
+        picture = open_picture(data)
     except (OSError, ValueError, SyntaxError) as error:
         raise AutointerpError(
             f"the picture {path} cannot be read: {first_line(error)}", "mend it, or move it out of the folder"
@@ -177,7 +177,7 @@ def load_picture(job: ImageJob, size: tuple[int, int]) -> Image.Image:
     return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
 
-def _opened(data: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
+def open_picture(data: bytes, draft: tuple[int, int] | None = None) -> Image.Image:
     """A picture in RGB; a `draft` may be of lower resolution where that is quicker.
 
     Raises:

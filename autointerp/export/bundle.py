@@ -6,6 +6,7 @@ outside the folder is ever read on its behalf.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +26,9 @@ from autointerp.progress import NullProgress, Progress
 from autointerp.texts import to_json
 
 FORMAT = "autointerp-bundle"
-VERSION = 2
-"""Of the layout; a reader refuses a newer one. The first had neither rows nor `labels.parquet`."""
+VERSION = 3
+"""Of the layout; a reader refuses a newer one. The first had neither rows nor `labels.parquet`, the second no checksum
+of the manifest."""
 MANIFEST = "manifest.json"
 ROWS = "rows"
 """Folder with a Parquet file of each table."""
@@ -104,7 +106,7 @@ def write_bundle(
         (partial / "README.md").write_text(card, encoding="utf-8")
         files = {p.relative_to(partial).as_posix(): sha256_of(p) for p in sorted(partial.rglob("*")) if p.is_file()}
         manifest = {"format": FORMAT, "version": VERSION, "schema": schema, "counts": counts, "files": files}
-        _write_json(partial / MANIFEST, manifest)
+        _write_json(partial / MANIFEST, {**manifest, "checksum": checksum_of(manifest)})
         task.advance()
     return out_dir
 
@@ -123,11 +125,17 @@ def _write_json(path: Path, value: Any) -> None:
 def _load_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AutointerpError(f"cannot read {path}", "the bundle is incomplete: copy or export it again") from error
     if not isinstance(value, dict):
         raise AutointerpError(f"{path} holds no JSON object", "the bundle is damaged: copy or export it again")
     return value
+
+
+def checksum_of(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest without the key that holds it, in a form that does not depend on how it was written."""
+    content = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_bundle(path: Path) -> LabeledBundle:
@@ -151,6 +159,8 @@ def read_bundle(path: Path) -> LabeledBundle:
             f"{path} is a bundle of version {version}; this autointerp reads up to {VERSION}", "upgrade autointerp"
         )
     again = "copy or export it again"
+    if version < 1 or (version > 2 or "checksum" in manifest) and manifest.get("checksum") != checksum_of(manifest):
+        raise AutointerpError(f"the bundle {path} is damaged: {MANIFEST} is not what was exported", again)
     for name in _REQUIRED:
         if name not in files:
             raise AutointerpError(f"the bundle {path} lacks {name}", again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     import torch
 
     from autointerp.dictionaries.protocol import Dictionary, SparseCode
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", text.lower()))
 
 
 class LabeledDictionary:
@@ -68,20 +73,29 @@ class LabeledDictionary:
         Those with all words in the name come first, then by confidence.
 
         Raises:
-            UsageError: the text is empty.
+            UsageError: the text has no word, or `n` is less than 1.
         """
-        words = text.lower().split()
+        words = _words(text)
+        if n is not None and n < 1:
+            raise UsageError(f"n is {n}", "ask for at least one feature")
         if not words:
             raise UsageError("the search text is empty", 'say what to look for, e.g. find("red circle")')
         found = []
         for row in self._rows.values():
-            name = row.name.lower()
-            if row.status == "ok" and all(w in f"{name} {row.explanation.lower()}" for w in words):
-                found.append((not all(w in name for w in words), -(row.confidence or 0.0), row.index, row))
+            name = _words(row.name)
+            if row.status == "ok" and words <= name | _words(row.explanation):
+                found.append((not words <= name, -(row.confidence or 0.0), row.index, row))
         return [row for *_, row in sorted(found, key=lambda item: item[:3])][:n]
 
     def encode(self, acts: torch.Tensor) -> SparseCode:
-        """Encode raw activations `acts`: [n, d_in]."""
+        """Encode raw activations `acts`: [n, d_in].
+
+        Raises:
+            UsageError: They have another shape.
+        """
+        width = self.dictionary.d_in
+        if getattr(acts, "ndim", 0) != 2 or acts.shape[1] != width:
+            raise UsageError(f"activations {list(getattr(acts, 'shape', ()))} do not fit", f"give [n, {width}]")
         return self.dictionary.encode(acts)
 
     def decode(self, code: SparseCode) -> torch.Tensor:

@@ -478,10 +478,15 @@ def write_index(index: VectorIndex, path: Path) -> None:
         raise AutointerpError(f"cannot write the index {path}: {error}", "free space or check the rights") from error
 
 
+class _OlderForm(ValueError):
+    """An index as an earlier version wrote it."""
+
+
 def _read_note(file: Any) -> IndexNote:
     """The note at the beginning of a file; `ValueError` or `TypeError` where this is no index."""
-    if file.readline(len(_MAGIC)) != _MAGIC:
-        raise ValueError("this is no index")
+    begin = file.readline(len(_MAGIC))
+    if begin != _MAGIC:
+        raise _OlderForm if begin.startswith(_MAGIC.rstrip(b"0123456789\n")) else ValueError("this is no index")
     return IndexNote(**json.loads(file.readline(_CHUNK)))
 
 
@@ -521,6 +526,8 @@ def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
         index = VectorIndex(inner, rows, table["live"].astype(bool), note.embedder, note.fingerprint, note.kind)
     except FileNotFoundError:
         raise AutointerpError(f"the index {path} is missing", hint) from None
+    except _OlderForm:
+        raise AutointerpError(f"the index {path} is of an older form", hint) from None
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
         raise AutointerpError(f"the index {path} is damaged", hint) from error
     if not whole or inner.ntotal != len(rows) or index.note != note:

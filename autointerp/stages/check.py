@@ -77,7 +77,7 @@ def _images(ctx: Context, bar: Task) -> Iterator[str]:
             yield f"the prompt_hash of image {image} is not that of its prompt"
         try:
             size = decode_picture(data).size
-        except (TypeError, ValueError):
+        except AutointerpError:
             yield f"the picture of image {image} does not decode"
             continue
         if size != (width, height):

@@ -156,14 +156,21 @@ def _worth(one: Active) -> tuple[float, float, str]:
 def _job(ctx: Context, request: ExplainRequest) -> ImageJob:
     """The one image that is looked at."""
     from autointerp.diffusion.generation import ImageJob
-    from autointerp.diffusion.pictures import SUFFIXES, picture_job
+    from autointerp.diffusion.pictures import SUFFIXES, open_picture, picture_job
     from autointerp.diffusion.prompts import check_prompt
 
     seed = ctx.settings.seed if request.seed is None else request.seed
     path = Path(request.source).expanduser()
     if len(request.source) < 4096 and path.is_file():
         keep = (ctx.generation.size, ctx.description.coarsest_cell) if ctx.settings.keep_aspect else None
+        try:
+            open_picture(path.read_bytes())
+        except (OSError, ValueError, SyntaxError) as error:
+            reason = getattr(error, "strerror", None) or "it is no picture that can be read"
+            raise AutointerpError(f"cannot read {request.source}: {reason}", "name the file of a picture") from None
         return picture_job(path, seed, keep, request.invert or ctx.settings.invert)
+    if len(request.source) < 4096 and "/" in request.source and path.is_dir():
+        raise UsageError(f"{request.source} is a folder", "name the file of a picture, or say what to generate")
     if path.suffix.lower() in SUFFIXES:
         raise UsageError(f"there is no picture {request.source}", "check the path; a prompt has no file's ending")
     if not request.source.strip():

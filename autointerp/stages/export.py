@@ -20,6 +20,7 @@ from autointerp.export.formats import write_other
 from autointerp.export.parquet import write_label_table
 from autointerp.export.rows import write_lines
 from autointerp.export.single import write_file
+from autointerp.settings import HERE_ALONE
 from autointerp.stages.carry import tables_of
 from autointerp.stages.context import Context
 from autointerp.stages.read import export_rows, find_dictionary, histogram_levels, render_sheet, shown_features
@@ -29,11 +30,6 @@ OTHERS = ("saelens", "sparsify", "dictionary-learning")
 """Formats of other tools; these are written for a dictionary without labels too."""
 FORMATS = ("bundle", *OTHERS, "neuronpedia", "jsonl", "parquet", "html")
 _PACKAGES = ("diffusers", "huggingface_hub", "numpy", "safetensors", "torch", "transformers")
-_HERE_ALONE = (
-    *("device", "dtype", "batch_size", "workers", "ray", "loading", "database"),
-    *("embedder", "labeler", "vlm", "base_url", "api_key_env", "max_cost", "max_calls", "images_dir"),
-)
-"""Settings that say something of a machine or of who labels, not of what is harvested."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +118,9 @@ def _write(ctx: Context, row: Dictionary, request: ExportRequest) -> Path:
         with ctx.db.session() as session:
             levels = {f.latent_index: histogram_levels(f) for f in queries.features(session, row.id)}
         weights = load_dictionary(ctx.workspace.dictionary_dir(row.name))
-        return write_neuronpedia(request.out, provenance_of(ctx, row), rows, weights.directions, levels)
+        return write_neuronpedia(
+            request.out, provenance_of(ctx, row, request.labelers), rows, weights.directions, levels
+        )
     if request.form == "parquet":
         return write_file(request.out / "labels.parquet", lambda path: write_label_table(rows, path))
     return write_file(request.out / "labels.jsonl", lambda path: write_lines(rows, path))
@@ -131,10 +129,10 @@ def _write(ctx: Context, row: Dictionary, request: ExportRequest) -> Path:
 def _write_bundle(ctx: Context, row: Dictionary, request: ExportRequest) -> Path:
     rows = export_rows(ctx, row, request.min_score, request.labelers)
     folder = ctx.workspace.dictionary_dir(row.name)
-    provenance, sheet = provenance_of(ctx, row), render_sheet(ctx, row, count=12)
+    provenance, sheet = provenance_of(ctx, row, request.labelers), render_sheet(ctx, row, count=12)
     with ctx.db.session() as session:
         kept = None
-        if request.min_score is not None:
+        if request.min_score is not None or request.labelers is not None:
             shown = shown_features(session, row, request.min_score, request.labelers)
             kept = {one.label.label.id for one in shown if one.label is not None}
         tables = tables_of(session, row.id, kept)
@@ -148,11 +146,14 @@ def _write_other(ctx: Context, row: Dictionary, request: ExportRequest) -> Path:
         harvested = bool(queries.counts(session, row.id).features)
     rows = export_rows(ctx, row, request.min_score, request.labelers) if harvested else []
     weights = load_dictionary(ctx.workspace.dictionary_dir(row.name))
-    return write_other(request.out, request.form, weights, provenance_of(ctx, row), rows)
+    return write_other(request.out, request.form, weights, provenance_of(ctx, row, request.labelers), rows)
 
 
-def provenance_of(ctx: Context, row: Dictionary) -> dict[str, Any]:
-    """What an export says of where its dictionary comes from: JSON values, enough to make it again."""
+def provenance_of(ctx: Context, row: Dictionary, labelers: Collection[int] | None = None) -> dict[str, Any]:
+    """What an export says of where its dictionary comes from: JSON values, enough to make it again.
+
+    Of `labelers` alone, if given, it says that they named features.
+    """
     return {
         "name": row.name,
         "identity": row.identity,
@@ -173,7 +174,7 @@ def provenance_of(ctx: Context, row: Dictionary) -> dict[str, Any]:
         "weights_sha256": row.weights_sha256,
         "made_of": row.config.get("fit", {}),
         **_harvest(ctx, row),
-        "labelers": _labelers(ctx, row),
+        "labelers": _labelers(ctx, row, labelers),
         "settings": _settings(ctx),
         "versions": _versions(),
     }
@@ -198,20 +199,21 @@ def _named(prompts: str) -> str:
     return Path(prompts).name if "/" in prompts and not prompts.startswith("datasets:") else prompts
 
 
-def _labelers(ctx: Context, row: Dictionary) -> list[dict[str, Any]]:
-    """Who named its features, each with what it was told and with how many results."""
+def _labelers(ctx: Context, row: Dictionary, labelers: Collection[int] | None) -> list[dict[str, Any]]:
+    """Who named its features (of `labelers`, if given), each with what it was told."""
     columns = ("kind", "model", "prompt_hash", "config_hash")
     with ctx.db.session() as session:
         mine = select(Label.labeler_id).join(Feature).where(Feature.dictionary_id == row.id)
         found = session.scalars(select(Labeler).where(Labeler.id.in_(mine)).order_by(Labeler.id)).all()
-        return [{name: getattr(labeler, name) for name in columns} for labeler in found]
+        chosen = [one for one in found if labelers is None or one.id in labelers]
+        return [{name: getattr(labeler, name) for name in columns} for labeler in chosen]
 
 
 def _settings(ctx: Context) -> dict[str, Any]:
     """The settings by which the same would be made, for a workspace that an import makes."""
     if ctx.settings.images_dir is not None:
         return {}  # They name pictures that do not travel.
-    given = json.loads(ctx.workspace.settings.model_dump_json(exclude=set(_HERE_ALONE), exclude_none=True))
+    given = json.loads(ctx.workspace.settings.model_dump_json(exclude=set(HERE_ALONE), exclude_none=True))
     if _named(given["prompts"]) != given["prompts"]:
         del given["prompts"]
     return dict(given)

@@ -23,7 +23,7 @@ from autointerp.export.bundle import MANIFEST, ROWS, LabeledBundle, read_bundle
 from autointerp.export.fetch import fetched
 from autointerp.export.parquet import check_rows
 from autointerp.export.rows import ExportRow, read_lines
-from autointerp.settings import Settings
+from autointerp.settings import HERE_ALONE, Settings
 from autointerp.stages.carry import COLUMNS, dictionary_row, restore_rows
 from autointerp.stages.context import Context, identity
 from autointerp.stages.fit import dictionary_name
@@ -141,7 +141,7 @@ def settings_of(found: Found) -> Settings | None:
     if found.origin is None or not isinstance(own, dict) or not own:
         return None
     try:
-        return Settings.from_values(own)
+        return Settings.from_values({key: value for key, value in own.items() if key not in HERE_ALONE})
     except UsageError as error:
         raise AutointerpError(f"the settings of {found.path} cannot be used: {error.message}", error.hint) from None
 

@@ -164,13 +164,15 @@ class Searcher:
             filters: Which features to look among; all if not given.
             routes: Of `ROUTES`, or `DECODER`; all that fit the question if not given. One that cannot be taken is left
                 out with a note.
-            count: How many features at most.
+            count: How many features at most; each route gives 200.
 
         Raises:
-            UsageError: The text is empty, a name in the question or the filters does not exist, or the only route
-                asked for cannot answer such a question.
+            UsageError: The text is empty, `count` is less than 1, a name in the question or the filters does not exist,
+                or the only route asked for cannot answer such a question.
             AutointerpError: There is no dictionary, the picture cannot be read, or no route can be taken.
         """
+        if count < 1:
+            raise UsageError(f"count is {count}", "ask for at least one feature")
         filters = filters or Filters()
         ranked, similarity = self.rank(asked, filters, routes)
         fused = reciprocal_rank_fusion(ranked, weights=WEIGHTS)
@@ -426,10 +428,15 @@ class _Asking:
             from autointerp.stages.read import find_feature
 
             self._dictionary, feature = find_feature(self.ctx, question.like)
-            self.own, self.space = feature.id, self.space_of(self._dictionary)
+            self.own, self.space, self._dead = feature.id, self.space_of(self._dictionary), feature.state == "dead"
             with self.ctx.db.session() as session:
                 best = queries.best_label(session, feature.id)
                 self._label = None if best is None else (best.label.id, best.label.name)
+
+    def _unnamed(self) -> _DoesNotApply:
+        if self._dead:
+            return _DoesNotApply(f"{self.question.like} is dead and has no label", "name a feature that fires")
+        return _DoesNotApply(f"{self.question.like} has no label", "use --route crops or decoder")
 
     @staticmethod
     def space_of(dictionary: Dictionary) -> tuple[Any, ...]:
@@ -444,7 +451,7 @@ class _Asking:
         if self.question.image is not None:
             raise _DoesNotApply("a picture has no words", "use --route labels or crops")
         if self._label is None:
-            raise _DoesNotApply(f"{self.question.like} has no label", "use --route crops or decoder")
+            raise self._unnamed()
         return query_words(self._label[1])
 
     def vector(self, route: str) -> np.ndarray:
@@ -466,12 +473,11 @@ class _Asking:
         if embedder.name != self.ctx.embedder.name:
             raise _DoesNotApply(f"the embedder of labels, {embedder.name}, sees no pictures", "use --route crops")
         assert self.question.image is not None
-        from PIL import Image as Pil, UnidentifiedImageError
+        from autointerp.diffusion.pictures import open_picture
 
         try:
-            with Pil.open(self.question.image) as picture:
-                return np.asarray(embedder.embed_images([picture.convert("RGB")])[0])
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Pil.DecompressionBombError) as error:
+            return np.asarray(embedder.embed_images([open_picture(self.question.image.read_bytes())])[0])
+        except (OSError, ValueError, SyntaxError) as error:
             reason = getattr(error, "strerror", None) or "it is no picture that can be read"
             raise AutointerpError(
                 f"cannot read {self.question.image}: {reason}", "name the file of a picture"
@@ -483,7 +489,7 @@ class _Asking:
         index = self.searcher.index(self._dictionary, route)
         if route == "labels":
             if self._label is None:
-                raise _DoesNotApply(f"{self.question.like} has no label", "use --route crops or decoder")
+                raise self._unnamed()
             return np.asarray(index.vectors([self._label[0]])[0])
         rows = index.rows
         own = rows.ids[rows.groups == self.own]

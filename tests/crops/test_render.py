@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from autointerp.crops.render import contact_sheet, decode_picture, encode_picture, render_crop, render_glow, render_heat
+from autointerp.errors import AutointerpError
 
 GRAY = Image.new("RGB", (96, 96), (120, 120, 120))
 
@@ -73,7 +74,7 @@ def test_pictures_come_back_from_webp_and_large_ones_are_reduced() -> None:
     assert back.size == (96, 96)
     assert np.abs(np.asarray(back).astype(int) - np.asarray(picture)).mean() < 4
     assert decode_picture(encode_picture(Image.new("RGB", (1024, 768)))).size == (512, 384)
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(AutointerpError, match="does not decode"):
         decode_picture(b"none")
 
 

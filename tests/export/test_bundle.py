@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from autointerp.errors import AutointerpError, UsageError
-from autointerp.export.bundle import MANIFEST, VERSION, read_bundle, sha256_of, write_bundle
+from autointerp.export.bundle import MANIFEST, VERSION, checksum_of, read_bundle, sha256_of, write_bundle
 from autointerp.export.card import safe_cell
 from autointerp.export.labeled import LabeledDictionary
 from autointerp.export.parquet import Column, Table, check_rows, read_label_table, read_rows, write_label_table
@@ -174,8 +175,10 @@ def test_an_incomplete_dictionary_is_no_bundle(tmp_path: Path, plain_dir: Path) 
 
 
 def edit_manifest(bundle: Path, **changes: Any) -> None:
+    """As one who knows how would."""
     path = bundle / MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    manifest = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(manifest | {"checksum": checksum_of(manifest)}))
 
 
 def test_damage_is_refused_in_one_line(bundle: Path, tmp_path: Path) -> None:
@@ -200,6 +203,8 @@ def test_damage_is_refused_in_one_line(bundle: Path, tmp_path: Path) -> None:
     broken("cut", lambda c: (c / "labels.jsonl").write_text('{"index": 1}\n'), "damaged: labels")
     broken("short", lambda c: (c / "cfg.json").unlink(), "lacks cfg.json")
     broken("unlisted", lambda c: edit_manifest(c, files={}), "lacks cfg.json")
+    broken("nested", lambda c: (c / MANIFEST).write_text("[" * 200_000), "cannot read")
+    broken("before the first", lambda c: edit_manifest(c, version=-3), "damaged: manifest")
     broken("newer", lambda c: edit_manifest(c, version=VERSION + 1), f"version {VERSION + 1}")
     broken("foreign", lambda c: edit_manifest(c, format="other"), "no bundle")
     broken("none", lambda c: (c / MANIFEST).unlink(), "no bundle")
@@ -215,6 +220,32 @@ def test_damage_is_refused_in_one_line(bundle: Path, tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-20])
 
     broken("cut rows", cut, "damaged: rows/images")
+
+
+def test_any_changed_byte_of_the_manifest_is_refused(bundle: Path) -> None:
+    path = bundle / MANIFEST
+    whole = path.read_bytes()
+    meant = json.loads(whole)
+    for at in range(len(whole)):
+        changed = bytes([*whole[:at], whole[at] ^ 1, *whole[at + 1 :]])
+        with suppress(ValueError):
+            if json.loads(changed) == meant:
+                continue  # A blank became another sign that JSON passes over.
+        path.write_bytes(changed)
+        with pytest.raises(AutointerpError):
+            read_bundle(bundle)
+    path.write_bytes(whole)
+    assert read_bundle(bundle).counts
+
+
+def test_a_bundle_of_the_second_version_is_read(bundle: Path) -> None:
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    del manifest["checksum"]
+    (bundle / MANIFEST).write_text(json.dumps({**manifest, "version": 2}))
+    assert read_bundle(bundle).rows
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(AutointerpError, match="damaged: manifest"):
+        read_bundle(bundle)
 
 
 @pytest.mark.parametrize("what", ["cfg.json", MANIFEST, "rows"])
@@ -300,6 +331,10 @@ def test_labeled_dictionary(tmp_path: Path, dictionary_dir: Path) -> None:
     assert labeled.label(1).name == "red circle" and labeled.label(5).status == "unlabeled"
     assert [r.index for r in labeled.find("CIRCLE red")] == [1] and labeled.find("whale") == []
     assert [r.index for r in labeled.find("fires on red")] == [1]
+    # Whole words: "red" is no part of "checkered".
+    assert labeled.find("ire") == [] and labeled.find("re") == [] and labeled.find("red, circle!")
+    with pytest.raises(UsageError, match="n is 0"):
+        labeled.find("red", n=0)
     for index in (-1, labeled.num_latents):
         with pytest.raises(UsageError, match="no feature"):
             labeled.label(index)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, update
 
 from autointerp import Workspace
 from autointerp.db.base import Base
-from autointerp.db.models import Label, Labeler, Score
-from autointerp.export.bundle import MANIFEST, sha256_of
+from autointerp.db.models import Image, Label, Labeler, Score
+from autointerp.export.bundle import MANIFEST, checksum_of, sha256_of
+from autointerp.settings import HERE_ALONE
 from autointerp.stages.carry import CARRIED
 
 Cli = Callable[..., Any]
@@ -153,22 +154,26 @@ def test_of_another_model_or_layer_labels_come_and_crops_stay(bundle: Path, tmp_
     assert (row["layer"], row["crops"]) == ("early", 0) and row["labels"] > 0
 
 
+def sign(bundle: Path, **changes: Any) -> None:
+    """Change the manifest, and its checksum with it."""
+    manifest = json.loads((bundle / MANIFEST).read_text()) | changes
+    (bundle / MANIFEST).write_text(json.dumps(manifest | {"checksum": checksum_of(manifest)}))
+
+
 def hurt(bundle: Path, name: str, data: bytes) -> None:
     """Change a file, and the manifest with it."""
     (bundle / name).write_bytes(data)
     manifest = json.loads((bundle / MANIFEST).read_text())
     manifest["files"][name] = sha256_of(bundle / name)
-    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    sign(bundle, **manifest)
 
 
 def _newer_schema(copy: Path) -> None:
-    manifest = json.loads((copy / MANIFEST).read_text())
-    (copy / MANIFEST).write_text(json.dumps({**manifest, "schema": "9999"}))
+    sign(copy, schema="9999")
 
 
 def _newer_layout(copy: Path) -> None:
-    manifest = json.loads((copy / MANIFEST).read_text())
-    (copy / MANIFEST).write_text(json.dumps({**manifest, "version": 99}))
+    sign(copy, version=99)
 
 
 def _changed_byte(copy: Path) -> None:
@@ -183,8 +188,7 @@ def _cut(copy: Path) -> None:
 
 def _climbs(copy: Path) -> None:
     manifest = json.loads((copy / MANIFEST).read_text())
-    manifest["files"]["../out.txt"] = "0" * 64
-    (copy / MANIFEST).write_text(json.dumps(manifest))
+    sign(copy, files={**manifest["files"], "../out.txt": "0" * 64})
 
 
 def _link(copy: Path) -> None:
@@ -230,6 +234,44 @@ def test_what_is_hurt_is_refused_before_anything_is_written(
     done = cli("-w", tmp_path / "w", "import", copy)
     assert done.code == 1 and done.out == "" and done.err.count("\n") == 1 and said in done.err, done
     assert not (tmp_path / "w").exists()
+
+
+def test_settings_of_whoever_asks_whom_are_not_taken_from_a_bundle(bundle: Path, tmp_path: Path, cli: Cli) -> None:
+    """They could send a key to a server of the bundle's choice."""
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    provenance = json.loads((copy / "provenance.json").read_text())
+    assert not set(provenance["settings"]) & set(HERE_ALONE)
+    theirs = {"base_url": "http://127.0.0.1:9/v1", "labeler": "vlm", "vlm": "m", "api_key_env": "HOME", "seed": 5}
+    provenance["settings"] |= theirs | {"database": "sqlite:///elsewhere.db", "embedder": "x/y", "text_embedder": "x/y"}
+    hurt(copy, "provenance.json", json.dumps(provenance).encode())
+    assert cli("-w", tmp_path / "w", "-q", "import", copy).code == 0
+    made = Workspace(tmp_path / "w").settings
+    assert made.seed == 5 and {getattr(made, name) for name in ("base_url", "vlm", "database")} == {None}
+    assert (made.labeler, made.embedder, made.text_embedder) == ("auto", "auto", "auto")
+
+
+def test_a_picture_that_does_not_decode_is_one_line(judged: Path, databases: Any, tmp_path: Path, cli: Cli) -> None:
+    databases.copy(judged, tmp_path / "w")
+    opened = Workspace(tmp_path / "w")
+    with opened.db.session() as session:
+        session.execute(update(Image).values(picture=b"\0"))
+    opened.close()
+    done = cli("-w", tmp_path / "w", "-q", "export", "--layer", "mid", "-o", tmp_path / "out")
+    assert done.code == 1 and done.err.count("\n") == 1 and "does not decode" in done.err, done
+
+
+def test_one_labelers_bundle_carries_its_labels_alone(judged: Path, databases: Any, tmp_path: Path, cli: Cli) -> None:
+    said = tmp_path / "mine.csv"
+    said.write_text(f"feature,name\n{NAME}:3,my own name\n")
+    databases.copy(judged, tmp_path / "w")
+    assert cli("-w", tmp_path / "w", "labels", "import", said, "--by", "ada").code == 0
+    out = tmp_path / "out"
+    done = cli("-w", tmp_path / "w", "-q", "export", "--layer", "mid", "-o", out, "--labeler", "human")
+    assert done.code == 0, done
+    assert [one["kind"] for one in json.loads((out / "provenance.json").read_text())["labelers"]] == ["human"]
+    assert cli("-w", tmp_path / "v", "-q", "import", out).code == 0
+    assert [row["name"] for row in content(tmp_path / "v")["labels"]] == ["my own name"]
 
 
 def test_rows_that_the_database_refuses_leave_nothing(bundle: Path, tmp_path: Path, cli: Cli) -> None:

@@ -116,7 +116,8 @@ def test_a_picture_is_read_as_real_pictures_are(
         (("a cat", "--dictionary", "mine"), 2, "there is no dictionary 'mine'"),
         (("a cat", "--layer", "late"), 1, "layer late has no dictionary here"),
         (("a cat", "-o", "x.jpg"), 2, "x.jpg is not named as a PNG"),
-        (("broken.png",), 1, "broken.png cannot be read"),
+        (("broken.png",), 1, "cannot read broken.png: it is no picture that can be read"),
+        (("./",), 2, "./ is a folder"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -46,7 +46,7 @@ def hidden(text: str) -> set[str]:
     return {c for c in text.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")}
 
 
-def test_the_terminal(hostile: tuple[Path, str], cli: Cli) -> None:
+def test_the_terminal(hostile: tuple[Path, str], cli: Cli, capsys: pytest.CaptureFixture[str]) -> None:
     workspace, feature = hostile
     for command in (
         ("show", feature),
@@ -56,6 +56,13 @@ def test_the_terminal(hostile: tuple[Path, str], cli: Cli) -> None:
         done = cli("-w", workspace, *command)
         assert done.code == 0 and not hidden(done.out + done.err), command
         assert SEEN in done.out or command[0] == "compare", command
+    # Where a terminal shows pictures, lines stand between them.
+    from autointerp.printing import print_hits
+    from autointerp.stages.search import Hit
+
+    capsys.readouterr()
+    print_hits([Hit(feature, NAME, NAME, None, None, prompt=NAME)], lambda picture: None, {})
+    assert not hidden(said := capsys.readouterr().out) and said.count(SEEN[:8]) == 3
     # An error, too, may quote what somebody wrote.
     refused = cli("-w", workspace, "show", f"{NAME}:1")
     assert refused.code == 2 and not hidden(refused.err) and refused.err.count("\n") == 1

@@ -127,6 +127,17 @@ def test_what_fits_a_picture(ctx: Context, tmp_path: Path) -> None:
     found = run_search(ctx, Question(image=tmp_path / "red.png"), count=5)
     assert found and {route for hit in found for route in hit.ranks} <= {"labels", "crops"}
     assert ctx.progress.said == []  # type: ignore[attr-defined]
+    # Turned as a camera says, and on white where nothing is.
+    halves = Picture.new("RGB", (40, 60), (214, 40, 40))
+    halves.paste((40, 60, 214), (0, 30, 40, 60))
+    halves.save(tmp_path / "turned.png")
+    exif = Picture.Exif()
+    exif[0x0112] = 6
+    halves.rotate(90, expand=True).save(tmp_path / "lying.png", exif=exif)
+    asked = [Question(image=tmp_path / name) for name in ("turned.png", "lying.png")]
+    assert run_search(ctx, asked[0], count=9) == run_search(ctx, asked[1], count=9)
+    with pytest.raises(UsageError, match="count is 0"):
+        run_search(ctx, "red", count=0)
     with pytest.raises(UsageError, match="no words"):
         run_search(ctx, Question(image=tmp_path / "red.png"), routes=("words",))
     (tmp_path / "text.png").write_text("no picture")

@@ -157,7 +157,9 @@
       // Words of the name first, and the whole name before all.
       feature.match = !asked.length ? 0 : feature.id.toLowerCase() === asked.join(" ") ? 4
         : !asked.every((word) => feature.said.includes(word)) ? -1
-        : feature.named === asked.join(" ") ? 3 : asked.every((word) => feature.named.includes(word)) ? 2 : 1;
+        : feature.named === asked.join(" ") ? 3 : !asked.every((word) => feature.named.includes(word)) ? 1
+        // Whole words before parts of words: "red" is no part of "checkered".
+        : asked.every((word) => feature.named.split(/[^\p{L}\p{N}]+/u).includes(word)) ? 2 : 1.5;
       return feature.match >= 0 && (!floor || (feature.score !== null && feature.score >= floor))
         && feature.density >= from && feature.density <= to
         && Object.keys(kinds).every((name) => ticked[name].has(kinds[name](feature)));

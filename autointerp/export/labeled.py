@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.errors import UsageError
+from autointerp.errors import AutointerpError, UsageError
 from autointerp.export.bundle import read_bundle
 from autointerp.export.rows import ExportRow
 
@@ -44,6 +44,8 @@ class LabeledDictionary:
         from autointerp.dictionaries.storage import load_dictionary
         from autointerp.export.fetch import fetched
 
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) and not Path(path).exists():
+            raise AutointerpError(f"there is no folder {path}", f"the hub's is hf:{path}")
         bundle = read_bundle(fetched(str(path), local_files_only))
         return cls(load_dictionary(bundle.path), bundle.rows, bundle.provenance)
 

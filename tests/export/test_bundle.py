@@ -335,6 +335,10 @@ def test_labeled_dictionary(tmp_path: Path, dictionary_dir: Path) -> None:
     assert labeled.find("ire") == [] and labeled.find("re") == [] and labeled.find("red, circle!")
     with pytest.raises(UsageError, match="n is 0"):
         labeled.find("red", n=0)
+    with pytest.raises(UsageError, match=r"activations \[2, 3\] do not fit: give \[n, "):
+        labeled.encode(torch.zeros(2, 3))
+    with pytest.raises(AutointerpError, match="hf:owner/name"):
+        LabeledDictionary.load("owner/name")
     for index in (-1, labeled.num_latents):
         with pytest.raises(UsageError, match="no feature"):
             labeled.label(index)

@@ -84,7 +84,7 @@ def named(
     ctx = Context(workspace, Watching())
     row = ctx.dictionary_of("mid")
     assert row is not None
-    labeler = make_labeler(ctx, LabelerRequest("vlm", "stub", base_url, api_key_env, jobs))
+    labeler = make_labeler(ctx, LabelerRequest("vlm", "stub", base_url, api_key_env, jobs), row.layer)
     rows = wanted_features(ctx, row, LabelRequest(count=features))
     if len(rows) < features:
         raise RuntimeError(f"only {len(rows)} features are live")

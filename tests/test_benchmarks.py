@@ -149,3 +149,13 @@ def test_growth_and_shards_run():
         "peak memory", "time an image", "peak memory", "time an image", "database", "pictures kept",
     ]  # fmt: skip
     assert shards.merged(64) > 0
+
+
+@pytest.mark.slow
+def test_labeling_by_a_server_runs():
+    from benchmarks import vlm
+
+    rows = {row.figure.partition(":")[0]: row for row in vlm.run(quick=True)}
+    assert len(rows) >= 7
+    # No server answers sooner than it does.
+    assert next(row for name, row in rows.items() if "0.2 s a request" in name).ratio <= 1.02

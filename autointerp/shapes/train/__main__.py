@@ -150,7 +150,7 @@ def _vlm_pool(context: click.Context, seed: int, renders: int, painted: int, hel
 
 
 @main.command()
-@click.option("--steps", default=21_500, help="Steps in all.")
+@click.option("--steps", default=21_850, help="Steps in all.")
 @click.option("--looking", default=3000, help="Of these, the first ones, which teach the eyes alone.")
 @click.option("--seed", default=0)
 @click.option("--renders", default=4096, help="Renders to train on.")

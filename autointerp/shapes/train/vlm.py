@@ -53,8 +53,8 @@ PATCHES_JUDGED = 12
 """Patches of a whole picture that the language model is shown, in most of its steps, to judge it among others."""
 PROMPT_TOKENS = 45
 """Tokens of a judge's question and its answer beside the images, about."""
-FULL = 0.02
-"""Share of the steps, the last ones, in which it is shown all patches of all pictures."""
+FULL_RATE = 0.3
+"""Share of the rate at which it then learns to be shown all patches of all pictures."""
 STEP = GRID // PATCHES
 """Cells of a patch's side."""
 CONCEPT_WORDS = (*(word for values in ATTRIBUTES.values() for word in values), "object", *POSITIONS)
@@ -231,16 +231,20 @@ class _Learner(torch.nn.Module):
 
 
 class VlmTrainer:
-    """The eyes for `looking` steps, then for `aligning` steps the words of what they see, then answers."""
+    """The eyes for `looking` steps, then for `aligning` steps the words of what they see, then answers.
+
+    In the last `full` of all `steps` it is shown all patches of all pictures, as whoever asks it will.
+    """
 
     name = "vlm"
 
     def __init__(
         self,
         pool: Pool,
-        steps: int = 21_500,
+        steps: int = 21_850,
         looking: int = 3000,
         aligning: int = 500,
+        full: int = 600,
         seed: int = 0,
         rate: float = 2e-3,
         labels: int = 16,
@@ -250,7 +254,7 @@ class VlmTrainer:
     ) -> None:
         torch.manual_seed(seed)
         self.pool, self.steps, self.looking, self.aligning, self.seed = pool, steps, looking, aligning, seed
-        self.labels, self.judged_tokens, self.views = labels, judged_tokens, views
+        self.full, self.labels, self.judged_tokens, self.views = full, labels, judged_tokens, views
         self._markable = markable_cells(pool, seed)
         self.questions, self.views_of = Questions(pool, self._markable), Views(pool)
         self._progress = progress or NullProgress()
@@ -289,7 +293,7 @@ class VlmTrainer:
             loss = self._look(rng, index)
             note = f"looking {float(loss.detach()):.3f}"
         else:
-            warm_hold_fall(self.optimizer, index - self.looking, self.steps - self.looking, 100)
+            self._set_rate(index)
             self.model.eyes.requires_grad_(False)
             if index == self.looking:
                 self._set_projector()
@@ -306,6 +310,16 @@ class VlmTrainer:
         self.optimizer.step()
         self.average.update()
         return note
+
+    def _set_rate(self, index: int) -> None:
+        """The rate rises, holds and falls twice: for answering, and less high once all patches are shown."""
+        begin = self.steps - self.full
+        if index < begin:
+            warm_hold_fall(self.optimizer, index - self.looking, begin - self.looking, 100)
+            return
+        warm_hold_fall(self.optimizer, index - begin, self.full, 20, fall=0.7)
+        for group in self.optimizer.param_groups:
+            group["lr"] *= FULL_RATE
 
     # The eyes.
 
@@ -413,13 +427,13 @@ class VlmTrainer:
 
     def _answer(self, rng: np.random.Generator, index: int) -> dict[str, torch.Tensor]:
         """Losses of naming and judging, and of what is found out on the way to each."""
-        full = index >= self.steps - FULL * (self.steps - self.looking)
+        full = index >= self.steps - self.full
         few = index - self.looking - self.aligning < FEW
         crops = int(rng.integers(12, 21)) if rng.random() < 0.85 else int(rng.integers(3, 12))
         crops = int(rng.integers(1, 4)) if few else crops
         negatives = int(rng.integers(0, 2)) if few else 3 if rng.random() < 0.7 else int(rng.integers(0, 3))
         # The parts are most of a reply, so that most steps go without them. Long steps have fewer questions.
-        parts = few or bool(rng.random() < PARTS)
+        parts = few or bool(rng.random() < (0.5 if full else PARTS))
         rows = self.labels // 2 if (parts or full) and not few else self.labels
         named = [q for _ in range(rows) if (q := self.questions.label(rng, crops, negatives))]
         # One picture a question most often: it says the most about how names and pictures go together.

@@ -175,8 +175,8 @@ class ImportPlan:
 
     @property
     def labels(self) -> int:
-        """How many labels come along."""
-        return sum(row.status in _KEPT for row in self.found.rows)
+        """How many features come along with a name."""
+        return sum(row.status == "ok" for row in self.found.rows)
 
     @property
     def step(self) -> Step:

@@ -19,10 +19,10 @@ def look(path: str, text: str) -> None:
         print(f"  fires in {feature.density:.1%} of cells, at most {feature.max_activation:.2f}")
         for score in feature.scores:
             print(f"  {score.method} {score.value}, from {score.ci_low} to {score.ci_high}")
-        strongest = feature.crops(role="top")[0]
-        print(f"  most in: {strongest.prompt} (cell {strongest.cell}, activation {strongest.activation:.2f})")
-        strongest.image(side=224).save(f"feature-{feature.index}.png")  # cut and outlined
-        strongest.heat(side=224).save(f"feature-{feature.index}-heat.png")  # the whole picture
+        for strongest in feature.crops(role="top")[:1]:
+            print(f"  most in: {strongest.prompt} (cell {strongest.cell}, activation {strongest.activation:.2f})")
+            strongest.image(side=224).save(f"feature-{feature.index}.png")  # cut and outlined
+            strongest.heat(side=224).save(f"feature-{feature.index}-heat.png")  # the whole picture
     workspace.close()
 
 

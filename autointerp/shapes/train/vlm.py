@@ -254,7 +254,8 @@ class VlmTrainer:
     ) -> None:
         torch.manual_seed(seed)
         self.pool, self.steps, self.looking, self.aligning, self.seed = pool, steps, looking, aligning, seed
-        self.full, self.labels, self.judged_tokens, self.views = full, labels, judged_tokens, views
+        self.full = max(0, min(full, steps - looking - aligning))
+        self.labels, self.judged_tokens, self.views = labels, judged_tokens, views
         self._markable = markable_cells(pool, seed)
         self.questions, self.views_of = Questions(pool, self._markable), Views(pool)
         self._progress = progress or NullProgress()

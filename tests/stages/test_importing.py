@@ -170,7 +170,7 @@ def test_labels_come_along(made: Path, cli: Cli, query: Any) -> None:
     files = saelens(made.parent / "sae")
     labels(files)
     done = cli("-w", made, "import", files, "--layer", "mid")
-    assert done.out == "shapes.mid.topk: topk, 24 latents, of saelens, 3 labels\n"
+    assert done.out == "shapes.mid.topk: topk, 24 latents, of saelens, 2 labels\n"
     shown = json.loads(cli("-w", made, "show", "shapes.mid.topk:2", "--json").out)
     assert shown["label"]["name"] == "red circle" and shown["label"]["labeler"] == "import"
     shown = json.loads(cli("-w", made, "show", "shapes.mid.topk:7", "--json").out)
@@ -207,7 +207,7 @@ def test_export_and_back(tmp_path: Path, cli: Cli, form: str) -> None:
     done = cli("-w", tmp_path / "a", "export", "--layer", "late", "-o", out, "--format", form)
     assert done.code == 0 and done.out == f"{out}\n" and done.err == "2 labels\n"
     back = cli("-w", tmp_path / "b", "import", out)
-    assert back.out == f"shapes.late.topk: topk, 24 latents, of {form}, 3 labels\n", back
+    assert back.out == f"shapes.late.topk: topk, 24 latents, of {form}, 2 labels\n", back
     assert "yours" not in back.err and "do not say" not in back.err
     from autointerp import load_dictionary
 

@@ -524,13 +524,13 @@ class VlmTrainer:
         first = questions[0]
         if isinstance(first, LabelQuestion):
             ends = torch.from_numpy(chosen.sum(1).cumsum() - 1).reshape(len(questions), -1)[:, : len(first.crops)]
-            counted, common = self._so_far(questions)  # type: ignore[arg-type]
+            counted, common = self._so_far([q for q in questions if isinstance(q, LabelQuestion)])
             return self._binary(self.model.counted(at_images[COUNTED][ends]), counted) / 8 + self._binary(
                 self.model.common(at_images[COMMON][ends]), common
             )
         if first.shown[0].cell:
             return torch.zeros(())
-        where = np.concatenate([question.where for question in questions])  # type: ignore[union-attr]
+        where = np.concatenate([q.where for q in questions if isinstance(q, JudgeQuestion)])
         share = where.reshape(len(where), PATCHES, STEP, PATCHES, STEP).mean((2, 4)).reshape(len(where), -1)
         patch = torch.from_numpy(chosen.nonzero()[1] > 0)
         wanted = torch.from_numpy(share[chosen[:, 1:]].astype(np.float32))[:, None]

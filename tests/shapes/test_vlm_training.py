@@ -14,7 +14,10 @@ from autointerp.labeling.questions import DETECTION, FUZZING
 from autointerp.labeling.replies import DetectReply, LabelReply, parse_reply
 from autointerp.labeling.templates import load_prompt
 from autointerp.labeling.vlm import VlmLabeler, VlmOptions
-from autointerp.shapes.scenes import held_out
+from autointerp.shapes.oracle import Oracle
+from autointerp.shapes.scenes import ATTRIBUTES, held_out
+from autointerp.shapes.train import vlm_pool
+from autointerp.shapes.train.__main__ import WEIGHTS
 from autointerp.shapes.train.loop import train
 from autointerp.shapes.train.phrases import PATCHES
 from autointerp.shapes.train.vlm import CONCEPT_WORDS, Views, VlmTrainer, asked, evidence, messages, small
@@ -27,7 +30,7 @@ from autointerp.shapes.train.vlm_features import (
     words_at,
     words_of_picture,
 )
-from autointerp.shapes.train.vlm_pool import LEFT_OUT, _scenes, joined, rendered_pool
+from autointerp.shapes.train.vlm_pool import LEFT_OUT, _scenes, joined, painted_pool, rendered_pool
 from autointerp.shapes.train.vlm_questions import (
     NEARLY_ALL,
     LabelQuestion,
@@ -329,6 +332,26 @@ def test_labels_are_judged_by_their_names_whatever_their_explanations_say(questi
 def test_pictures_are_of_captions_that_trainers_may_see_and_of_others_to_measure():
     assert not any(held_out(scene.caption) for scene in _scenes(61, 40, 0, False))
     assert all(held_out(scene.caption) for scene in _scenes(61, 40, 0, True))
+
+
+def test_painted_pictures_are_the_same_from_their_file(pool, tmp_path, monkeypatch):
+    made = pool.pictures[:24]
+    # A pipeline's pictures are a view with the channels last, not an array that lies so.
+    painted = np.ascontiguousarray(made.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    monkeypatch.setattr(vlm_pool, "generate", lambda *args: painted)
+    for _ in range(2):
+        found = painted_pool(tmp_path / "painted.safetensors", WEIGHTS, len(made))
+        np.testing.assert_array_equal(found.pictures, made)
+        agree = [np.mean(found.cells[name] == pool.cells[name][:24]) for name in ATTRIBUTES]
+        assert min(agree) > 0.95
+
+
+def test_a_mirrored_pool_is_as_true(pool):
+    mirrored = pool.mirrored()
+    read = Oracle.load().read(mirrored.pictures[:64])
+    agree = [np.mean(read[name] == mirrored.cells[name][:64]) for name in ATTRIBUTES]
+    assert min(agree) > 0.95
+    np.testing.assert_array_equal(mirrored.mirrored().pictures, pool.pictures)
 
 
 def test_what_is_left_out_is_in_no_picture(pool):

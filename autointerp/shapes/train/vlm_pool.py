@@ -72,6 +72,11 @@ class Pool:
         """Share of all cells in which each concept holds, float64 [concepts]."""
         return self.masks.reshape(len(self.masks), -1).mean(1)
 
+    def mirrored(self) -> Pool:
+        """The same pictures, left and right exchanged: as likely in this world, and as true."""
+        cells = {name: np.ascontiguousarray(values[:, :, ::-1]) for name, values in self.cells.items()}
+        return Pool(np.ascontiguousarray(self.pictures[:, :, ::-1]), cells)
+
     def without(self, names: Sequence[str]) -> Pool:
         """The pictures in which none of these concepts holds anywhere."""
         rows = [i for i, concept in enumerate(self.concepts) if concept.name in names]
@@ -120,6 +125,7 @@ def painted_pool(
         first = NOISE_SEEDS + 1_000_000 * (2 * seed + held_out)
         made = generate(pipeline, captions, steps, guidance, 16, progress, first, torch.float32)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"pictures": made}, path)
+        # What is saved is memory as it lies: of a transposed array, another picture.
+        save_file({"pictures": np.ascontiguousarray(made)}, path)
     pictures = load_file(path)["pictures"]
     return Pool.of(pictures, Oracle.load(folder / "oracle").read(pictures))

@@ -300,8 +300,7 @@ class ChatClient:
             with self._first:
                 if not self._answered:
                     return self._tried(key, messages, schema, purpose)
-            with self._lock:
-                form = (self._mode, self._temperature, self._length_key)
+            form = self._form
             if not self._aside.has(key):
                 held = self.budget.hold(self._guess(messages), self.options.max_tokens, BATCH_SHARE, wait=False)
                 self._aside.put(key, purpose, self._payload(messages, schema, form), held)
@@ -344,13 +343,12 @@ class ChatClient:
     def _attempt_in_form(self, key: str, messages: list[Message], schema: dict[str, Any], purpose: str) -> str:
         """One attempt in the richest form that the server takes; a refused form is not tried again."""
         while True:
-            with self._lock:
-                form = (self._mode, self._temperature, self._length_key)
+            form = self._form
             try:
                 return self._attempt(key, messages, schema, purpose, form)
             except Refused as error:
                 with self._lock:
-                    if (self._mode, self._temperature, self._length_key) != form:
+                    if self._form != form:
                         continue
                     said = str(error).lower()
                     if "max_completion_tokens" in said and self._length_key == "max_tokens":
@@ -365,6 +363,12 @@ class ChatClient:
                         raise AutointerpError(
                             f"{self.model} refuses the request: {error}", "is it a model that takes images?"
                         ) from None
+
+    @property
+    def _form(self) -> tuple[int, float | None, str]:
+        """What requests look like: how far without a schema, the temperature, the name of the longest length."""
+        with self._lock:
+            return self._mode, self._temperature, self._length_key
 
     def _payload(self, messages: list[Message], schema: dict[str, Any], form: tuple[int, float | None, str]) -> Any:
         mode, temperature, length_key = form
@@ -428,6 +432,8 @@ class ChatClient:
         with self.limiter.place() as round_:
             if self._hopeless is not None:
                 raise self._hopeless
+            if form != self._form:
+                raise Refused("this form was refused while the request waited")
             held = self.budget.hold(self._guess(messages), self.options.max_tokens)
             started = time.monotonic()
             answer, problem, tokens, paid = None, "interrupted", (0, 0), True

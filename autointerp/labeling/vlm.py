@@ -6,11 +6,12 @@ reached budget ends the work with what is done kept: `stopped` then says why.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from json import dumps
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -122,6 +123,8 @@ class VlmLabeler:
         self.client, self.options, self.jobs = client, options or VlmOptions(), max(1, jobs)
         client.bear(self.jobs)
         self._wholes = WholePictures()
+        # Who cuts keeps a processor busy: more at a time would only keep those waiting who have something to send.
+        self._cutting = BoundedSemaphore(os.cpu_count() or 1)
         self._prompt = prompt or load_prompt("label.md.j2")
         self._repair = repair or load_prompt("repair.md.j2")
         self.kind, self.model, self.base_url = client.kind, client.model, client.base_url
@@ -146,8 +149,8 @@ class VlmLabeler:
         self.stopped = ""
         waiting: set[Future[LabelResult]] = set()
         todo = iter(features)
-        # Some more than may ask at once: they cut and encode what is sent next.
-        pool = ThreadPoolExecutor(self.jobs + self.jobs // 8, thread_name_prefix="vlm")
+        # About twice as many as may ask at once: the others cut and encode what is sent next. One alone keeps order.
+        pool = ThreadPoolExecutor(2 * self.jobs - 1, thread_name_prefix="vlm")
         try:
             exhausted = False
             while waiting or not exhausted:
@@ -251,9 +254,9 @@ class VlmLabeler:
     def _named(self, feature: FeatureEvidence) -> LabelResult:
         """One request for a name, and its repair."""
         try:
-            reply = ask_for(
-                self.client, self.messages(feature), LABEL_SCHEMA, LabelReply, f"label {feature.feature}", self._repair
-            )
+            with self._cutting:
+                messages = self.messages(feature)
+            reply = ask_for(self.client, messages, LABEL_SCHEMA, LabelReply, f"label {feature.feature}", self._repair)
         except AskFailed as error:
             return LabelResult(feature.feature_id, "failed", error=str(error))
         confidence = round(reply.confidence, 4)

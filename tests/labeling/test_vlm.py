@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,20 @@ def test_refused_schema_falls_back_and_stays_there(world: World, server: Scripte
     forms = [r.get("response_format", {}).get("type") for r in server.requests]
     assert forms == ["json_schema", "json_object", None, None, None]
     assert '"interpretable"' in server.requests[-1]["messages"][0]["content"]
+
+
+def test_requests_that_wait_do_not_ask_in_a_form_that_was_refused(world: World, server: ScriptedServer) -> None:
+    def script(request: dict[str, Any], number: int) -> Reply:
+        time.sleep(0.2)
+        if "response_format" in request:
+            return Reply(f"response_format {request['response_format']['type']} is not supported", 400)
+        return Reply(label_json())
+
+    server.script = script
+    results = list(VlmLabeler(client_of(server), jobs=4).label(features_of(world, 8)))
+    assert [r.status for r in results] == ["ok"] * 8
+    forms = Counter(r.get("response_format", {}).get("type") for r in server.requests)
+    assert forms["json_schema"] <= 4 and forms["json_object"] <= 4 and forms[None] == 8
 
 
 def test_refused_parameters_are_left_out(world: World, server: ScriptedServer) -> None:

@@ -11,7 +11,7 @@ import binascii
 import io
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +48,14 @@ class LocalVlm:
         self.name = name
         self.threads: int | None = None
         """Threads of torch while it answers; as many as torch has if None. A small model is slower with several."""
+        self.allowed: Callable[[Sequence[int]], Sequence[int]] | None = None
+        """Given the ids of an answer so far, those that may come next; any if None."""
         self._model, self._processor = model.eval(), processor
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of its processor."""
+        return self._processor.tokenizer
 
     @classmethod
     def load(
@@ -82,6 +89,8 @@ class LocalVlm:
         # Without torchvision an image processor warns that it falls back to Pillow, which is what we want.
         verbosity = logging.get_verbosity()
         logging.set_verbosity_error()
+        # Its bars would go past our own progress.
+        logging.disable_progress_bar()
         try:
             processor = AutoProcessor.from_pretrained(name, **where)
             if getattr(processor, "chat_template", None) is None:
@@ -128,9 +137,17 @@ class LocalVlm:
             if torch.is_floating_point(value):
                 inputs[key] = value.to(self._model.dtype)
         pad = self._processor.tokenizer.pad_token_id
+        read, allowed = inputs["input_ids"].shape[1], self.allowed
+        form = None if allowed is None else lambda row, ids: allowed(ids[read:].tolist())
         with _threads(self.threads), torch.inference_mode():
-            made = self._model.generate(**inputs, do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad)
-        made = made[:, inputs["input_ids"].shape[1] :]
+            made = self._model.generate(
+                **inputs,
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+                pad_token_id=pad,
+                prefix_allowed_tokens_fn=form,
+            )
+        made = made[:, read:]
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         found = []

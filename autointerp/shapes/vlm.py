@@ -13,6 +13,7 @@ from autointerp.files import sha256_of
 from autointerp.labeling.judge import JudgeOptions
 from autointerp.labeling.local import LocalVlm
 from autointerp.labeling.vlm import VlmOptions
+from autointerp.shapes.reply_form import ReplyForm
 
 FOLDER = Path(__file__).parent / "weights" / "vlm"
 NAME = "shapes-vlm"
@@ -44,4 +45,5 @@ def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
     vlm.name = f"{NAME}@{digest[:12]}"
     # Threads would wait for one another longer than they work.
     vlm.threads = 1
+    vlm.allowed = ReplyForm(vlm.tokenizer).allowed
     return vlm

@@ -137,8 +137,7 @@ def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
     if request.model or request.base_url:
         return "vlm"
     if ctx.settings.model == SHAPES:
-        # As long as it names more features truly than shapes-vlm does: docs/evaluation.md.
-        return "clip"
+        return "shapes-vlm"
     key = request.api_key_env or ctx.settings.api_key_env
     if ctx.settings.base_url or os.environ.get(key):
         return "vlm"

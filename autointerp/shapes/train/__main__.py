@@ -150,11 +150,11 @@ def _vlm_pool(context: click.Context, seed: int, renders: int, painted: int, hel
 
 
 @main.command()
-@click.option("--steps", default=21_850, help="Steps in all.")
-@click.option("--looking", default=3000, help="Of these, the first ones, which teach the eyes alone.")
+@click.option("--steps", default=26_850, help="Steps in all.")
+@click.option("--looking", default=6000, help="Of these, the first ones, which teach the eyes alone.")
 @click.option("--seed", default=0)
-@click.option("--renders", default=4096, help="Renders to train on.")
-@click.option("--painted", default=1024, help="Pictures of the diffusion model to train on.")
+@click.option("--renders", default=3072, help="Renders to train on.")
+@click.option("--painted", default=4096, help="Pictures of the diffusion model to train on.")
 @click.option("--leave-out", is_flag=True, help="Train without one colour, one texture and four pairs, in vlm-without.")
 @click.pass_context
 def vlm(

@@ -35,7 +35,7 @@ from autointerp.shapes.train.vlm_features import (
     words_at,
     words_of_picture,
 )
-from autointerp.shapes.train.vlm_pool import Pool
+from autointerp.shapes.train.vlm_pool import Pool, joined
 from autointerp.shapes.train.vlm_questions import JudgeQuestion, LabelQuestion, Questions, Shown
 from autointerp.shapes.train.vlm_text import CHAT_TEMPLATE, IMAGE, MARK, new_tokenizer, plain_tokenizer
 from autointerp.shapes.truth import REGIONS
@@ -44,6 +44,8 @@ SIDE = 96
 """Pixels of a picture's side as the eyes get it: all that the world has, twice what shapes-clip is shown of a crop."""
 FEW = 300
 """Steps of answering, the first ones, with few images a question: what one shows is learned before what many share."""
+OF_PART = 3.0
+"""What it weighs whether a mark is on an edge or inside: that is told by a few pixels, all else by many."""
 PARTS = 0.25
 """Share of the steps in which replies to naming questions have their parts."""
 COUNTED, COMMON, FITS = 2, 3, 2
@@ -241,8 +243,8 @@ class VlmTrainer:
     def __init__(
         self,
         pool: Pool,
-        steps: int = 21_850,
-        looking: int = 3000,
+        steps: int = 26_850,
+        looking: int = 6000,
         aligning: int = 500,
         full: int = 600,
         seed: int = 0,
@@ -257,7 +259,9 @@ class VlmTrainer:
         self.full = max(0, min(full, steps - looking - aligning))
         self.labels, self.judged_tokens, self.views = labels, judged_tokens, views
         self._markable = markable_cells(pool, seed)
-        self.questions, self.views_of = Questions(pool, self._markable), Views(pool)
+        # The eyes learn from twice as many pictures; the first half is the pool, so that views serve for both.
+        self._looked_at = joined([pool, pool.mirrored()])
+        self.questions, self.views_of = Questions(pool, self._markable), Views(self._looked_at)
         self._progress = progress or NullProgress()
         self.tokenizer = new_tokenizer()
         self._plain = plain_tokenizer(self.tokenizer)
@@ -325,13 +329,13 @@ class VlmTrainer:
     # The eyes.
 
     def _look(self, rng: np.random.Generator, index: int) -> torch.Tensor:
-        shown = []
+        shown, pool = [], self._looked_at
         for i in range(self.views):
-            picture = int(rng.integers(len(self.pool)))
-            here = self.pool.cells["part"][picture] >= 0
+            picture = int(rng.integers(len(pool)))
+            here = pool.cells["part"][picture] >= 0
             cells = np.argwhere(here if rng.random() < 0.8 else ~here)
             row, col = cells[rng.integers(len(cells))] if len(cells) else (0, 0)
-            shown.append(Shown(picture, (int(row), int(col)) if i % 3 else None))
+            shown.append(Shown(picture, (int(row), int(col)) if i % 4 else None))
         pixels = to_pixels(self.views_of(shown))
         draw = generator(self.seed, index)
         pixels = pixels * (1 + 0.03 * torch.randn(len(pixels), 1, 1, 1, generator=draw))
@@ -347,9 +351,10 @@ class VlmTrainer:
         *by_name, where = logits[at].split([*MARKED_CLASSES, len(POSITIONS)], dim=1)
         losses = []
         for name, part in zip(ATTRIBUTES, by_name, strict=True):
-            truth = torch.from_numpy(self.pool.cells[name][index].astype(np.int64)) + (name == "part")
+            truth = torch.from_numpy(self._looked_at.cells[name][index].astype(np.int64)) + (name == "part")
             if (truth >= 0).any():
-                losses.append(F.cross_entropy(part, truth, ignore_index=-1))
+                weight = OF_PART if name == "part" else 1.0
+                losses.append(weight * F.cross_entropy(part, truth, ignore_index=-1))
         inside = np.zeros((len(POSITIONS), GRID, GRID), np.float32)
         for i, place in enumerate(POSITIONS):
             inside[(i, *REGIONS[place])] = 1
@@ -358,12 +363,12 @@ class VlmTrainer:
 
     def _picture_loss(self, out: torch.Tensor, shown: Sequence[Shown]) -> torch.Tensor:
         """Which concepts the whole picture shows, and what is in the middle of each patch."""
-        pictures = [s.picture for s in shown]
-        shows = torch.from_numpy(self.pool.present[:, pictures].T.astype(np.float32))
+        pictures, pool = [s.picture for s in shown], self._looked_at
+        shows = torch.from_numpy(pool.present[:, pictures].T.astype(np.float32))
         total = F.binary_cross_entropy_with_logits(self.model.shows(out[:, 0]), shows) * 20
         logits = self.model.patches(out[:, 1:]).flatten(0, 1).split(PATCH_CLASSES, dim=1)
         for name, part in zip(PATCH_FIELDS, logits, strict=True):
-            cells = self.pool.cells[name][pictures, STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64)
+            cells = pool.cells[name][pictures, STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.int64)
             total = total + F.cross_entropy(
                 part, torch.from_numpy(cells.reshape(-1)) + (name == "part"), ignore_index=-1
             )

@@ -1,0 +1,65 @@
+"""Whatever shapes-vlm prefers at each token, its replies can be read."""
+
+import numpy as np
+import pytest
+
+from autointerp.labeling.replies import DetectReply, LabelReply, parse_reply
+from autointerp.shapes.reply_form import LONGEST, MOST_PARTS, ReplyForm
+from autointerp.shapes.train.vlm_pool import rendered_pool
+from autointerp.shapes.train.vlm_questions import Questions
+from autointerp.shapes.train.vlm_text import new_tokenizer
+from autointerp.shapes.vlm import MAX_TOKENS
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return new_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def form(tokenizer):
+    return ReplyForm(tokenizer)
+
+
+def written(form, tokenizer, start, rng):
+    """A reply in which each token is drawn from those that are allowed, and how many tokens it has."""
+    reply = [tokenizer.convert_tokens_to_ids(start)]
+    while reply[-1] != tokenizer.eos_token_id:
+        assert len(reply) < MAX_TOKENS
+        reply.append(int(rng.choice(form.allowed(reply))))
+    assert list(form.allowed([*reply, tokenizer.pad_token_id])) == [tokenizer.eos_token_id]
+    return tokenizer.decode(reply[:-1])
+
+
+def test_any_label_reply_that_is_allowed_is_read(form, tokenizer):
+    rng = np.random.default_rng(0)
+    found = [parse_reply(written(form, tokenizer, '{"name": "', rng), LabelReply) for _ in range(60)]
+    assert all(bool(reply.name) == reply.interpretable and 1 <= len(reply.parts) <= MOST_PARTS for reply in found)
+
+
+def test_any_judgement_that_is_allowed_is_read(form, tokenizer):
+    rng = np.random.default_rng(1)
+    found = [parse_reply(written(form, tokenizer, '{"answers": [', rng), DetectReply) for _ in range(60)]
+    assert all(1 <= len(reply.answers) <= MOST_PARTS for reply in found)
+    assert len({len(reply.answers) for reply in found}) > 2
+
+
+def test_a_reply_begins_as_a_label_or_a_judgement(form, tokenizer):
+    assert set(tokenizer.convert_ids_to_tokens(form.allowed([]))) == {'{"name": "', '{"answers": ['}
+
+
+def test_every_reply_that_is_taught_is_allowed(form, tokenizer):
+    rng, questions = np.random.default_rng(2), Questions(rendered_pool(160))
+    taught = [questions.label(rng, count, 3).reply for count in (1, 8, 20) for _ in range(20)]
+    taught += [questions.judge(rng, count, marked).reply for count in (1, 8) for marked in (False, True)]
+    for reply in taught:
+        ids = [*tokenizer.encode(reply, add_special_tokens=False), tokenizer.eos_token_id]
+        assert all(token in form.allowed(ids[:n]) for n, token in enumerate(ids)), reply
+    assert {'"interpretable": false' in reply for reply in taught[:60]} == {True, False}
+
+
+def test_a_name_that_goes_on_is_ended(form, tokenizer):
+    red = tokenizer.convert_tokens_to_ids("red")
+    start = tokenizer.convert_tokens_to_ids('{"name": "')
+    (only,) = form.allowed([start] + [red] * LONGEST['{"name": "'])
+    assert tokenizer.convert_ids_to_tokens(only) == '", "explanation": "'

@@ -100,13 +100,15 @@ def test_known_answers_are_not_asked_again(world: World, server: ScriptedServer)
     assert len(server.requests) == 6
 
 
-def test_refused_schema_falls_back_and_stays_there(world: World, server: ScriptedServer) -> None:
-    def script(request: dict[str, Any], number: int) -> Reply:
-        if "response_format" in request:
-            return Reply(f"response_format {request['response_format']['type']} is not supported", 400)
-        return Reply(label_json())
+def without_forms(request: dict[str, Any], number: int) -> Reply:
+    """A server that takes no schema, and no wish for JSON either."""
+    if "response_format" in request:
+        return Reply(f"response_format {request['response_format']['type']} is not supported", 400)
+    return Reply(label_json())
 
-    server.script = script
+
+def test_refused_schema_falls_back_and_stays_there(world: World, server: ScriptedServer) -> None:
+    server.script = without_forms
     results = list(VlmLabeler(client_of(server), jobs=1).label(features_of(world, 3)))
     assert [r.status for r in results] == ["ok"] * 3
     forms = [r.get("response_format", {}).get("type") for r in server.requests]
@@ -117,9 +119,7 @@ def test_refused_schema_falls_back_and_stays_there(world: World, server: Scripte
 def test_requests_that_wait_do_not_ask_in_a_form_that_was_refused(world: World, server: ScriptedServer) -> None:
     def script(request: dict[str, Any], number: int) -> Reply:
         time.sleep(0.2)
-        if "response_format" in request:
-            return Reply(f"response_format {request['response_format']['type']} is not supported", 400)
-        return Reply(label_json())
+        return without_forms(request, number)
 
     server.script = script
     results = list(VlmLabeler(client_of(server), jobs=4).label(features_of(world, 8)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autointerp.labeling.replies import DetectReply, LabelReply, parse_reply
-from autointerp.shapes.reply_form import LONGEST, MOST_PARTS, ReplyForm
+from autointerp.shapes.reply_form import ANSWERS, EXPLANATION, LONGEST, MOST_PARTS, NAME, ReplyForm
 from autointerp.shapes.train.vlm_pool import rendered_pool
 from autointerp.shapes.train.vlm_questions import Questions
 from autointerp.shapes.train.vlm_text import new_tokenizer
@@ -33,19 +33,19 @@ def written(form, tokenizer, start, rng):
 
 def test_any_label_reply_that_is_allowed_is_read(form, tokenizer):
     rng = np.random.default_rng(0)
-    found = [parse_reply(written(form, tokenizer, '{"name": "', rng), LabelReply) for _ in range(60)]
+    found = [parse_reply(written(form, tokenizer, NAME, rng), LabelReply) for _ in range(60)]
     assert all(bool(reply.name) == reply.interpretable and 1 <= len(reply.parts) <= MOST_PARTS for reply in found)
 
 
 def test_any_judgement_that_is_allowed_is_read(form, tokenizer):
     rng = np.random.default_rng(1)
-    found = [parse_reply(written(form, tokenizer, '{"answers": [', rng), DetectReply) for _ in range(60)]
+    found = [parse_reply(written(form, tokenizer, ANSWERS, rng), DetectReply) for _ in range(60)]
     assert all(1 <= len(reply.answers) <= MOST_PARTS for reply in found)
     assert len({len(reply.answers) for reply in found}) > 2
 
 
 def test_a_reply_begins_as_a_label_or_a_judgement(form, tokenizer):
-    assert set(tokenizer.convert_ids_to_tokens(form.allowed([]))) == {'{"name": "', '{"answers": ['}
+    assert set(tokenizer.convert_ids_to_tokens(form.allowed([]))) == {NAME, ANSWERS}
 
 
 def test_every_reply_that_is_taught_is_allowed(form, tokenizer):
@@ -60,6 +60,6 @@ def test_every_reply_that_is_taught_is_allowed(form, tokenizer):
 
 def test_a_name_that_goes_on_is_ended(form, tokenizer):
     red = tokenizer.convert_tokens_to_ids("red")
-    start = tokenizer.convert_tokens_to_ids('{"name": "')
-    (only,) = form.allowed([start] + [red] * LONGEST['{"name": "'])
-    assert tokenizer.convert_ids_to_tokens(only) == '", "explanation": "'
+    start = tokenizer.convert_tokens_to_ids(NAME)
+    (only,) = form.allowed([start] + [red] * LONGEST[NAME])
+    assert tokenizer.convert_ids_to_tokens(only) == EXPLANATION

@@ -12,6 +12,18 @@ from collections.abc import Sequence
 
 from autointerp.labeling.messages import TOLD
 from autointerp.labeling.templates import load_prompt
+from autointerp.shapes.reply_form import (
+    ANSWERS,
+    END_OF_PARTS,
+    EXPLANATION,
+    FIRST_PART,
+    INTERPRETABLE,
+    MOST_PARTS,
+    NAME,
+    NEXT_PARTS,
+    NOT,
+    TENTHS,
+)
 from autointerp.shapes.scenes import ATTRIBUTES, POSITIONS
 from autointerp.shapes.truth import SYNONYMS, Concept
 
@@ -20,7 +32,7 @@ MARK = TOLD["dim"]
 """The mark that it is trained on, as the prompts put it."""
 IMAGE, PAD, END = "<image>", "<pad>", "</s>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
-MOST_EXAMPLES = 20
+MOST_EXAMPLES = MOST_PARTS
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>"
@@ -38,14 +50,14 @@ SHARES = ((0.95, "all"), (0.8, "nearly all"), (0.0, "most"))
 _PLURALS = {"cross": "crosses"}
 
 _REPLY_PIECES = (
-    '{"name": "',
-    '", "explanation": "',
-    '", "interpretable": true, "confidence": ',
-    '", "interpretable": false, "confidence": ',
-    ', "parts": ["1: ',
-    *(f'", "{n}: ' for n in range(2, MOST_EXAMPLES + 1)),
-    '"]}',
-    '{"answers": [',
+    NAME,
+    EXPLANATION,
+    INTERPRETABLE,
+    NOT,
+    FIRST_PART,
+    *NEXT_PARTS,
+    END_OF_PARTS,
+    ANSWERS,
     "edge of a ",
     "true",
     "false",
@@ -69,8 +81,7 @@ def prompt_lines() -> list[str]:
 def phrases() -> list[str]:
     """What is one token although it is many words: lines of prompts, headings of images, pieces of replies."""
     headings = [f"{kind} {n}:" for kind in ("Example", "Does not fire,", "Image") for n in range(1, MOST_EXAMPLES + 1)]
-    tenths = [f"{n / 10:.1f}" for n in range(11)]
-    return list(dict.fromkeys([*prompt_lines(), *headings, MARK, *_REPLY_PIECES, *tenths]))
+    return list(dict.fromkeys([*prompt_lines(), *headings, MARK, *_REPLY_PIECES, *TENTHS]))
 
 
 def _corpus() -> list[str]:

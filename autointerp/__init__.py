@@ -8,23 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autointerp.dictionaries.storage import load_dictionary
-    from autointerp.export.labeled import LabeledDictionary
-    from autointerp.workspace import Workspace
+    from autointerp.api import LabeledDictionary, Workspace, load_dictionary
 
 __all__ = ["LabeledDictionary", "Workspace", "load_dictionary"]
 
-_WHERE = {
-    "LabeledDictionary": "autointerp.export.labeled",
-    "Workspace": "autointerp.workspace",
-    "load_dictionary": "autointerp.dictionaries.storage",
-}
-
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used: `import autointerp` itself stays light."""
-    if name not in _WHERE:
+    """Load a public name when it is first used, so that `import autointerp` itself stays light."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    from autointerp import api
 
-    return getattr(import_module(_WHERE[name]), name)
+    return getattr(api, name)

@@ -1,4 +1,4 @@
-"""The one tree of errors that people are meant to read: what went wrong, and what to do next."""
+"""The tree of errors that people read: each says what is wrong, and what to do next."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class AutointerpError(Exception):
 
 
 class UsageError(AutointerpError):
-    """What was asked for cannot be meant: a wrong value, a name that does not exist."""
+    """A request that cannot be carried out as it is: a wrong value, or a name that does not exist."""
 
     exit_code = 2
 
 
 class NotAvailable(UsageError):
-    """A model that something needs is not there: none is named, or there is no key for it."""
+    """A model is missing: none is named, or there is no key for it."""
 
 
 class PartialFailure(AutointerpError):
-    """The work is finished, but some units of it failed; the message says which."""
+    """The work is finished, but some units of it failed. The message names them."""
 
     exit_code = 3
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A clause for a hint: the known name that is nearest, and all of them when they are few, else the nearest few.
+    """Return a clause for a hint: the nearest known name, then all known names, or the nearest few of many.
 
     >>> nearest("mdi", ["early", "mid", "late"])
     "did you mean 'mid'? known: early, mid, late"
@@ -52,7 +52,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"{guess}known: {listed}" if known else "none exist yet"
 
 
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    # What libraries say of a full GPU: those of NVIDIA and AMD, which cannot start without memory either, and SYCL.
+    "_status_alloc_failed",
+    "cudnn_status_not_initialized",
+    "cublas_status_not_initialized",
+    "rocblas_status_memory_error",
+    "out_of_device_memory",
+    "out_of_host_memory",
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on any device."""
+    """Return whether an exception says that memory ran out, on any device."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)

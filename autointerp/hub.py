@@ -1,7 +1,7 @@
-"""The Hugging Face hub: whether it may and can be asked, and one line for whatever it answers.
+"""The Hugging Face hub: whether it may and can be asked, and one line for each of its refusals.
 
-Everything that fetches (models, embedders, dictionaries, data sets) goes through here, so that the same refusal reads
-the same everywhere. The hub's own client is imported when it is needed.
+All downloads (models, embedders, dictionaries, data sets) use this module, so that the same refusal reads the same
+everywhere. The hub's own client is imported on use.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ TOKEN = "HF_TOKEN"
 """The variable that the hub's client reads a token from."""
 PAGE = "https://huggingface.co"
 DATA_SET = "data set"
-"""What a repository of data holds; its page is another than that of a model."""
+"""The noun for a repository of data, whose page has another address than a model's."""
 
 
 def why_not(local_files_only: bool = False) -> str | None:
-    """Why the hub is not asked, as a clause; None where it is.
+    """Return the reason not to ask the hub, as a clause; None where it can be asked.
 
-    Without this question its client would try again for half a minute where there is no network.
+    Check this first: without a network, the hub's client would retry for half a minute.
 
     Args:
         local_files_only: The setting `loading.local_files_only`.
@@ -47,8 +47,20 @@ def why_not(local_files_only: bool = False) -> str | None:
     return None
 
 
+def cached_commit(repo: str) -> str | None:
+    """Return the commit of a model's newest download; None where it was not downloaded. Asks no network."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(repo, "config.json")
+    except HFValidationError:
+        return None
+    return Path(config).parent.name if isinstance(config, str) else None
+
+
 def hub_answers(local_files_only: bool = False) -> bool:
-    """Whether the hub may be asked, and there is a way to it."""
+    """Whether the hub may be asked and can be reached."""
     return why_not(local_files_only) is None
 
 
@@ -61,22 +73,22 @@ def refusal(
     local_files_only: bool = False,
     absent: tuple[str, str] = ("lacks a file that is needed", "check the name on the hub"),
 ) -> AutointerpError | None:
-    """What an error of the hub's client means for a person; None where no such error lies behind it.
+    """Turn an error of the hub's client into one that says what to do; None where the hub did not cause the error.
 
-    Libraries wrap those errors in their own, so all that led to it is looked through.
+    Libraries wrap these errors in their own, so search all causes of the error.
 
     Args:
-        error: What was raised.
-        repo: The repository that was asked for.
-        what: What it should hold, as a noun.
-        revision: The revision that was asked for.
-        local_files_only: Whether the settings forbid to ask the hub.
-        absent: Message and hint where the repository has no such file.
+        error: The error.
+        repo: The repository that was requested.
+        what: A noun for its content.
+        revision: The revision that was requested.
+        local_files_only: Whether the settings forbid requests to the hub.
+        absent: Message and hint for a repository that lacks the file.
     """
     from huggingface_hub import errors
 
     def found(*kinds: type[BaseException]) -> BaseException | None:
-        return next((cause for cause in _causes(error) if isinstance(cause, kinds)), None)
+        return next((cause for cause in causes(error) if isinstance(cause, kinds)), None)
 
     named = f"the {what} {repo!r}"
     if found(errors.GatedRepoError):
@@ -111,27 +123,27 @@ def refusal(
 
 @contextmanager
 def asking(repo: str, what: str = "model", **known: object) -> Iterator[None]:
-    """Ask the hub inside: whatever goes wrong is one line.
+    """Ask the hub inside, and turn any error into one line.
 
     Args:
         repo: The repository.
-        what: What it should hold, as a noun.
-        known: As `refusal` takes it.
+        what: A noun for its content.
+        known: Further arguments of `refusal`.
 
     Raises:
-        AutointerpError: Anything was raised inside.
+        AutointerpError: An error was raised inside.
     """
     try:
         yield
     except AutointerpError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the network does, the person gets one line
+    except Exception as error:  # noqa: BLE001 - each failure of the network is reported in one line
         meant = refusal(error, repo, what, **known)  # type: ignore[arg-type]
         raise meant or _trouble(f"the {what} {repo!r}", error) from error
 
 
 def cached_files(folder: Path) -> Path | None:
-    """Where the files lie that a snapshot in the hub's cache links to; None for a folder that is no part of one."""
+    """Return the folder of the files that a snapshot in the hub's cache links to; None for any other folder."""
     from huggingface_hub import constants
 
     cache, whole = Path(constants.HF_HUB_CACHE).resolve(), folder.resolve()
@@ -142,17 +154,17 @@ def cached_files(folder: Path) -> Path | None:
 
 
 def upload(path: Path, repo: str, message: str, private: bool = False) -> str:
-    """Put a folder, or a file, into a repository of models, which is made if there is none; returns its page.
+    """Upload a folder or a file to a repository of models, which is made if needed; return its page.
 
     Args:
-        path: What is uploaded; the files of a folder lie at the top of the repository.
+        path: The folder or file; the files of a folder go to the top of the repository.
         repo: OWNER/NAME.
-        message: Of the commit.
-        private: A repository that is made can be seen by its owner alone.
+        message: The commit's message.
+        private: Whether a new repository is visible to its owner alone.
 
     Raises:
-        UsageError: The name cannot be that of a repository.
-        AutointerpError: The hub is not to be asked, does not answer, or refuses.
+        UsageError: The name is no valid name of a repository.
+        AutointerpError: The hub may not be asked, does not answer, or refuses.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -173,13 +185,13 @@ def upload(path: Path, repo: str, message: str, private: bool = False) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, cut to what fits into one."""
+    """Return the first line of an error's text, at most 200 characters of it."""
     lines = str(error).strip().splitlines()
     return lines[0].strip()[:200] if lines else type(error).__name__
 
 
 def _gated(named: str, page: str) -> AutointerpError:
-    """A gate opens to an account on its page: without a token the hub does not know whose request it is."""
+    """Return the error for a gated repository: its terms are accepted per account, which the token identifies."""
     from huggingface_hub import get_token
 
     if get_token() is None:
@@ -193,7 +205,7 @@ def _gated(named: str, page: str) -> AutointerpError:
 
 
 def _not_found(repo: str, what: str) -> AutointerpError:
-    """The hub hides private repositories from who may not see them."""
+    """Return the error for a missing repository. The hub reports private repositories as missing."""
     from huggingface_hub import get_token
 
     private = f"a private one needs a token in {TOKEN}" if get_token() is None else "or the token may not see it"
@@ -201,11 +213,12 @@ def _not_found(repo: str, what: str) -> AutointerpError:
 
 
 def _trouble(named: str, error: BaseException) -> AutointerpError:
+    """Return the error for any other failure of a request."""
     return AutointerpError(f"{named} cannot be reached: {first_line(error)}", "try again", retryable=True)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that led to it, the last one first."""
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Iterate over an error and its causes, the last one first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

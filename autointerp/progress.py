@@ -1,16 +1,19 @@
-"""How long work tells where it is: a parameter, never a print inside the library.
+"""Progress of long work. Library functions take a `Progress` as a parameter, and never print.
 
-On a terminal a bar with rate and time left; elsewhere one log line every 30 seconds. Both go to stderr, so
+On a terminal, progress is a bar with rate and time left; elsewhere, a log line every 30 seconds. Both go to stderr, so
 that stdout carries data alone.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+from typing_extensions import override
 
 from autointerp.texts import visible
 
@@ -19,20 +22,20 @@ class Task(Protocol):
     """One piece of long work under way."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """Say that `n` more units are done; `note` replaces what stands behind the bar."""
+        """Count `n` more units as done; `note` replaces the text behind the bar."""
         ...
 
 
 class Progress(Protocol):
-    """Where long work reports to."""
+    """The receiver of reports on long work."""
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
-        """Open a bar for `total` units of which `done` were already there."""
+        """Open a bar for `total` units, of which `done` are done already."""
         ...
 
     def note(self, text: str) -> None:
-        """Say one line to the person who waits."""
+        """Show a line of text, besides the bars."""
         ...
 
 
@@ -41,10 +44,11 @@ class _Quiet:
         pass
 
 
-class NullProgress:
-    """Says nothing: the default of every library function."""
+class NullProgress(Progress):
+    """A progress that shows nothing: the default of every library function."""
 
     @contextmanager
+    @override
     def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
         """See `Progress`."""
         yield _Quiet()
@@ -53,14 +57,15 @@ class NullProgress:
         """See `Progress`."""
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return seconds as minutes and seconds, e.g. `4:05`, with hours where there are any."""
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class _LogTask:
-    """Counts, and writes a line when `every` seconds went by."""
+    """Count units, and write a line whenever `every` seconds have passed."""
 
     def __init__(self, what: str, total: int, done: int, unit: str, every: float) -> None:
         self.what, self.total, self.done, self.unit, self.every = what, total, done, unit, every
@@ -78,14 +83,14 @@ class _LogTask:
         self.spoke = time.monotonic()
         took = max(self.spoke - self.started, 1e-9)
         rate = (self.done - self.first) / took
-        left = f", {_clock((self.total - self.done) / rate)} left" if rate > 0 and self.done < self.total else ""
+        left = f", {clock((self.total - self.done) / rate)} left" if rate > 0 and self.done < self.total else ""
         share = f"{self.done}/{self.total} {self.unit}"
-        line = f"{self.what}: {share}, {rate:.3g} {self.unit}/s, {_clock(took)} so far{left}"
+        line = f"{self.what}: {share}, {rate:.3g} {self.unit}/s, {clock(took)} so far{left}"
         print(f"{line}  {self.text}".rstrip(), file=sys.stderr, flush=True)
 
 
 class LogProgress:
-    """A line every 30 seconds, and one at the end."""
+    """A progress of one line every 30 seconds, and one at the end."""
 
     def __init__(self, every: float = 30.0) -> None:
         self.every = every
@@ -113,7 +118,7 @@ class _BarTask:
 
 
 class BarProgress:
-    """A bar on a terminal, with rate and time left."""
+    """A progress bar on a terminal, with rate and time left."""
 
     @contextmanager
     def task(self, what: str, total: int, done: int = 0, unit: str = "it") -> Iterator[Task]:
@@ -151,7 +156,12 @@ class BarProgress:
 
 
 def default_progress(quiet: bool = False) -> Progress:
-    """The progress that fits where stderr goes."""
+    """Return a bar where stderr is a terminal that can draw one, else a log; nothing when `quiet`."""
     if quiet:
         return NullProgress()
-    return BarProgress() if sys.stderr.isatty() else LogProgress()
+    return BarProgress() if sys.stderr.isatty() and draws() else LogProgress()
+
+
+def draws() -> bool:
+    """Return whether the terminal can do more than print lines."""
+    return os.environ.get("TERM", "").lower() not in ("dumb", "unknown")

@@ -1,7 +1,7 @@
 """Text from outside (a model's reply, a person's file), made safe to keep and to show.
 
 Control characters could drive a terminal, and direction marks could show a text as another one. They are taken out
-where a text comes in and where it is shown; in JSON they are escaped, so that the data stays whole.
+where a text comes in and where it is shown. In JSON they are escaped, so that no data is lost.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 
 def visible(text: str) -> str:
-    """One line without anything that is not seen; its spaces stay as they are."""
+    """Return a text as one line, without characters that cannot be seen. Spaces stay as they are."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(c for c in re.sub(r"[^\S ]", " ", text) if unicodedata.category(c) not in _HIDDEN)
 
 
 def clean(text: str, limit: int) -> str:
-    """The same with single spaces, at most `limit` characters."""
+    """Return `visible(text)` with single spaces, cut to `limit` characters."""
     return " ".join(visible(text).split())[:limit].rstrip()
 
 
 def to_json(value: Any, **options: Any) -> str:
-    """JSON with letters of any language as they are, and what is not seen escaped by its number.
+    """Return a value as JSON. Letters of all languages stay; characters that cannot be seen are escaped.
 
     Args:
-        value: What JSON can say.
+        value: A value that JSON can hold.
         options: Of `json.dumps`.
     """
     written = json.dumps(value, ensure_ascii=False, **options)

@@ -19,7 +19,7 @@ SDXL_IMAGES, SHAPES_IMAGES, QUICK_IMAGES = 8, 2, 1
 LATENTS, K = 65_536, 64
 
 
-def seconds(model: Any, jobs: Sequence[Any], settings: Any, batch_size: int, **captured: Any) -> dict[str, float]:
+def seconds(model: Any, jobs: Sequence[Any], settings: Any, batch_size: int, capture: Any = None) -> dict[str, float]:
     """Wall time of one generation, pictures included."""
     import torch
 
@@ -31,7 +31,7 @@ def seconds(model: Any, jobs: Sequence[Any], settings: Any, batch_size: int, **c
 
     wait()
     begun = time.perf_counter()
-    made = sum(len(pictures) for _, pictures in generate(model, jobs, settings, batch_size=batch_size, **captured))
+    made = sum(len(pictures) for _, pictures in generate(model, jobs, settings, capture=capture, batch_size=batch_size))
     wait()
     if made != len(jobs):
         raise RuntimeError("the pipeline gave too few pictures")
@@ -42,10 +42,11 @@ def compared(
     model: Any, settings: Any, layers: Sequence[Any], steps: Sequence[int], consumer: Any, images: int, pairs: int
 ) -> tuple[list[float], list[float]]:
     """Seconds with capture and without, pair by pair, after one run of each that does not count."""
-    from autointerp.diffusion.generation import ImageJob
+    from autointerp.diffusion.capture import Capture
+    from autointerp.diffusion.jobs import ImageJob
 
     jobs = [ImageJob(i, "large red solid circle center, small blue star", i) for i in range(images)]
-    how = {"layers": layers, "capture_steps": steps, "consumer": consumer}
+    capture = Capture(layers, steps, consumer)
     seen = 0
 
     def counted(captured: Any) -> None:
@@ -53,19 +54,19 @@ def compared(
         seen += 1
         consumer(captured)
 
-    seconds(model, jobs, settings, images, **{**how, "consumer": counted})
+    seconds(model, jobs, settings, images, Capture(layers, steps, counted))
     seconds(model, jobs, settings, images)
     if seen != len(layers) * len(steps):
         raise RuntimeError(f"{seen} captures came, not {len(layers) * len(steps)}")
     ours, other = interleave(
-        pairs, lambda: seconds(model, jobs, settings, images, **how), lambda: seconds(model, jobs, settings, images)
+        pairs, lambda: seconds(model, jobs, settings, images, capture), lambda: seconds(model, jobs, settings, images)
     )
     return [x["seconds"] for x in ours], [x["seconds"] for x in other]
 
 
 def rows_of(name: str, model: Any, guidance: float, steps: int, images: int, pairs: int) -> list[Row]:
     """One layer at its own steps, as a harvest reads it; and every alias at every step."""
-    from autointerp.diffusion.generation import GenerationSettings
+    from autointerp.diffusion.jobs import GenerationSettings
     from autointerp.diffusion.layers import list_layers, resolve_layer
 
     settings = GenerationSettings.resolve(model.defaults, {"guidance": guidance, "steps": steps})
@@ -84,8 +85,8 @@ def random_model(family: Any, build: Callable[[], Any], device: str, dtype: Any)
     """A pipeline made in memory, as a loaded model."""
     import torch
 
-    from autointerp.diffusion.describe import ModelDescription
-    from autointerp.diffusion.loading import Model
+    from autointerp.diffusion.description import ModelDescription
+    from autointerp.diffusion.model import Model
 
     default = torch.get_default_dtype()
     torch.manual_seed(0)
@@ -127,7 +128,7 @@ def encoder(layer: Any, latents: int, k: int, device: str) -> Any:
 
 def encoded(name: str, model: Any, overrides: dict[str, Any], latents: int, k: int, pairs: int) -> Row:
     """Capture and TopK encoding at `mid` at its default steps, one image a batch, against bare generation."""
-    from autointerp.diffusion.generation import GenerationSettings
+    from autointerp.diffusion.jobs import GenerationSettings
     from autointerp.diffusion.layers import resolve_layer
 
     settings = GenerationSettings.resolve(model.defaults, overrides)
@@ -145,7 +146,8 @@ def full_size(pairs: int) -> list[Row]:
 
     import torch
 
-    from autointerp.diffusion.families import FLUX, SDXL
+    from autointerp.diffusion.families.flux import FLUX
+    from autointerp.diffusion.families.unet import SDXL
     from benchmarks import pipelines
 
     rows = []

@@ -102,12 +102,12 @@ def run_chaos(kills: int, features: int = FEATURES, images: int = 60, seed: int 
     Raises:
         RuntimeError: Something was lost or paid for twice.
     """
-    from autointerp.labeling import chat
+    from autointerp.labeling.asking.chat import ChatOptions
 
     random.seed(seed)
-    options = chat.ChatOptions
-    # Not so patient as with a real server.
-    chat.ChatOptions = lambda **given: options(timeout=TIMEOUT, longest_wait=1.0, **given)  # type: ignore[assignment,misc]
+    make = ChatOptions.__init__
+    # The client is less patient than with a real server.
+    ChatOptions.__init__ = lambda self, **given: make(self, **{"timeout": TIMEOUT, "longest_wait": 1.0, **given})  # type: ignore[method-assign]
     how = Behaviour(LATENCY, faults=0.3, slow=SLOW, seed=seed)
     with harvested(SETTINGS | {"images": images}, features + features // 4) as path, Server(how) as server:
         made = 0

@@ -58,7 +58,8 @@ class Streamed:
     """The collector of `autointerp.crops`."""
 
     def __init__(self) -> None:
-        from autointerp.crops.collect import CropCollector, Quota
+        from autointerp.crops.collect import CropCollector
+        from autointerp.crops.records import Quota
 
         self.collector = CropCollector(LATENTS, Quota(TOP, 0, 0), seed=0)
 

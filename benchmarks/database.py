@@ -32,23 +32,24 @@ def phrase(rng: random.Random, words: int) -> str:
 def write(database: Any, crops: int, labels: int) -> dict[str, float]:
     """Fill an empty database; seconds of the crops and of the labels, which are indexed by their words."""
     from autointerp.db import models, queries
+    from autointerp.db.queries.labelers import LabelerKey
 
     rng, features = random.Random(0), 1_000
     with database.session() as session:
         given = {"kind": "random", "model": "m", "layer": "mid", "hookpoint": "h", "signal": "output", "d_in": 8}
         given |= {"grid_rows": 12, "grid_cols": 12, "num_latents": labels, "weights_sha256": "0" * 64}
-        session.add(models.Dictionary(name="d", identity="d", **given))
+        session.add(models.DictionaryRow(name="d", identity="d", **given))
         session.flush()
         rows = [{"dictionary_id": 1, "latent_index": i, "state": "live"} for i in range(labels)]
-        queries.insert_many(session, models.Feature, rows)
+        queries.bulk.insert_many(session, models.Feature, rows)
         image = {"prompt": "p", "prompt_hash": "p", "width": 64, "height": 64, "picture": bytes(2_000)}
         images = range(crops // min(features, labels) + 1)
-        queries.insert_many(
+        queries.bulk.insert_many(
             session,
             models.Image,
             [{**image, "image_index": i, "seed": i, "generation_hash": f"{i}"} for i in images],
         )
-        labeler = queries.ensure_labeler(session, kind="clip").id
+        labeler = queries.labelers.ensure(session, LabelerKey("clip")).id
     box = {"box_left": 0, "box_top": 0, "box_right": 20, "box_bottom": 20, "role": "top", "split": "explain"}
     cell = {"step": 1, "timestep": 500.0, "row": 3, "col": 4, "activation_map": bytes(48), **box}
     made = [
@@ -58,7 +59,7 @@ def write(database: Any, crops: int, labels: int) -> dict[str, float]:
     ]
     begun = time.perf_counter()
     with database.session() as session:
-        queries.insert_many(session, models.Crop, made)
+        queries.bulk.insert_many(session, models.Crop, made)
     crops_done = time.perf_counter()
     named = [
         {"feature_id": i + 1, "labeler_id": labeler, "status": "ok", "name": phrase(rng, 3)}
@@ -67,13 +68,13 @@ def write(database: Any, crops: int, labels: int) -> dict[str, float]:
     ]
     labels_begun = time.perf_counter()
     with database.session() as session:
-        queries.insert_many(session, models.Label, named)
+        queries.bulk.insert_many(session, models.Label, named)
     return {"crops": crops_done - begun, "labels": time.perf_counter() - labels_begun}
 
 
 def search(database: Any) -> float:
     """Mean seconds of a query of two words, of 200 features."""
-    from autointerp.db.words import labels_with_words
+    from autointerp.db.queries.words import labels_with_words
 
     rng = random.Random(1)
     asked = [sorted(set(phrase(rng, 2).split())) for _ in range(QUERIES)]

@@ -27,12 +27,13 @@ NEAREST = 8
 
 def replayed(images: int) -> dict[str, float]:
     """Peak memory of the process in MB, and ms an image once the crops are full."""
-    from autointerp.crops.collect import CropCollector, Quota
-    from autointerp.crops.nearest import Nearest
+    from autointerp.crops.collect import CropCollector
+    from autointerp.crops.nearest import NearestLatents
+    from autointerp.crops.records import Quota
 
     rng = np.random.default_rng(1)
     index = rng.integers(0, LATENTS, (LATENTS, NEAREST)).astype(np.int32)
-    nearest = Nearest(index, np.sort(rng.random((LATENTS, NEAREST), np.float32))[:, ::-1])
+    nearest = NearestLatents(index, np.sort(rng.random((LATENTS, NEAREST), np.float32))[:, ::-1])
     collector = CropCollector(LATENTS, Quota(20, 20, 5, 5, 8192), 0, nearest)
     spent = []
     for numbers, code in codes(images):
@@ -47,16 +48,17 @@ def replayed(images: int) -> dict[str, float]:
 
 def generated(images: int) -> dict[str, float]:
     """Peak memory of the process in MB, ms an image, and the size of the database in MB."""
-    from autointerp.settings import Settings
-    from autointerp.stages.context import Context
-    from autointerp.stages.fit import FitRequest, plan_fit
-    from autointerp.stages.harvest import plan_harvest, run_harvest
-    from autointerp.stages.train import run_fits
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.settings import Settings
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.stages.fit.planning import FitRequest, plan_fit
+    from autointerp.stages.fit.training import run_fits
+    from autointerp.stages.harvest.harvesting import run_harvest
+    from autointerp.stages.harvest.planning import plan_harvest
 
     values = {"device": "cpu", "fit_images": 8, "images": images, "steps": 1, "capture_steps": [0]}
     with tempfile.TemporaryDirectory() as folder:
-        ctx = Context(Workspace.create(Path(folder) / "w", Settings.from_values(values)))
+        ctx = Context(WorkspaceFolder.create(Path(folder) / "w", Settings.from_values(values)))
         fit = plan_fit(ctx, "mid", FitRequest("random"))
         (row,) = run_fits(ctx, [fit])
         begun = time.perf_counter()

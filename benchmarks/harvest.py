@@ -73,25 +73,27 @@ def harvested(ctx: Any, fitted: Path, images: int) -> dict[str, float]:
     """Harvest into a fresh copy of the fitted workspace; also the seconds in each part of it."""
     from autointerp.crops.collect import CropCollector
     from autointerp.dictionaries.baselines import RandomDirections
-    from autointerp.stages import gather, harvest
-    from autointerp.stages.context import Context
-    from autointerp.stages.fit import resolve_dictionary
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.targets import Target
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.stages.fit.planning import resolve_dictionary
+    from autointerp.stages.harvest import gathering as gather, harvesting as harvest
+    from autointerp.stages.harvest.planning import plan_harvest
 
     spent: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         shutil.copytree(fitted, Path(folder) / "copy")
-        workspace = Workspace.open(Path(folder) / "copy")
+        workspace = WorkspaceFolder.open(Path(folder) / "copy")
         mine = Context(workspace, images=images)
         mine.__dict__["model"] = ctx.model
-        plan = harvest.plan_harvest(mine, resolve_dictionary(mine, LAYER, None))
+        plan = plan_harvest(mine, resolve_dictionary(mine, Target(LAYER)))
         for owner, name, part in (
             (RandomDirections, "encode", "encode"),
             (CropCollector, "reduce", "reduce"),
             (CropCollector, "update", "keep"),
             (gather, "encode_picture", "pictures"),
-            (harvest._Pass, "checkpoint", "commit"),
-            (harvest._Pass, "finish", "commit"),
+            (harvest.HarvestPass, "checkpoint", "commit"),
+            (harvest.HarvestPass, "finish", "commit"),
         ):
             stack.enter_context(timed(owner, name, spent, part))
         begun = time.perf_counter()
@@ -108,18 +110,18 @@ PARTS = ("encode", "reduce", "keep", "pictures", "commit")
 
 def run(quick: bool, pairs: int | None = None, images: int | None = None) -> list[Row]:
     """Time both, pair by pair."""
-    from autointerp.settings import Settings
-    from autointerp.stages.context import Context
-    from autointerp.stages.fit import FitRequest, plan_fit
-    from autointerp.stages.train import run_fits
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.settings import Settings
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.stages.fit.planning import FitRequest, plan_fit
+    from autointerp.stages.fit.training import run_fits
 
     size = images or (QUICK_IMAGES if quick else IMAGES)
     count = pairs or (QUICK_PAIRS if quick else PAIRS)
     values = {"device": "cpu", "fit_images": 8, "batch_size": min(16, size), "crops": {"top": TOP, "quantile": TOP}}
     with tempfile.TemporaryDirectory() as folder:
         fitted = Path(folder) / "fitted"
-        ctx = Context(Workspace.create(fitted, Settings.from_values(values)))
+        ctx = Context(WorkspaceFolder.create(fitted, Settings.from_values(values)))
         latents = EXPANSION * ctx.layer(LAYER).d_in
         run_fits(ctx, [plan_fit(ctx, LAYER, FitRequest("random", latents))])
         ctx.workspace.close()

@@ -7,7 +7,6 @@ alone makes of the same latents.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
@@ -25,10 +24,12 @@ def measure(steps: int = 8) -> dict[str, float]:
     import torch
     from PIL import Image
 
-    from autointerp.diffusion.generation import GenerationSettings, ImageJob, run_pipeline
     from autointerp.diffusion.inversion import invert, unguided
+    from autointerp.diffusion.jobs import GenerationSettings, ImageJob
     from autointerp.diffusion.loading import load_model
+    from autointerp.diffusion.passes import Pass
     from autointerp.diffusion.real import encode_pictures
+    from autointerp.diffusion.running import run_pipeline
     from autointerp.shapes.scenes import render, sample_held_out_scene
 
     model = load_model("shapes", device="cpu", dtype="float32")
@@ -39,13 +40,11 @@ def measure(steps: int = 8) -> dict[str, float]:
     settings = GenerationSettings.resolve(model.defaults, {"steps": steps})
     clean = encode_pictures(model, [Image.fromarray(one) for one in given])
     begun = time.perf_counter()
-    found = invert(model, jobs, settings, clean)
+    batch = Pass(model, tuple(jobs), settings)
+    found = invert(batch, clean)
     seconds = time.perf_counter() - begun
-    how = unguided(model, settings)
-    arguments, _ = model.family.call(model.configs, how.guidance, SCENES)
 
-    def generated(**more: Any) -> np.ndarray:
-        return np.stack([np.asarray(p) for p in run_pipeline(model, jobs, how, {**arguments, **more})])
+    generated = np.stack([np.asarray(p) for p in run_pipeline(unguided(batch), latents=found.noise)])
 
     vae = model.pipeline.vae
     with torch.inference_mode():
@@ -56,7 +55,7 @@ def measure(steps: int = 8) -> dict[str, float]:
         "steps": steps,
         "seconds": seconds,
         "residual": float(found.residual.max()),
-        "psnr_inverted": psnr(given, generated(latents=found.noise)),
+        "psnr_inverted": psnr(given, generated),
         "psnr_autoencoder": psnr(given, rebuilt),
     }
 

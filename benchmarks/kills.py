@@ -102,9 +102,9 @@ def run_kills(kills: int, seed: int = 0) -> dict[str, Any]:
     import torch
 
     from autointerp.diffusion import loading
-    from autointerp.settings import Settings
-    from autointerp.stages import harvest
-    from autointerp.workspace import Workspace
+    from autointerp.project.settings import Settings
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.stages.harvest import harvesting as harvest
 
     torch.set_num_threads(1)  # What is forked has no threads but its own.
     harvest.CHECKPOINT_IMAGES = CHECKPOINT
@@ -112,7 +112,7 @@ def run_kills(kills: int, seed: int = 0) -> dict[str, Any]:
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         fitted, whole, path = (Path(folder) / name for name in ("fitted", "whole", "killed"))
-        Workspace.create(fitted, Settings.from_values(SETTINGS)).close()
+        WorkspaceFolder.create(fitted, Settings.from_values(SETTINGS)).close()
         if _command("-w", str(fitted), "fit", "--layer", "mid", "--kind", "random", "--latents", "256"):
             raise RuntimeError("nothing was fitted")
         shutil.copytree(fitted, whole)

@@ -43,25 +43,29 @@ def measured(
     `labeled` layers have labels, `scored` are the methods that these are scored by.
     """
     from autointerp.progress import default_progress
-    from autointerp.settings import Settings
-    from autointerp.stages.context import Context
-    from autointerp.stages.evaluate import run_evaluate
-    from autointerp.stages.fit import FitRequest
-    from autointerp.stages.pipeline import LabelJob, ScoreJob, fit_layers, harvest_layers, label_layer, score_layer
-    from autointerp.stages.score import check_methods
-    from autointerp.workspace import Workspace, has_settings
+    from autointerp.project.context import Context
+    from autointerp.project.settings import Settings
+    from autointerp.project.targets import Target
+    from autointerp.project.workspace import WorkspaceFolder, has_settings
+    from autointerp.stages.evaluate.evaluating import run_evaluate
+    from autointerp.stages.fit.planning import FitRequest
+    from autointerp.stages.pipeline.dictionaries import fit_layers, harvest_layers
+    from autointerp.stages.pipeline.jobs import LabelJob, ScoreJob
+    from autointerp.stages.pipeline.labels import label_layer
+    from autointerp.stages.pipeline.scores import score_layer
+    from autointerp.stages.score.planning import check_methods
 
     if not has_settings(workspace):
-        Workspace.create(workspace, Settings.from_values(values))
-    ctx = Context(Workspace.open(workspace), default_progress())
+        WorkspaceFolder.create(workspace, Settings.from_values(values))
+    ctx = Context(WorkspaceFolder.open(workspace), default_progress())
     _, rows = fit_layers(ctx, layers, [FitRequest(kind) for kind in kinds])
-    targets: list[tuple[str, str | None]] = [(row.layer, row.name) for row in rows]
+    targets = [Target(row.layer, row.name) for row in rows]
     harvest_layers(ctx, targets)
-    for layer, name in (target for target in targets if target[0] in labeled):
-        label_layer(ctx, LabelJob(layer, name, score=False))
+    for target in (target for target in targets if target.layer in labeled):
+        label_layer(ctx, LabelJob(target, score=False))
         if scored:
-            score_layer(ctx, ScoreJob(layer, name, check_methods(scored)))
-    return run_evaluate(ctx, targets)[1]
+            score_layer(ctx, ScoreJob(target, check_methods(scored)))
+    return [report.as_dict() for report in run_evaluate(ctx, targets)[1]]
 
 
 def table(results: list[dict[str, Any]]) -> str:

@@ -66,7 +66,7 @@ def flux(widths: tuple[int, ...] = WIDTHS, **sizes: Any) -> Any:
     """FLUX.1-schnell, or another of these sizes."""
     from diffusers import FluxPipeline, FluxTransformer2DModel
 
-    from autointerp.shapes.train.tokenizers import clip_tokenizer, t5_tokenizer
+    from training.shapes.tokenizers import clip_tokenizer, t5_tokenizer
 
     clip, t5 = clip_tokenizer(77), t5_tokenizer()
     config: dict[str, Any] = {**full_size.FLUX["transformer"], **sizes}
@@ -85,7 +85,7 @@ def sdxl(widths: tuple[int, ...] = WIDTHS, text: tuple[int, int] = (768, 1280), 
     """SDXL base, or another of these sizes; `text` are the widths of its text encoders."""
     from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 
-    from autointerp.shapes.train.tokenizers import clip_tokenizer
+    from training.shapes.tokenizers import clip_tokenizer
 
     clip = clip_tokenizer(77)
     config: dict[str, Any] = {

@@ -51,7 +51,7 @@ def answers(words: Sequence[str], truths: dict[int, frozenset[str]]) -> frozense
 
 def questions(truths: dict[int, frozenset[str]]) -> dict[str, list[Asked]]:
     """The three sets; the pairs are those that a truth says, filled up with others that are drawn."""
-    from autointerp.shapes.truth import all_concepts
+    from autointerp.shapes.concepts import all_concepts
 
     concepts = all_concepts()
     single = [c for c in concepts if len(c.words) == 1 and any(said == set(c.words) for said in truths.values())]
@@ -81,20 +81,19 @@ def figures(asked: Sequence[Asked], ranked: Sequence[Sequence[int]]) -> tuple[fl
 
 def ranked_by(searcher: Any, asked: Asked, filters: Any, latents: dict[int, int]) -> dict[str, list[int]]:
     """Latents by each route, and by all fused."""
-    from autointerp.search.ranking import reciprocal_rank_fusion
-    from autointerp.stages.search import PROMPTS, WEIGHTS
+    from autointerp.views.search.route import PROMPTS
 
-    found, _ = searcher.rank(asked.text, filters)
-    found["fused"] = [one.id for one in reciprocal_rank_fusion(found, weights=WEIGHTS)]
-    found["words"] += found.pop(PROMPTS, [])
-    return {route: [latents[feature] for feature in ranked] for route, ranked in found.items()}
+    ranked = searcher.rank(asked.text, filters)
+    found = {**ranked.by_list, "fused": [one.id for one in ranked.fused()]}
+    found["words"] = found["words"] + found.pop(PROMPTS, [])
+    return {route: [latents[feature] for feature in features] for route, features in found.items()}
 
 
 def known_truths(ctx: Any, row: Any, kept: Path | None) -> dict[int, frozenset[str]]:
     """Latent -> the words of its truth; measured, or as they were kept."""
     if kept is not None and kept.exists():
         return {int(latent): frozenset(words) for latent, words in json.loads(kept.read_text()).items()}
-    from autointerp.stages.evaluate import truths_of
+    from autointerp.stages.evaluate.evaluating import truths_of
 
     found = {i: truth.concept.words for i, truth in enumerate(truths_of(ctx, row)) if truth is not None}
     if kept is not None:
@@ -105,10 +104,12 @@ def known_truths(ctx: Any, row: Any, kept: Path | None) -> dict[int, frozenset[s
 def main() -> None:
     from autointerp.db import queries
     from autointerp.progress import default_progress
-    from autointerp.stages.context import Context
-    from autointerp.stages.read import find_dictionary
-    from autointerp.stages.search import Filters, Searcher
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.targets import Target, find_dictionary
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.stages.index.opening import fresh_indexes
+    from autointerp.views.search.scope import SearchFilters
+    from autointerp.views.search.searcher import Searcher
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
@@ -116,14 +117,14 @@ def main() -> None:
     parser.add_argument("--truths", type=Path, help="file that keeps the truths for the next time")
     parser.add_argument("--misses", action="store_true", help="say what the fused search misses")
     options = parser.parse_args()
-    ctx = Context(Workspace(options.workspace), default_progress(False))
-    row = find_dictionary(ctx, options.layer, None)
+    ctx = Context(WorkspaceFolder(options.workspace), default_progress(False))
+    row = find_dictionary(ctx, Target(options.layer))
     sets = questions(known_truths(ctx, row, options.truths))
-    searcher, filters = Searcher(ctx), Filters(dictionary=row.name)
+    searcher, filters = Searcher(ctx, fresh_indexes(ctx)), SearchFilters(dictionary=row.name)
     print(f"{row.name}: {', '.join(f'{len(asked)} {what}' for what, asked in sets.items())}")
     print("\n| questions | route | recall@10 | MRR |\n|---|---|---|---|")
     with ctx.db.session() as session:
-        latents = {feature.id: feature.latent_index for feature in queries.features(session, row.id)}
+        latents = {feature.id: feature.latent_index for feature in queries.features.of_dictionary(session, row.id)}
     for what, asked in sets.items():
         ranked = [ranked_by(searcher, one, filters, latents) for one in asked]
         for route in ranked[0]:

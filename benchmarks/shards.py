@@ -20,22 +20,24 @@ QUICK_FEATURES = 512
 
 def workers(ctx: Any, count: int, images: int) -> dict[str, float]:
     """Harvest the images by `count` processes of one thread each; starting them is not timed."""
-    from autointerp.crops.collect import CropCollector, Quota
+    from autointerp.crops.collect import CropCollector
+    from autointerp.crops.records import Quota
     from autointerp.dictionaries.storage import load_dictionary
-    from autointerp.stages import distribute
-    from autointerp.stages.gather import Reader
+    from autointerp.stages.harvest.batches import JobBatch, JobRanges, Shard, cut_batches, cut_shards, find_pending
+    from autointerp.stages.harvest.gathering import PassReader
+    from autointerp.stages.harvest.workers import AHEAD, Workers
 
     row = ctx.dictionary_of(LAYER)
     dictionary = load_dictionary(ctx.workspace.dictionary_dir(row.name))
     collector = CropCollector(row.num_latents, Quota(8, 20, 5), 0)
-    reader = Reader(dictionary, ctx.layer_of(row), tuple(row.steps), collector)
+    reader = PassReader(dictionary, ctx.layer_of(row), tuple(row.steps), collector)
     jobs, size = ctx.prompts.jobs(0, images, 0), ctx.settings.batch_size
-    shards = distribute.cut(jobs, 0, images, size, (0,))
+    shards = cut_shards(find_pending(cut_batches(jobs, size), [JobRanges()]))
     if len(shards) < count and images > QUICK_IMAGES:
         raise RuntimeError("there are fewer shards than workers")
-    with distribute.Workers(ctx, [reader], count, None, threads=1) as pool:
+    with Workers(ctx, [reader], count, None, threads=1) as pool:
         # Each loads its model with its first shard.
-        for _ in pool.gather([distribute.Shard(0, 1, (0,), jobs[:1])] * count * distribute.AHEAD):
+        for _ in pool.gather([Shard((0,), (JobBatch(0, (jobs[0],)),))] * count * AHEAD):
             pass
         begun = time.perf_counter()
         for _, found in pool.gather(shards):
@@ -48,8 +50,9 @@ def workers(ctx: Any, count: int, images: int) -> dict[str, float]:
 
 def merged(features: int) -> float:
     """Seconds to merge shards whose collectors are full, each feature with `TOP` crops."""
-    from autointerp.crops.collect import CropCollector, Quota
+    from autointerp.crops.collect import CropCollector
     from autointerp.crops.hashing import strongest_key
+    from autointerp.crops.records import Quota
 
     def full(shard: int) -> Any:
         rng = np.random.default_rng(shard)
@@ -80,18 +83,19 @@ def merged(features: int) -> float:
     begun = time.perf_counter()
     whole.settle()
     seconds += time.perf_counter() - begun
-    if len(whole._best.fields["group"]) != features * TOP:
+    kept = whole._best.fields
+    if len(kept["group"]) != features * TOP or len(np.unique(kept["image"] // 2**16)) != SHARDS:
         raise RuntimeError("crops are missing")
     return seconds
 
 
 def run(quick: bool, pairs: int | None = None) -> list[Row]:
     """Time both: two workers against one, and the merge against the ten seconds that it may take."""
-    from autointerp.settings import Settings
-    from autointerp.stages.context import Context
-    from autointerp.stages.fit import FitRequest, plan_fit
-    from autointerp.stages.train import run_fits
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.settings import Settings
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.stages.fit.planning import FitRequest, plan_fit
+    from autointerp.stages.fit.training import run_fits
 
     count = pairs or (QUICK_PAIRS if quick else PAIRS)
     images = QUICK_IMAGES if quick else IMAGES
@@ -100,7 +104,7 @@ def run(quick: bool, pairs: int | None = None) -> list[Row]:
     rows = [Row.of("shards", f"merge {SHARDS} x {features} x {TOP}: seconds / 10 s", "s", times, [10.0] * count)]
     values = {"device": "cpu", "fit_images": 4, "batch_size": 16}
     with tempfile.TemporaryDirectory() as folder:
-        ctx = Context(Workspace.create(Path(folder) / "w", Settings.from_values(values)))
+        ctx = Context(WorkspaceFolder.create(Path(folder) / "w", Settings.from_values(values)))
         run_fits(ctx, [plan_fit(ctx, LAYER, FitRequest("random"))])
         # As much time as the better of the two takes of the other: how many times as fast two are.
         ours, other = interleave(count, lambda: workers(ctx, 1, images), lambda: workers(ctx, 2, images))

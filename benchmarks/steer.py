@@ -20,7 +20,8 @@ from typing import Any
 import click
 import numpy as np
 
-from autointerp.shapes.truth import REGIONS, Concept, all_concepts, concept_masks, names_truth
+from autointerp.shapes.concepts import REGIONS, Concept, all_concepts, concept_masks
+from autointerp.shapes.truth import names_truth
 
 SAID = ("color", "shape", "texture", "size", "background", "pair")
 """Kinds of concepts that a caption can say."""
@@ -63,20 +64,21 @@ def measured(ctx: Any, count: int, prompts: int, strengths: Sequence[float]) -> 
     import torch
 
     from autointerp.dictionaries.storage import load_dictionary
-    from autointerp.diffusion.edit import add_vector
+    from autointerp.diffusion.edits import add_vector
+    from autointerp.experiments.steer import SteerRequest, steered
+    from autointerp.project.targets import Target, find_dictionary
     from autointerp.shapes.oracle import Oracle
-    from autointerp.stages.read import best_features, find_dictionary
-    from autointerp.stages.steer import SteerRequest, steered
+    from autointerp.views.labeled import best_features
 
-    row = find_dictionary(ctx, "mid", None)
+    row = find_dictionary(ctx, Target("mid"))
     layer, oracle = ctx.layer_of(row), Oracle.load()
     dictionary = load_dictionary(ctx.workspace.dictionary_dir(row.name)).to(ctx.model.device)
     place = {concept.words: i for i, concept in enumerate(all_concepts())}
     held_out = [job.prompt for job in ctx.prompts.held_out(500, ctx.settings.seed, ctx.settings.images)]
     chosen: list[tuple[Any, str, Concept]] = []
-    for feature, label, _ in best_features(ctx, row, row.num_latents):
-        if (concept := said_concept(label.name)) is not None and len(chosen) < count:
-            chosen.append((feature, label.name, concept))
+    for one in best_features(ctx, row, row.num_latents):
+        if (concept := said_concept(one.name)) is not None and len(chosen) < count:
+            chosen.append((one.feature, one.name, concept))
     cases: dict[float, list[list[tuple[float, float, float]]]] = {strength: [] for strength in strengths}
     with ctx.progress.task("steer", len(chosen) * len(strengths), unit="case") as bar:
         for feature, _, concept in chosen:
@@ -152,10 +154,10 @@ def table(lines: Sequence[Line]) -> str:
 def main(workspace: Path, features: int, prompts: int, as_json: bool) -> None:
     """Steer labeled features of `mid`, beside random directions of the same norm."""
     from autointerp.progress import default_progress
-    from autointerp.stages.context import Context
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.workspace import WorkspaceFolder
 
-    ctx = Context(Workspace(workspace), default_progress())
+    ctx = Context(WorkspaceFolder(workspace), default_progress())
     names, lines = measured(ctx, features, prompts, STRENGTHS)
     click.echo(", ".join(names), err=True)
     click.echo(json.dumps([asdict(x) for x in lines], indent=2) if as_json else table(lines))

@@ -55,7 +55,9 @@ def peak_gb() -> float:
 
 def measure(what: str, count: int, clusters: Clusters, folder: Path, say: Callable[[str], None] = print) -> None:
     """Build, write, read, ask and add to an index of this many vectors."""
-    from autointerp.search.indexes import HNSW_BUILD, HNSW_LINKS, Rows, build_index, read_index, write_index
+    from autointerp.search.building import HNSW_BUILD, HNSW_LINKS, build_index, compacted
+    from autointerp.search.index_file import read_index, write_index
+    from autointerp.search.rows import Rows
 
     vectors, asked, more = clusters.vectors(count), clusters.vectors(QUERIES), clusters.vectors(ADDED)
     rows = Rows(np.arange(count), np.arange(count) // 10, np.arange(count), np.ones(count))
@@ -82,7 +84,7 @@ def measure(what: str, count: int, clusters: Clusters, folder: Path, say: Callab
             say(f"{what}: {n} nearest{at}: p50 {low:.2f} ms, p95 {high:.2f} ms, recall@10 {recall:.4f}")
     new = Rows(count + np.arange(ADDED), np.arange(ADDED), np.arange(ADDED), np.ones(ADDED))
     added, _ = seconds(lambda: index.add(new, more))
-    kept, index = seconds(lambda: index.compacted(LABELS))
+    kept, index = seconds(lambda: compacted(index, LABELS))
     wrote, _ = seconds(lambda: write_index(index, path))
     found = index.search(more[:50], 1)[0][:, 0]
     say(

@@ -41,13 +41,13 @@ ANSWERS, QUICK_ANSWERS = 2_000, 300
 @contextlib.contextmanager
 def harvested(settings: dict[str, Any], latents: int) -> Iterator[Path]:
     """A workspace with crops of shapes' pictures, of random directions: each of them is live."""
-    from autointerp.settings import Settings
-    from autointerp.workspace import Workspace
+    from autointerp.project.settings import Settings
+    from autointerp.project.workspace import WorkspaceFolder
     from benchmarks.kills import _command as command
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "w"
-        Workspace.create(path, Settings.from_values(settings)).close()
+        WorkspaceFolder.create(path, Settings.from_values(settings)).close()
         for step in (("fit", "--kind", "random", "--latents", str(latents)), ("harvest",)):
             if command("-w", str(path), step[0], "--layer", "mid", *step[1:]):
                 raise RuntimeError(f"{step[0]} failed")
@@ -65,10 +65,10 @@ def named(
 ) -> tuple[float, list[float]]:
     """Name features of a workspace: seconds, and memory in MB after each label."""
     from autointerp.progress import NullProgress
-    from autointerp.stages.context import Context
-    from autointerp.stages.label import LabelRequest, run_label, wanted_features
-    from autointerp.stages.labelers import LabelerRequest, make_labeler
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.labelers import LabelerRequest, make_labeler
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.stages.label.labeling import LabelRequest, run_label, wanted_features
 
     memory: list[float] = []
 
@@ -81,7 +81,7 @@ def named(
 
             yield Task()
 
-    workspace = Workspace(path)
+    workspace = WorkspaceFolder(path)
     ctx = Context(workspace, Watching())
     row = ctx.dictionary_of("mid")
     assert row is not None
@@ -98,18 +98,18 @@ def named(
 
 def parts(path: Path, features: int, answers: int) -> dict[str, float]:
     """Processor seconds a feature of each part of the work; of the ledger seconds a call, with all threads."""
-    from autointerp.labeling.chat import ChatClient
-    from autointerp.labeling.messages import image_part, marked_view, whole_picture
-    from autointerp.labeling.protocol import CallRecord
-    from autointerp.labeling.replies import LABEL_SCHEMA
-    from autointerp.labeling.vlm import VlmLabeler
-    from autointerp.stages.context import Context
-    from autointerp.stages.evidence import EvidenceReader
-    from autointerp.stages.label import LabelRequest, wanted_features
-    from autointerp.stages.labelers import DatabaseLedger
-    from autointerp.workspace import Workspace
+    from autointerp.labeling.asking.chat import ChatClient
+    from autointerp.labeling.asking.ledger import CallRecord
+    from autointerp.labeling.asking.messages import image_part, marked_view, whole_picture
+    from autointerp.labeling.asking.replies import LABEL_SCHEMA
+    from autointerp.labeling.labelers.vlm import VlmLabeler
+    from autointerp.project.context import Context
+    from autointerp.project.evidence import EvidenceReader
+    from autointerp.project.ledger import DatabaseLedger
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.stages.label.labeling import LabelRequest, wanted_features
 
-    workspace = Workspace(path)
+    workspace = WorkspaceFolder(path)
     ctx = Context(workspace)
     row = ctx.dictionary_of("mid")
     assert row is not None

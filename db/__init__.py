@@ -1,9 +1,16 @@
-"""The database: engine, models, queries. Imports nothing else of this project.
+"""The database: engine, tables, and all SQL.
 
-Import the parts you need (`from autointerp.db import models, queries`); only the error class is loaded here, so
-that the command line can name it without SQLAlchemy.
+Import the parts you need: `from autointerp.db import models, queries`. The package itself does not load SQLAlchemy.
 """
 
-from autointerp.db.errors import DatabaseError
+from __future__ import annotations
 
-__all__ = ["DatabaseError"]
+from typing import TYPE_CHECKING
+
+from autointerp.db.errors import DatabaseBusy, DatabaseError, NotWritable
+
+if TYPE_CHECKING:
+    # The type of an open session, so that nothing above this room imports SQLAlchemy.
+    from sqlalchemy.orm import Session
+
+__all__ = ["DatabaseBusy", "DatabaseError", "NotWritable", "Session"]

@@ -1,4 +1,4 @@
-"""What all tables share: names of constraints, types that every database takes, and words out of a few."""
+"""The base of all tables: names of constraints, types that every database takes, and columns of a few words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, Double, LargeBinary, MetaData, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase
+from typing_extensions import override
 
 # Every constraint has a name, so that later migrations can drop or alter it on SQLite and PostgreSQL alike.
 NAMING = {
@@ -21,33 +22,36 @@ NAMING = {
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, kept as naive UTC because SQLite knows no zones; always aware in Python."""
+    """A moment: aware in Python, stored as naive UTC, because SQLite has no time zones."""
 
     impl = DateTime
     cache_ok = True
 
+    @override
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware to naive UTC; a naive value is taken as UTC."""
+        """Return the moment as naive UTC; a naive value is taken as UTC."""
         if value is None or value.tzinfo is None:
             return value
         return value.astimezone(timezone.utc).replace(tzinfo=None)
 
+    @override
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Naive UTC to aware."""
+        """Return a stored moment as an aware one."""
         return None if value is None else value.replace(tzinfo=timezone.utc)
 
 
 class AnyText(TypeDecorator[str]):
     """Text from anywhere, a model's answers included.
 
-    What PostgreSQL refuses (NUL), and no database takes (half of a surrogate pair), is kept as U+FFFD on both.
+    PostgreSQL refuses NUL, and no database takes half of a surrogate pair. Both are stored as U+FFFD.
     """
 
     impl = Text
     cache_ok = True
 
+    @override
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """The text as it can be stored."""
+        """Return the text as it can be stored."""
         if value is None or value.isascii() and "\0" not in value:
             return value
         return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -68,14 +72,14 @@ class Base(DeclarativeBase):
 
 
 def now() -> datetime:
-    """This moment, in UTC."""
+    """Return this moment, in UTC."""
     return datetime.now(timezone.utc)
 
 
 def to_json(value: Any) -> str:
-    """What JSON columns hold: numbers that JSON does not know (infinite, not a number) are null.
+    """Return the text of a JSON column, with null for numbers that JSON does not have (infinite, not a number).
 
-    PostgreSQL refuses them, and so do most readers of an SQLite file.
+    PostgreSQL refuses such numbers, and so do most readers of an SQLite file.
     """
     try:
         return json.dumps(value, allow_nan=False)
@@ -92,9 +96,10 @@ def _finite(value: Any) -> Any:
 
 
 def one_of(column: str, words: Any) -> CheckConstraint:
-    """The constraint that `column` holds one of the words of a `Literal` type.
+    """Return the constraint that a column holds one of the words of a `Literal` type.
 
-    A check and not an SQL enum: PostgreSQL's enums need their own migration for every new word.
+    The constraint is a check and not an SQL enum, because PostgreSQL's enums need a migration of their own for every
+    new word.
     """
     listed = ", ".join(f"'{word}'" for word in get_args(words))
     return CheckConstraint(f"{column} IN ({listed})", name=column)

@@ -1,27 +1,32 @@
-"""What `db check` looks at inside the database alone; what needs other rooms is in `stages.check`."""
+"""Damage inside the database: integrity, foreign keys, ranks and pairs of crops, the word index.
+
+`autointerp.upkeep.check` looks at what the rows mean.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, LargeBinary, Table, Text, cast, func, inspect, select, text
 from sqlalchemy.orm import Session
 
-from autointerp.db import words
 from autointerp.db.copy import tables
+from autointerp.db.engine import Database
 from autointerp.db.models import Crop
-
-if TYPE_CHECKING:
-    from autointerp.db.engine import Database
+from autointerp.db.queries import words
 
 MOST = 20
-"""Lines reported of one kind of damage: the first ones say enough."""
+"""Lines reported of one kind of damage. More would repeat the first ones."""
 
 
 def find_problems(database: Database) -> list[str]:
-    """One line a problem, none for a sound database."""
+    """Return one line for each problem, none for a sound database."""
+    with database.translated():
+        return _problems(database)
+
+
+def _problems(database: Database) -> list[str]:
     found, head = database.revision(), database.head()
     if found != head:
         return [f"the schema is {found or 'empty'}, not {head}: run `autointerp db upgrade`"]
@@ -38,7 +43,7 @@ def find_problems(database: Database) -> list[str]:
 
 
 def first(lines: Iterable[str]) -> list[str]:
-    """The first few of many lines of one kind."""
+    """Return the first lines of many of one kind."""
     return list(islice(lines, MOST))
 
 
@@ -48,9 +53,9 @@ def _integrity(connection: Connection) -> list[str]:
 
 
 def _readable(connection: Connection) -> list[str]:
-    """PostgreSQL's part: every index and constraint is valid, and every value of every row can be read.
+    """Check a PostgreSQL database: every index and constraint is valid, and every value of every row can be read.
 
-    What lies on a damaged page raises an error when it is read.
+    Reading a value on a damaged page raises an error.
     """
     problems = [
         f"integrity: the index {name} is not valid"
@@ -71,14 +76,15 @@ def _readable(connection: Connection) -> list[str]:
         )
     ]
     for table in tables():
-        # A digest reads a value whole, also where it lies outside of the table's own pages. Bytes are not made text
-        # for it: text of a large checkpoint would be too long for the server.
+        # A digest reads the whole value, also a value stored outside the table's own pages. Bytes are not cast to
+        # text, because the text of a large checkpoint would be too long for the server.
         values = [c if isinstance(c.type, LargeBinary) else cast(c, Text) for c in table.c]
         connection.execute(select(*(func.count(func.md5(value)) for value in values))).one()
     return problems
 
 
 def _dangling(connection: Connection, table: Table) -> Iterable[str]:
+    """Find rows whose foreign keys refer to no row."""
     for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
         parent = key.column.table.alias("parent")
         query = (
@@ -91,7 +97,7 @@ def _dangling(connection: Connection, table: Table) -> Iterable[str]:
 
 
 def _ranks(session: Session) -> list[str]:
-    """Within a feature, split and role crops are counted 0, 1, 2 ..."""
+    """Find features whose crops of a split and role are not ranked 0, 1, 2 ..."""
     group = (Crop.feature_id, Crop.split, Crop.role)
     whole = (func.min(Crop.rank) == 0) & (func.max(Crop.rank) == func.count() - 1)
     whole &= func.count(Crop.rank.distinct()) == func.count()
@@ -102,12 +108,14 @@ def _ranks(session: Session) -> list[str]:
 
 
 def _doubles(session: Session) -> list[str]:
+    """Find features with several crops of one image."""
     pair = (Crop.feature_id, Crop.image_id)
     query = select(*pair).group_by(*pair).having(func.count() > 1).order_by(*pair).limit(MOST)
     return [f"feature {feature} has several crops of image {image}" for feature, image in session.execute(query)]
 
 
 def _words(session: Session) -> list[str]:
+    """Find word indexes that are missing or do not follow their tables."""
     tables = inspect(session.connection())
     missing = [name for name in (words.LABELS, words.PROMPTS) if not tables.has_table(name)]
     return [f"the word index {name} is missing" for name in missing] or words.stale_words(session)

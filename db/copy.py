@@ -1,44 +1,53 @@
-"""All rows of one database into another, empty one, of the same or the other kind: whole or not at all.
+"""A copy of all rows of one database in another, empty one, of the same or the other kind: whole or not at all.
 
-The source is read in one snapshot and the target is written in one transaction, so a copy that is stopped leaves
-nothing, and whoever writes to the source meanwhile changes nothing in it. Rows go through the models' types, a chunk
-at a time, so values are equal on both sides and memory is bounded.
+The source is read in one snapshot, so writers to the source change nothing in the copy. The target is written in one
+transaction, so a stopped copy leaves nothing. Rows go through the models' types, a chunk at a time. Values are
+therefore equal on both sides, and memory is bounded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Table, func, insert, inspect, select, text
+from sqlalchemy import Connection, Table, func, insert, inspect, select
 
 from autointerp.db import models
 from autointerp.db.base import Base
+from autointerp.db.engine import Database
 from autointerp.db.errors import DatabaseError
-from autointerp.db.words import prompts_indexed_once
-
-if TYPE_CHECKING:
-    from autointerp.db.engine import Database
+from autointerp.db.queries import bulk
+from autointerp.db.queries.words import prompts_indexed_once
 
 _CHUNK = 2_000
-_CHUNKS = {models.Image.__tablename__: 100, models.Checkpoint.__tablename__: 1}
-"""Rows in memory at a time; pictures are tens of kB each, and a piece of a checkpoint may be some MB."""
+_SMALL_CHUNKS = {models.Image.__tablename__: 100, models.Checkpoint.__tablename__: 1}
+
+
+def chunk_size(table: str) -> int:
+    """Return how many rows of a table are in memory at a time.
+
+    Pictures take tens of kB each, and a piece of a checkpoint may take some MB.
+    """
+    return _SMALL_CHUNKS.get(table, _CHUNK)
 
 
 def tables() -> list[Table]:
-    """Every table, each after those that it refers to."""
+    """Return every table, each after the tables that it refers to."""
     return list(Base.metadata.sorted_tables)
 
 
 def count_rows(database: Database) -> int:
-    """Rows of all tables together."""
+    """Return the number of rows of all tables together."""
     with database.session() as session:
         return sum(session.scalar(select(func.count()).select_from(table)) or 0 for table in tables())
 
 
 def check_empty(target: Database) -> None:
-    """Raise `DatabaseError` unless nothing is in the target, or the empty tables of this project alone."""
+    """Check that the target holds nothing, or only this project's empty tables.
+
+    Raises:
+        DatabaseError: It holds rows, or another program's tables.
+    """
     with target.session() as session:
         present = set(inspect(session.connection()).get_table_names())
         if not present:
@@ -50,35 +59,45 @@ def check_empty(target: Database) -> None:
                 raise DatabaseError(f"{target.where} is not empty: {table.name} has rows", "name an empty database")
 
 
-def copy_rows(source: Database, target: Database, advance: Callable[[int, str], None] = lambda n, table: None) -> None:
+def _no_progress(_rows: int, _table: str) -> None:
+    """Report nothing."""
+
+
+def copy_rows(
+    source: Database,
+    target: Database,
+    advance: Callable[[int, str], None] = _no_progress,
+    chunk_size: Callable[[str], int] = chunk_size,
+) -> None:
     """Copy every row of `source` into `target`, which is made or upgraded first.
 
     Args:
-        source: Of this code's schema.
-        target: Empty.
+        source: A database of this code's schema.
+        target: An empty database.
         advance: Called with the number of rows written and their table, after each chunk.
+        chunk_size: Rows of a table in memory at a time.
 
     Raises:
-        DatabaseError: The target is not empty, or either fails; then the target holds no row.
+        DatabaseError: The target is not empty, or either database fails. The target then holds no row.
     """
     check_empty(target)
     target.upgrade()
     with _snapshot(source) as reading, target.session() as session:
         writing = session.connection()
-        dictionaries = list(reading.scalars(select(models.Dictionary.id)))
+        dictionaries = list(reading.scalars(select(models.DictionaryRow.id)))
         with prompts_indexed_once(session, dictionaries):
             for table in tables():
-                size = _CHUNKS.get(table.name, _CHUNK)
+                size = chunk_size(table.name)
                 rows = reading.execution_options(yield_per=size).execute(select(table).order_by(table.c.id))
                 for part in rows.mappings().partitions():
                     writing.execute(insert(table), [dict(row) for row in part])
                     advance(len(part), table.name)
-                set_sequence(writing, table)
+                bulk.set_sequence(writing, table)
 
 
 @contextmanager
 def _snapshot(database: Database) -> Iterator[Connection]:
-    """A connection that sees one moment of the database, however long it reads."""
+    """Open a connection that sees one moment of the database, however long it reads."""
     engine = (
         database.engine
         if database.is_sqlite
@@ -89,14 +108,3 @@ def _snapshot(database: Database) -> Iterator[Connection]:
             # Python's sqlite3 begins no transaction for reading.
             connection.exec_driver_sql("BEGIN")
         yield connection
-
-
-def set_sequence(connection: Connection, table: Table) -> None:
-    """Where rows came with their ids, the next one goes on after the largest."""
-    if connection.dialect.name != "postgresql":
-        return
-    connection.execute(
-        text(
-            f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), max(id)) FROM {table.name} HAVING max(id) > 0"
-        )
-    )

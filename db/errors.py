@@ -1,33 +1,37 @@
-"""What can be wrong with a database, in words for people. This room knows no other, so the class is its own."""
+"""Faults of a database, in words for people."""
 
 from __future__ import annotations
 
 import re
 
+from autointerp.errors import AutointerpError
+
 KEPT = "everything finished so far is kept"
 
 
-class DatabaseError(Exception):
-    """Like `AutointerpError`: `message` says what is wrong, `hint` what to do next, each in one line."""
+class DatabaseError(AutointerpError):
+    """A fault of the database itself: its file, disk, server, lock or schema."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
-    def __str__(self) -> str:
-        return f"{self.message}: {self.hint}" if self.hint else self.message
+class DatabaseBusy(DatabaseError):
+    """Another process holds the database; the same transaction may succeed when it lets go."""
+
+
+class NotWritable(DatabaseError):
+    """The database can be read, and not written: by its rights, or because the disk is full."""
 
 
 def translate(error: BaseException, where: str) -> DatabaseError | None:
-    """The readable form of a driver's error, or None for one that is no fault of disk, file or server.
+    """Return a driver's error as a `DatabaseError`, None if it is no fault of the disk, the file or the server.
 
-    `error` may be SQLAlchemy's wrapper or the driver's own; only its text and its SQLSTATE are looked at. `where` is
-    the database as it may be shown, without a password.
+    Args:
+        error: SQLAlchemy's wrapper or the driver's own error. Only its text and its SQLSTATE are read.
+        where: The database as it may be shown, without a password.
     """
     cause = getattr(error, "orig", None) or error
     text = str(cause).lower()
     if "disk is full" in text or "no space left" in text:
-        return DatabaseError(
+        return NotWritable(
             f"the disk is full while writing {where}", f"free some space and run the same command again: {KEPT}"
         )
     if type(cause).__module__.partition(".")[0] == "psycopg":
@@ -39,7 +43,7 @@ def _of_sqlite(text: str, where: str) -> DatabaseError | None:
     if "file is not a database" in text:
         return DatabaseError(f"{where} is not an SQLite database", "move the file away, or name another workspace")
     if "readonly database" in text:
-        return DatabaseError(f"{where} cannot be written", "check the permissions of the file and its folder")
+        return NotWritable(f"{where} cannot be written", "check the permissions of the file and its folder")
     if "unable to open database" in text:
         return DatabaseError(f"{where} cannot be opened", "check that the folder exists and may be written")
     if "disk i/o error" in text:
@@ -47,7 +51,7 @@ def _of_sqlite(text: str, where: str) -> DatabaseError | None:
     if "malformed" in text:
         return DatabaseError(f"{where} is damaged", "restore a backup, or move it away and run the command again")
     if "database is locked" in text:
-        return DatabaseError(f"{where} is in use by another process", "wait for it to finish, then run this again")
+        return DatabaseBusy(f"{where} is in use by another process", "wait for it to finish, then run this again")
     return None
 
 
@@ -83,9 +87,9 @@ def _of_postgresql(text: str, state: str | None, where: str) -> DatabaseError | 
             f"{where}: this user lacks a right ({_first_line(text)})", "GRANT it: the user must own its schema"
         )
     if state == "25006":
-        return DatabaseError(f"{where} can only be read", "name the primary server")
+        return NotWritable(f"{where} can only be read", "name the primary server")
     if state == "40P01" or state == "55P03":
-        return DatabaseError(f"{where} is in use by another process", "wait for it to finish, then run this again")
+        return DatabaseBusy(f"{where} is in use by another process", "wait for it to finish, then run this again")
     if state in ("XX001", "XX002"):
         return DatabaseError(f"{where} is damaged ({_first_line(text)})", "restore a backup of the server")
     if "starting up" in text or "shutting down" in text:

@@ -1,8 +1,8 @@
 """The tables. One database holds everything but weights and indexes, so these names are a contract.
 
-Only portable types are used: the same models run on SQLite and PostgreSQL. Deleting a dictionary deletes its
-features, and these their crops, labels, scores and judgements; images are shared between dictionaries and are swept
-apart (`queries.remove_dictionary`). docs/schema.md is generated from this file.
+All types are portable: the same models run on SQLite and PostgreSQL. Deleting a dictionary deletes its features, and
+with them their crops, labels, scores and judgements. Images are shared between dictionaries, so
+`queries.dictionaries.remove` deletes those that no crop needs any more. docs/schema.md is generated from this file.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Word = String(32)
 Hash = String(64)
 
 
-class Dictionary(Base):
-    """What decomposes a layer's activations; its weights lie in `dictionaries/NAME/`."""
+class DictionaryRow(Base):
+    """A dictionary of a layer's activations; its weights lie in `dictionaries/NAME/`."""
 
     __tablename__ = "dictionaries"
 
@@ -61,9 +61,16 @@ class Dictionary(Base):
 
     features: Mapped[list[Feature]] = relationship(back_populates="dictionary", passive_deletes=True)
 
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What was assumed when the dictionary was imported; empty for one that was fitted."""
+        origin = self.config.get("import")
+        notes = origin.get("assumed") if isinstance(origin, dict) else None
+        return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list) else ()
+
 
 class Image(Base):
-    """A generated image; its pixels live here once, however many crops are cut from it."""
+    """A generated image. Its pixels are stored once, however many crops are cut from it."""
 
     __tablename__ = "images"
 
@@ -79,7 +86,7 @@ class Image(Base):
 
 
 class Feature(Base):
-    """A latent as a stored, nameable thing, written `DICTIONARY:INDEX`; atom columns are for ITDA alone."""
+    """A latent as a stored thing that can be named, written `DICTIONARY:INDEX`; only ITDA fills the atom columns."""
 
     __tablename__ = "features"
     __table_args__ = (UniqueConstraint("dictionary_id", "latent_index"), one_of("state", State))
@@ -108,7 +115,7 @@ class Feature(Base):
     atom_row: Mapped[int | None] = mapped_column(doc="row of its cell")
     atom_col: Mapped[int | None] = mapped_column(doc="column of its cell")
 
-    dictionary: Mapped[Dictionary] = relationship(back_populates="features")
+    dictionary: Mapped[DictionaryRow] = relationship(back_populates="features")
 
 
 class Crop(Base):
@@ -138,8 +145,13 @@ class Crop(Base):
     box_bottom: Mapped[int] = mapped_column(doc="exclusive")
     activation: Mapped[float] = mapped_column(doc="at the cell; 0 for a negative")
     activation_map: Mapped[bytes | None] = mapped_column(doc="the feature over the whole grid at that step")
+    sample_probability: Mapped[float | None] = mapped_column(
+        doc="of being drawn, if the image is in the feature's sample by the number of its active cells; else null"
+    )
     rank: Mapped[int] = mapped_column(default=0, doc="place within its role, strongest first, from 0")
-    quantile: Mapped[int | None] = mapped_column(doc="which quantile of the activations it was drawn from")
+    quantile: Mapped[int | None] = mapped_column(
+        doc="which quantile of the activations it was drawn from; null for a crop of the sample by active cells alone"
+    )
     role: Mapped[Role] = mapped_column(Word, doc="top, quantile or negative")
     split: Mapped[Split] = mapped_column(Word, doc="explain or score; by the prompt's hash alone")
     neighbour: Mapped[int | None] = mapped_column(
@@ -147,8 +159,25 @@ class Crop(Base):
     )
 
 
-class Labeler(Base):
-    """Who names or judges: labels of labelers that agree in every column here are the same result."""
+class CellRow(Base):
+    """A cell of a dictionary's layer that was drawn at random, in a random order within each split: for base rates."""
+
+    __tablename__ = "cells"
+    __table_args__ = (UniqueConstraint("dictionary_id", "image_id", "step", "row", "col"), one_of("split", Split))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dictionary_id: Mapped[int] = mapped_column(ForeignKey("dictionaries.id", ondelete="CASCADE"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), index=True)
+    step: Mapped[int] = mapped_column(doc="0-based denoising step")
+    row: Mapped[int] = mapped_column(doc="row of the cell")
+    col: Mapped[int] = mapped_column(doc="column of the cell")
+    grid_rows: Mapped[int] = mapped_column(doc="rows of the image's token grid")
+    grid_cols: Mapped[int] = mapped_column(doc="columns of the image's token grid")
+    split: Mapped[Split] = mapped_column(Word, doc="explain or score; by the prompt's hash alone")
+
+
+class LabelerRow(Base):
+    """A labeler or judge. Labels of labelers that agree in every column are the same result."""
 
     __tablename__ = "labelers"
     __table_args__ = (UniqueConstraint("kind", "model", "base_url", "prompt_hash", "config_hash"),)
@@ -165,7 +194,7 @@ class Labeler(Base):
 
 
 class Label(Base):
-    """A name and explanation of a feature and who said it; a failure is a row that says failed."""
+    """A name and explanation of a feature, with its labeler. A failure is a row of status failed."""
 
     __tablename__ = "labels"
     __table_args__ = (DbIndex(None, "feature_id", "labeler_id"), one_of("status", LabelStatus))
@@ -189,7 +218,7 @@ class Score(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     label_id: Mapped[int] = mapped_column(ForeignKey("labels.id", ondelete="CASCADE"))
-    method: Mapped[str] = mapped_column(Word, doc="embedding, detection, fuzzing, ...")
+    method: Mapped[str] = mapped_column(Word, doc="gain, embedding, detection, fuzzing, ...")
     judge_id: Mapped[int | None] = mapped_column(
         ForeignKey("labelers.id", ondelete="CASCADE"), index=True, doc="who judged; null for methods without one"
     )
@@ -205,12 +234,42 @@ class Score(Base):
     shuffled: Mapped[bool] = mapped_column(
         default=False, server_default=false(), doc="a control: the words of another label were judged"
     )
+    precision: Mapped[float | None] = mapped_column(
+        doc="of gain: share of the feature's active cells in which the name holds; null for other methods"
+    )
+    precision_low: Mapped[float | None] = mapped_column(doc="of its 95% interval")
+    precision_high: Mapped[float | None] = mapped_column(doc="of its 95% interval")
+    base_rate: Mapped[float | None] = mapped_column(doc="of gain: share of all cells in which the name holds")
+    base_rate_low: Mapped[float | None] = mapped_column(doc="of its 95% interval")
+    base_rate_high: Mapped[float | None] = mapped_column(doc="of its 95% interval")
+    holds: Mapped[bool | None] = mapped_column(
+        doc="of gain: whether the name holds where the feature is active, by a sequential test; null where it is open"
+    )
     note: Mapped[str] = mapped_column(default="", doc="why a value is missing or weak")
     created_at: Mapped[datetime] = mapped_column(default=now, doc="UTC")
 
 
+class StoredBaseRate(Base):
+    """How often a name holds in random cells of a dictionary's layer, by one judge; the score `gain` asks for it once.
+
+    The answers themselves are judgements of the score that asked first.
+    """
+
+    __tablename__ = "base_rates"
+    __table_args__ = (UniqueConstraint("dictionary_id", "judge_id", "name", "cells_hash"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dictionary_id: Mapped[int] = mapped_column(ForeignKey("dictionaries.id", ondelete="CASCADE"))
+    judge_id: Mapped[int] = mapped_column(ForeignKey("labelers.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(doc="the name that was asked about")
+    cells_hash: Mapped[str] = mapped_column(Hash, doc="hash of the cells that were shown")
+    yes: Mapped[int] = mapped_column(doc="cells in which the name holds")
+    no: Mapped[int] = mapped_column(doc="cells in which it does not")
+    created_at: Mapped[datetime] = mapped_column(default=now, doc="UTC")
+
+
 class Judgement(Base):
-    """One trial of a score: what was shown, and what was said or measured of it."""
+    """One trial of a score: what was shown, and what was answered or measured."""
 
     __tablename__ = "judgements"
     __table_args__ = (UniqueConstraint("score_id", "trial"),)
@@ -218,20 +277,23 @@ class Judgement(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     score_id: Mapped[int] = mapped_column(ForeignKey("scores.id", ondelete="CASCADE"))
     crop_id: Mapped[int | None] = mapped_column(
-        ForeignKey("crops.id", ondelete="CASCADE"), index=True, doc="the crop shown; null for a generated picture"
+        ForeignKey("crops.id", ondelete="CASCADE"),
+        index=True,
+        doc="the crop shown; null for a generated picture and a random cell",
     )
     trial: Mapped[int] = mapped_column(doc="its number within the score, from 0")
     kind: Mapped[str] = mapped_column(
         Word,
         default="",
         server_default="",
-        doc="firing, random, hard, displaced, foreign, intruder, generated, unrelated",
+        doc="active, base, firing, random, hard, displaced, foreign, intruder, generated, unrelated",
     )
     panel: Mapped[int | None] = mapped_column(doc="trials of one panel were shown together, and answered by a choice")
     shown: Mapped[dict[str, Any]] = mapped_column(
         default=dict,
         server_default="{}",
-        doc="box and cell of a mark that is not the crop's own; prompt and seed of a generated picture",
+        doc="box and cell of a mark that is not the crop's own; prompt and seed of a generated picture; prompt and "
+        "cell of a random cell",
     )
     truth: Mapped[bool] = mapped_column(doc="whether the label should hold: the feature fires there")
     holds: Mapped[bool | None] = mapped_column(
@@ -242,7 +304,7 @@ class Judgement(Base):
 
 
 class Call(Base):
-    """One HTTP attempt to a model: cache, ledger and audit in one. The cache is the rows with an answer."""
+    """One attempt to ask a model: cache, ledger and audit in one. The rows with an answer are the cache."""
 
     __tablename__ = "calls"
 
@@ -262,7 +324,7 @@ class Call(Base):
 
 
 class Index(Base):
-    """A FAISS index beside the database: what it holds, so that a stale one is known and rebuilt."""
+    """A FAISS index beside the database, and what it was built of, so that a stale index is rebuilt."""
 
     __tablename__ = "indexes"
     __table_args__ = (one_of("kind", IndexKind),)
@@ -279,7 +341,7 @@ class Index(Base):
 
 
 class Run(Base):
-    """One piece of long work, under the hash of what it does, so that it goes on where it was."""
+    """One piece of long work under its identity, so that it goes on after a stop."""
 
     __tablename__ = "runs"
     __table_args__ = (one_of("kind", RunKind), one_of("status", RunStatus))
@@ -299,7 +361,7 @@ class Run(Base):
 
 
 class Checkpoint(Base):
-    """A piece of an array that an unfinished run goes on from; written and deleted with what it is the state of."""
+    """A piece of an array that an unfinished run goes on from; its run is written in the same transaction."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (UniqueConstraint("run_id", "name", "part"),)

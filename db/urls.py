@@ -1,4 +1,4 @@
-"""Database URLs: which are understood, and how one is shown. A password in one is never shown."""
+"""Database URLs: which ones are understood, and how they are shown without their password."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FORM = f"write {POSTGRESQL}://USER@HOST:PORT/NAME, or the path of an SQLite fil
 
 
 def parse_url(given: str | Path) -> URL:
-    """The URL that is meant by a URL, or by the path of an SQLite file.
+    """Return the URL that a text or the path of an SQLite file means.
 
     Raises:
-        DatabaseError: It is no URL, or of a database that is not understood. What was given is not repeated, because
-            it may hold a password.
+        DatabaseError: The text is no URL, or names a kind of database that is not understood. The message does not
+            repeat the text, because it may hold a password.
     """
     text = str(given)
     if "://" not in text:
@@ -43,10 +43,11 @@ def parse_url(given: str | Path) -> URL:
 
 
 def shown(url: URL) -> str:
-    """The URL as people may see it: without password. It can be used where libpq finds the password by itself."""
+    """Return the URL without its password. It can be used where libpq finds the password by itself."""
     kept = {key: value for key, value in url.query.items() if "pass" not in key.lower()}
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, kept).render_as_string()
 
 
 def _scheme(name: str) -> str:
+    """Return the scheme of a URL, if it looks like one: other text could be part of a password."""
     return name if re.fullmatch(r"[\w+]{1,32}", name) else "these"

@@ -1,1 +1,1 @@
-"""The schema's history, run by `autointerp.db.engine.Database.upgrade`; there is no alembic.ini."""
+"""The schema's history, run by `autointerp.db.upgrade.upgrade_schema`; there is no alembic.ini."""

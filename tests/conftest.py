@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+# The number of threads changes float32 sums, so the tests run their models with one, in every process. Set before
+# torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SETTINGS = """\
 labeler = "clip"
 images = 40
@@ -62,7 +66,8 @@ def call(*arguments: object) -> Outcome:
 
 def _module(name: str, path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -225,7 +230,7 @@ def small_parts() -> Iterator[None]:
 
     from autointerp.diffusion import loading
     from autointerp.search import embedders
-    from autointerp.stages import harvest
+    from autointerp.stages.harvest import harvesting as harvest
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(harvest, "CHECKPOINT_IMAGES", CHECKPOINT_IMAGES)
@@ -261,3 +266,27 @@ def scripted() -> Any:
 def vlm_server(scripted: Any) -> Iterator[Any]:
     with scripted.ScriptedServer() as running:
         yield running
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A workspace with nothing in it."""
+    assert call("-w", tmp_path / "w", "init").code == 0
+    assert call("-w", tmp_path / "w", "status").code == 0
+    return tmp_path / "w"
+
+
+@pytest.fixture
+def run(workspace: Path, cli: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """The command line on a labeled workspace."""
+    return lambda *more: cli("-w", workspace, *more)
+
+
+@pytest.fixture
+def live(workspace: Path, query: Callable[..., list[Any]]) -> list[int]:
+    """Latents that the labeler `clip` named."""
+    named = query(
+        workspace,
+        "SELECT f.latent_index FROM features f JOIN labels l ON l.feature_id = f.id WHERE l.status = 'ok' ORDER BY 1",
+    )
+    return [latent for (latent,) in named]

@@ -17,10 +17,12 @@ def test_interval_of_the_median():
 
     assert median_interval([3.0, 1.0, 2.0]) == (1.0, 3.0, 0.75)
     low, high, coverage = median_interval([float(i) for i in range(6)])
-    assert (low, high) == (0.0, 5.0) and coverage == pytest.approx(1 - 2 / 64)
+    assert (low, high) == (0.0, 5.0)
+    assert coverage == pytest.approx(1 - 2 / 64)
     # A table of the sign test: for n = 15 the 4th and the 12th value, 96.5%.
     low, high, coverage = median_interval([float(i) for i in range(1, 16)])
-    assert (low, high) == (4.0, 12.0) and coverage == pytest.approx(0.965, abs=1e-3)
+    assert (low, high) == (4.0, 12.0)
+    assert coverage == pytest.approx(0.965, abs=1e-3)
     assert median_interval([2.0]) == (2.0, 2.0, 0.0)
     row = Row.of("b", "f", "s", [2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
     assert (row.ratio, row.low, row.high, row.ours, row.other) == (2.0, 2.0, 3.0, 4.0, 2.0)
@@ -42,15 +44,16 @@ def test_both_collectors_keep_the_same_crops():
         streamed.update(numbers, code)
         stored.update(numbers, code)
     ours, other = streamed.finish(), stored.finish()
-    assert len(ours) > 10_000 and sorted(ours) == sorted(other)
+    assert len(ours) > 10_000
+    assert sorted(ours) == sorted(other)
 
 
 def test_the_command_prints_a_row_each():
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", "startup", "collector"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     rows = json.loads(done.stdout)
-    assert [row["benchmark"] for row in rows] == ["startup", "collector", "collector"]
-    assert all(row["ratio"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in rows)
+    assert [(row["benchmark"], row["pairs"]) for row in rows] == [("startup", 2), ("collector", 1), ("collector", 1)]
+    assert done.stderr.splitlines() == ["startup ...", "collector ..."]
 
 
 def test_memory_of_a_full_size_model():
@@ -62,7 +65,8 @@ def test_memory_of_a_full_size_model():
     whole = 2 * sum(counted.values())
     plain, int8, nf4 = peaks_of(parts)
     assert (plain.none, plain.offload, plain.largest) == (whole, 2 * counted["unet"], "unet")
-    assert nf4.offload < int8.offload < plain.offload and whole - int8.none == plain.offload - int8.offload
+    assert nf4.offload < int8.offload < plain.offload
+    assert whole - int8.none == plain.offload - int8.offload
     assert "| sd-1.5 | vae | 83.7 M | 0.33 GB | 0.17 GB | - | - |" in tables(parts)
 
 
@@ -91,7 +95,8 @@ def test_quantized_weights_take_what_is_counted(dtype, library):
 def test_capture_benchmark_runs_at_any_size_and_on_any_device():
     import torch
 
-    from autointerp.diffusion.families import FLUX, SDXL
+    from autointerp.diffusion.families.flux import FLUX
+    from autointerp.diffusion.families.unet import SDXL
     from benchmarks import capture, pipelines
 
     def flux():
@@ -108,7 +113,7 @@ def test_capture_benchmark_runs_at_any_size_and_on_any_device():
         model = capture.random_model(family, build, "cpu", torch.bfloat16)
         assert model.denoiser.dtype == torch.bfloat16
         row = capture.encoded("tiny", model, {"size": 64, "steps": 2}, latents=96, k=4, pairs=2)
-        assert row.pairs == 2 and row.ratio > 0
+        assert row.pairs == 2
         assert row.figure == f"tiny, 64 px, 2 steps, {tokens} tokens, 96 latents: encode / bare"
 
 
@@ -127,9 +132,28 @@ def test_steering_is_judged_by_what_a_label_says():
     assert prompts_for(said_concept("red striped"), prompts, True, 5) == (prompts[2],)
     up = line(4.0, [[(0.0, 0.4, 0.0), (0.0, 0.2, 0.1)], [(0.0, 0.0, 0.0)]])
     assert (up.cases, up.right, up.right_random) == (3, pytest.approx(2 / 3), pytest.approx(1 / 3))
-    assert up.more == pytest.approx((0.25 + 0) / 2) and up.low < up.more < up.high
+    assert up.more == pytest.approx((0.25 + 0) / 2)
+    assert up.low < up.more < up.high
     down = line(-4.0, [[(0.5, 0.1, 0.5), (0.0, 0.0, 0.0)], [(0.0, 0.3, 0.0)]])
     assert (down.cases, down.right, down.more) == (1, 1.0, pytest.approx(0.4))
+
+
+def test_activations_are_directions_that_are_read_like_a_dictionary():
+    from dataclasses import asdict
+
+    import torch
+
+    from benchmarks.few_steps import Figure, directions_of, read_figure, table
+
+    acts = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    dictionary = directions_of(acts, 8, 2, seed=1)
+    assert (dictionary.num_latents, dictionary.k, dictionary.d_in) == (8, 2, 6)
+    chosen = torch.randperm(50, generator=torch.Generator().manual_seed(1))[:8]
+    code = dictionary.encode(acts[chosen])
+    assert (code.latent_indices[:, 0] == torch.arange(8)).all()  # Each is nearest to itself.
+    figure = Figure("shapes", 8, 2.5, "mid", "update", 7, (0.3, 0.4), (0.1, 0.1))
+    assert read_figure({**asdict(figure), "specific": [0.3, 0.4]}) == figure
+    assert table([figure]).splitlines()[2].endswith("| 35.0% (7.1) | 10.0% (0.0) | 25.0% (7.1) |")
 
 
 @pytest.mark.slow
@@ -138,24 +162,38 @@ def test_harvest_benchmark_runs():
 
     rows = harvest.run(quick=True)
     assert [row.figure.partition(":")[0] for row in rows] == ["whole, 4 images", *harvest.PARTS]
-    assert sum(row.ours for row in rows[1:]) < rows[0].ours
 
 
-def test_growth_and_shards_run():
-    from benchmarks import growth, shards
+def test_growth_runs():
+    from benchmarks import growth
 
     grown = growth.run(quick=True)
     assert [row.figure.partition(",")[0] for row in grown] == [
         "peak memory", "time an image", "peak memory", "time an image", "database", "pictures kept",
     ]  # fmt: skip
-    assert shards.merged(64) > 0
+    assert [(row.pairs, row.unit) for row in grown] == [(1, unit) for unit in ("MB", "ms", "MB", "ms", "MB", "")]
+    # No run keeps more pictures than it made.
+    assert 0 < grown[-1].other <= growth.QUICK_GENERATED[1] < grown[-1].ours <= growth.QUICK_GENERATED[0]
+
+
+def test_the_merge_of_shards_sees_crops_that_are_missing(monkeypatch):
+    from autointerp.crops.collect import CropCollector
+    from benchmarks import shards
+
+    shards.merged(64)
+    monkeypatch.setattr(CropCollector, "merge", lambda self, other: None)
+    with pytest.raises(RuntimeError, match="crops are missing"):
+        shards.merged(64)
 
 
 @pytest.mark.slow
 def test_labeling_by_a_server_runs():
     from benchmarks import vlm
 
-    rows = {row.figure.partition(":")[0]: row for row in vlm.run(quick=True)}
-    assert len(rows) >= 7
-    # No server answers sooner than it does.
-    assert next(row for name, row in rows.items() if "0.2 s a request" in name).ratio <= 1.02
+    rows = {row.figure: row for row in vlm.run(quick=True)}
+    assert [figure.partition(":")[0] for figure in rows if "processor time" in figure] == [
+        "reading", "cutting and marking", "encoding", "client",
+    ]  # fmt: skip
+    # The ideal is worked out by hand: 60 features in two rounds of 32 requests take 0.4 seconds.
+    assert rows["60 features, 0.2 s a request, -j 32: rate / ideal rate"].other == pytest.approx(60 / 0.4)
+    assert rows["no latency: rate / ideal rate at 2 s"].other == 16

@@ -12,12 +12,13 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def generator():
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.mark.parametrize("page", ["schema.md", "cli.md", "settings.md"])
+@pytest.mark.parametrize("page", ["schema.md", "cli.md", "settings.md", "modules.md"])
 def test_page_is_current(page):
     assert (DOCS / page).read_text(encoding="utf-8") == generator().PAGES[page](), "run `make docs`"

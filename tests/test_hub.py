@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from autointerp.diffusion.describe import describe_model
+from autointerp.diffusion.loading_options import LoadingSettings
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.export.fetch import fetched
 from autointerp.hub import asking, hub_answers, refusal
 from autointerp.search.embedders import load_embedder
-from autointerp.settings import LoadingSettings
 
 
 @pytest.fixture(autouse=True)
@@ -142,13 +142,16 @@ def test_offline_nothing_is_asked_and_the_reason_is_named(
         with pytest.raises(AutointerpError) as raised:
             ask()
         says(raised.value, "'owner/name' is not wholly on this machine", why, "copy the cache")
-    assert given == [True, True, True] and reached == []
+    assert given == [True, True, True]
+    assert reached == []
 
 
 def test_a_proxy_resolves_names(monkeypatch: pytest.MonkeyPatch, reached: list[str]) -> None:
-    assert hub_answers() and reached == ["huggingface.co"]
+    assert hub_answers()
+    assert reached == ["huggingface.co"]
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
-    assert hub_answers() and reached == ["huggingface.co"]
+    assert hub_answers()
+    assert reached == ["huggingface.co"]
     assert not hub_answers(local_files_only=True)
 
 
@@ -165,7 +168,7 @@ def test_any_other_failure_is_a_line_that_may_be_tried_again() -> None:
 def test_the_page_of_a_gated_data_set_is_that_of_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    from autointerp.diffusion.prompts import load_prompts
+    from autointerp.diffusion.sources.prompts import load_prompts
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise error_of("GatedRepoError", 403)

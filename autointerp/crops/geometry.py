@@ -1,4 +1,4 @@
-"""From cells of the token grid to pixels of the picture."""
+"""Boxes: the pixels of a cell of the token grid, and of the crop around it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, right and bottom exclusive."""
 
 CONTEXT = 5 / 12
-"""Side of a crop as a share of the picture's shorter side: five cells of twelve."""
+"""Side of a crop as a share of the picture's shorter side: five cells of a grid of twelve."""
 
 
 def cell_box(cell: tuple[int, int], grid: tuple[int, int], size: tuple[int, int]) -> Box:
-    """The pixels of one cell.
+    """Return the pixels of one cell.
 
     The boxes of all cells tile the picture, whether or not its sides are multiples of the grid's.
 
@@ -31,7 +31,7 @@ def cell_box(cell: tuple[int, int], grid: tuple[int, int], size: tuple[int, int]
 
 
 def crop_box(cell: tuple[int, int], grid: tuple[int, int], size: tuple[int, int], context: float = CONTEXT) -> Box:
-    """The square around a cell that a crop shows, shifted to lie inside the picture.
+    """Return the square around a cell that a crop shows, shifted to lie inside the picture.
 
     Args:
         cell: (row, col).
@@ -47,12 +47,12 @@ def crop_box(cell: tuple[int, int], grid: tuple[int, int], size: tuple[int, int]
     left, top, right, bottom = cell_box(cell, grid, size)
     side = max(round(context * min(size)), right - left, bottom - top)
     width, height = min(side, size[0]), min(side, size[1])
-    # Twice the centre is whole, so that a box neither drifts nor depends on how halves are rounded.
+    # Twice the centre is a whole number, so no rounding of halves shifts the box.
     x = min(max((left + right - width) // 2, 0), size[0] - width)
     y = min(max((top + bottom - height) // 2, 0), size[1] - height)
     return x, y, x + width, y + height
 
 
 def _edge(index: int, cells: int, pixels: int) -> int:
-    """Where cell `index` begins, rounded to the nearest pixel."""
+    """Return the pixel where cell `index` begins, rounded to the nearest."""
     return (2 * index * pixels + cells) // (2 * cells)

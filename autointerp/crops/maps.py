@@ -1,4 +1,4 @@
-"""A feature's activation map over one image, as few bytes and back.
+"""The activation map of a feature over one image, packed to few bytes and back.
 
 Layout, little endian: rows, cols, count as uint16, uint16, uint32; `count` cell indices as uint16, ascending;
 `count` activations as float16. Cells that are not listed are 0.
@@ -11,19 +11,19 @@ import struct
 import numpy as np
 
 MOST_CELLS = 2**16
-"""Cells of a grid that the numbers in a map can tell apart."""
+"""The most cells that a grid may have, since a packed map numbers them in 16 bits."""
 _HEAD = struct.Struct("<HHI")
 _LEAST = np.float16(2.0**-24)
 _MOST = np.finfo(np.float16).max
 
 
 def to_half(values: np.ndarray) -> np.ndarray:
-    """Positive activations as float16: too large is the largest, and none becomes 0, which means inactive."""
+    """Round positive activations to float16, clipped to its range: none becomes 0, which would mean inactive."""
     return np.clip(values, _LEAST, _MOST).astype(np.float16)
 
 
 def pack_map(cells: np.ndarray, values: np.ndarray, grid: tuple[int, int]) -> bytes:
-    """Bytes of a map given by its active cells.
+    """Pack a map that is given by its active cells.
 
     Args:
         cells: integer [n], each row * cols + col, ascending.
@@ -38,7 +38,7 @@ def pack_map(cells: np.ndarray, values: np.ndarray, grid: tuple[int, int]) -> by
 
 
 def encode_map(activation_map: np.ndarray) -> bytes:
-    """Bytes of a dense map, float [rows, cols], non-negative; exact where its values are float16."""
+    """Pack a dense map, float [rows, cols], non-negative; exact where its values are float16."""
     flat = np.ascontiguousarray(activation_map).reshape(-1)
     cells = np.flatnonzero(flat > 0)
     rows, cols = activation_map.shape
@@ -46,10 +46,10 @@ def encode_map(activation_map: np.ndarray) -> bytes:
 
 
 def decode_map(data: bytes) -> np.ndarray:
-    """The dense map, float32 [rows, cols].
+    """Unpack a map to float32 [rows, cols].
 
     Raises:
-        ValueError: These are no bytes of a map.
+        ValueError: The bytes are not those of a packed map.
     """
     if len(data) < _HEAD.size:
         raise ValueError("too short for an activation map")

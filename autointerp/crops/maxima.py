@@ -1,8 +1,7 @@
-"""From sparse codes to each feature's maximum per image: the reduction that makes a harvest small.
+"""The reduction of sparse codes to each feature's maximum in each image, which makes a harvest small.
 
-The only module of this room that sees torch. It works on the device that the code is on. What leaves it is NumPy,
-grows with what fired, and holds activation maps of those images alone that may yet be kept; no dense
-[cells, num_latents] code ever exists.
+Results are NumPy arrays that grow with the number of activations. They hold activation maps of those images alone that
+may yet be kept.
 """
 
 from __future__ import annotations
@@ -15,27 +14,21 @@ import numpy as np
 
 from autointerp.crops.maps import to_half
 from autointerp.crops.ragged import pick, starts_of
+from autointerp.crops.reading import BatchCode, read_code
 
 if TYPE_CHECKING:
-    import torch
-
     from autointerp.dictionaries.protocol import SparseCode
 
-SUM_SCALE = 2.0**20
-"""Sums of activations are kept in units of 1 / SUM_SCALE as integers: then no order of adding changes them."""
-LEVELS = 64
-"""Levels of the histogram of activations: half octaves from 2**-16 to 2**16, with edges at 2**e and 1.5 * 2**e."""
-_LOWEST = 2 * (127 - 16)
-
-Keep = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""(feature, image, activation), each [n] -> which of them may yet be kept, bool [n]."""
+Keep = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""A function of (feature, image, activation, active cells), each [n], that returns which may yet be kept, bool [n]."""
 
 
 @dataclass(frozen=True)
 class SampledCells:
-    """Cells with all that fires in them, to know which features fire together.
+    """Sampled cells with the latents that fire in each, from which it follows which features fire together.
 
-    `image`, `step`, `cell`, `key`, `length` [n]; `latents` int32 [sum of length], strongest first.
+    `image`, `step`, `cell`, `key` and `length` are [n]. `latents` is int32 [sum of length], strongest first in each
+    cell.
     """
 
     image: np.ndarray
@@ -48,17 +41,17 @@ class SampledCells:
 
 @dataclass(frozen=True)
 class BatchMaxima:
-    """What a batch of images says about every feature that fired in it.
+    """The maxima of every feature that fired in a batch of images.
 
     One entry for each (feature, image) that fired, sorted by both: `feature`, `image` int64 [n]; `activation`
     float32 [n], the maximum, at `step` and `cell` (row * cols + col) int32 [n], the first of equals; `length` int32
     [n] active cells at that step, whose indices and activations lie end to end in `cells` uint16 and `values`
-    float16 [sum of length]. An entry that cannot be kept any more has length 0 and no map.
+    float16 [sum of length]. An entry that can no longer be kept has length 0 and no map.
 
     Totals over all cells and steps: `active` int64 [n] cells of this feature and image, and `total` int64 [n] their
     activations in units of 1 / SUM_SCALE. `level` int64 [m] is feature * LEVELS + level of an activation, `at_level`
     int64 [m] how many cells are on it. `images` int64 [batch] lists all images, fired in or not; `cells_seen` is the
-    number of cells and steps that were looked at.
+    number of cells, over all steps, that were read.
     """
 
     grid: tuple[int, int]
@@ -86,7 +79,7 @@ def reduce_batch(
     num_latents: int,
     keep: Keep | None = None,
 ) -> BatchMaxima:
-    """Reduce one layer's code of one step.
+    """Reduce a layer's code of one step of a batch.
 
     Args:
         code: acts and indices [len(images) * rows * cols, k], images after each other, cells row by row.
@@ -94,91 +87,54 @@ def reduce_batch(
         grid: (rows, cols).
         step: 0-based denoising step.
         num_latents: Size of the dictionary.
-        keep: Which entries may yet be kept; only these bring their activation maps. None keeps all.
+        keep: Says which entries may yet be kept; only these bring their activation maps. None keeps all.
 
     Raises:
         ValueError: The shapes do not fit, an activation is no number, or an index is out of range.
     """
-    import torch
+    return reduce_read(read_code(code, len(images), grid[0] * grid[1], num_latents), images, grid, step, keep)
 
-    acts, indices = code.latent_acts.detach().float(), code.latent_indices
-    if acts.device.type == "mps":
-        acts, indices = acts.cpu(), indices.cpu()  # What follows is done in 64-bit integers.
-    tokens, count = grid[0] * grid[1], len(images)
-    if acts.shape != indices.shape or len(acts) != count * tokens:
-        raise ValueError(f"a code of shape {tuple(acts.shape)} is not that of {count} images of {tokens} cells")
-    if len(set(images)) != count:
+
+def reduce_read(
+    read: BatchCode, images: Sequence[int], grid: tuple[int, int], step: int, keep: Keep | None = None
+) -> BatchMaxima:
+    """Reduce a code that was read; the rest as for `reduce_batch`."""
+    numbers = np.asarray(images, np.int64)
+    if len(np.unique(numbers)) != len(numbers):
         raise ValueError("an image is in the batch twice")
-    order = np.argsort(np.asarray(images, np.int64), kind="stable")
-    sorted_images = np.asarray(images, np.int64)[order]
-    token, slot = torch.nonzero(acts != 0, as_tuple=True)
-    found, feature = acts[token, slot], indices[token, slot].long()
-    if not len(found):
-        return _empty(grid, sorted_images, count * tokens)
-    if not torch.isfinite(found.sum()) or found.min() < 0:
-        raise ValueError("a code has negative activations, or activations that are no numbers")
-    if feature.min() < 0 or feature.max() >= num_latents:
-        raise ValueError(f"a code has indices outside of 0 to {num_latents - 1}")
-    place = torch.empty(count, dtype=torch.int64)
-    place[torch.from_numpy(order)] = torch.arange(count)
-    # Stable, so that cells stay in ascending order within a feature and image.
-    key, by_key = torch.sort(feature * count + place.to(acts.device)[token // tokens], stable=True)
-    value, cell = found[by_key], token[by_key] % tokens
-    entry, entry_of, length = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
-    best = value.new_zeros(len(entry)).scatter_reduce_(0, entry_of, value, "amax")
-    # The first cell that reaches the maximum.
-    reaching = torch.where(value == best[entry_of], cell, tokens)
-    first = cell.new_full((len(entry),), tokens).scatter_reduce_(0, entry_of, reaching, "amin")
-    # Scaling by a power of two is exact in float32, and so is rounding what comes of it.
-    units = (value * SUM_SCALE).round().long()
-    total = units.new_zeros(len(entry)).index_add_(0, entry_of, units)
-    level, at_level = torch.unique(key // count * LEVELS + _levels(value), return_counts=True)
-
-    entries, activation, lengths = (t.cpu().numpy() for t in (entry, best, length))
-    of_feature, of_image = entries // count, sorted_images[entries % count]
-    mapped = lengths.astype(np.int32)
-    if keep is not None:
-        kept = keep(of_feature, of_image, activation)
-        mapped = np.where(kept, mapped, np.int32(0))
-        inside = torch.from_numpy(kept).to(acts.device)[entry_of]
-        cell, value = cell[inside], value[inside]
+    image, seen = numbers[read.place], len(numbers) * read.tokens
+    sorted_images = np.sort(numbers)
+    if not len(image):
+        return _empty(grid, sorted_images, seen)
+    # A batch's images mostly come in ascending order; entries and their maps then lie as they shall.
+    order = slice(None) if np.array_equal(numbers, sorted_images) else np.lexsort((image, read.latent))
+    feature, image, activation, length = (a[order] for a in (read.latent, image, read.activation, read.length))
+    begins = starts_of(read.length)[order]
+    mapped = length if keep is None else np.where(keep(feature, image, activation, length), length, 0)
+    kept = pick(begins, mapped)
     return BatchMaxima(
         grid=grid,
         images=sorted_images,
-        cells_seen=count * tokens,
-        feature=of_feature,
-        image=of_image,
+        cells_seen=seen,
+        feature=feature,
+        image=image,
         activation=activation,
-        step=np.full(len(entries), step, np.int32),
-        cell=first.cpu().numpy().astype(np.int32),
-        length=mapped,
-        active=lengths,
-        total=total.cpu().numpy(),
-        cells=cell.cpu().numpy().astype(np.uint16),
-        values=to_half(value.cpu().numpy()),
-        level=level.cpu().numpy(),
-        at_level=at_level.cpu().numpy(),
+        step=np.full(len(feature), step, np.int32),
+        cell=read.cell[order],
+        length=mapped.astype(np.int32),
+        active=length,
+        total=read.total[order],
+        cells=read.cells[kept].astype(np.uint16),
+        values=to_half(read.values[kept]),
+        level=read.level,
+        at_level=read.at_level,
     )
 
 
-def _levels(value: torch.Tensor) -> torch.Tensor:
-    """Which level of the histogram each positive float32 is on, int64 [n]; beyond the ends is the last one."""
-    import torch
-
-    # Exponent and first bit of the mantissa count half octaves, exactly and the same on every device.
-    return ((value.contiguous().view(torch.int32) >> 22).long() - _LOWEST).clamp(0, LEVELS - 1)
-
-
-def level_edges() -> np.ndarray:
-    """The lower edge of every level of the histogram, float64 [LEVELS]."""
-    half = np.arange(LEVELS)
-    return np.asarray(2.0 ** (half // 2 - 16) * np.where(half % 2, 1.5, 1.0))
-
-
 def combine(parts: Sequence[BatchMaxima]) -> BatchMaxima:
-    """One batch's maxima over several steps: of each feature and image the largest, of equals the earliest step.
+    """Join the maxima of several steps of one batch: the largest of each feature and image, the earliest of equal ones.
 
-    Every part covers the same images; without that an image's maximum could be counted twice.
+    All parts cover the same images. Otherwise an image's maximum could be counted twice.
 
     Raises:
         ValueError: The parts are of different images or grids, or there is none.
@@ -221,27 +177,39 @@ def combine(parts: Sequence[BatchMaxima]) -> BatchMaxima:
 
 
 def sample_cells(
-    code: SparseCode, rows: np.ndarray, image: np.ndarray, step: int, cell: np.ndarray, key: np.ndarray, most: int
+    read: BatchCode, rows: np.ndarray, image: np.ndarray, step: int, cell: np.ndarray, key: np.ndarray, most: int
 ) -> SampledCells:
-    """What fires in some cells of a code.
+    """Note the latents that fire in some cells of a code.
 
     Args:
-        code: acts and indices [n, k], largest first.
-        rows: Which rows of it, int64 [m].
-        image: Image of each, int64 [m].
+        read: The code.
+        rows: Rows of the code, int64 [m].
+        image: Image of each row, int64 [m].
         step: 0-based denoising step.
-        cell: Cell of each, [m].
-        key: Of each, uint64 [m].
-        most: Latents of a cell to note, the strongest first.
+        cell: Cell of each row, [m].
+        key: Key of each row, uint64 [m].
+        most: Latents of a cell that are noted, the strongest first, of equal ones the lower index.
     """
     import torch
 
-    at = torch.from_numpy(rows).to(code.latent_indices.device)
-    fired = (code.latent_acts[at][:, :most] > 0).cpu().numpy()
-    latents = code.latent_indices[at][:, :most].cpu().numpy().astype(np.int32)
-    return SampledCells(
-        image, np.full(len(rows), step, np.int32), cell.astype(np.int32), key, fired.sum(1), latents[fired]
-    )
+    steps, cell = np.full(len(rows), step, np.int32), cell.astype(np.int32)
+    if read.code is not None:
+        at = torch.from_numpy(rows)
+        fired = (read.code.latent_acts[at][:, :most] > 0).numpy()
+        latents = read.code.latent_indices[at][:, :most].numpy().astype(np.int32)
+        return SampledCells(image, steps, cell, key, fired.sum(1), latents[fired])
+    wanted = np.full(read.count * read.tokens, -1)
+    wanted[rows] = np.arange(len(rows))
+    owner = wanted[np.repeat(read.place * read.tokens, read.length) + read.cells] if len(rows) else read.cells[:0]
+    on = np.flatnonzero(owner >= 0)
+    latent, owner = np.repeat(read.latent, read.length)[on] if len(on) else on, owner[on]
+    # Positive floats have the order of their bits. Cells come by latent, so a stable sort puts equal ones by latent.
+    rank = torch.from_numpy((owner << 32) + (2**31 - read.values[on].view(np.int32).astype(np.int64)))
+    order = rank.sort(stable=True).indices.numpy()
+    latent, owner = latent[order], owner[order]
+    strongest = np.arange(len(owner)) - np.searchsorted(owner, owner) < most
+    length = np.bincount(owner[strongest], minlength=len(rows))
+    return SampledCells(image, steps, cell, key, length, latent[strongest].astype(np.int32))
 
 
 def _empty(grid: tuple[int, int], images: np.ndarray, cells_seen: int) -> BatchMaxima:

@@ -1,4 +1,4 @@
-"""Hard negatives: images where the features that point the same way fire, and this one does not."""
+"""Hard negatives: images in which a feature is silent and features of like direction fire."""
 
 from __future__ import annotations
 
@@ -12,36 +12,38 @@ from autointerp.crops.maxima import BatchMaxima
 from autointerp.crops.ragged import pick, starts_of
 
 MOST_FOLLOWERS = 64
-"""Features that one may be a nearest feature of: a direction that all others resemble would else be all there is."""
+"""Features that have one feature as a neighbour; without this bound a direction that all resemble would be all of
+them."""
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """Of every feature the others whose decoder directions are most like its own.
+class NearestLatents:
+    """The neighbours of every feature: the features whose decoder directions are most like its own.
 
-    `index` int32 and `cosine` float32, both [features, m], the most alike first; a cosine of 0 or less is none.
+    `index` int32 and `cosine` float32 are [features, m], the most alike first. A cosine of 0 or less marks no
+    neighbour.
     """
 
     index: np.ndarray
     cosine: np.ndarray
 
     @classmethod
-    def none(cls, features: int) -> Nearest:
-        """No feature resembles another."""
+    def none(cls, features: int) -> NearestLatents:
+        """Return no neighbours for any feature."""
         return cls(np.zeros((features, 0), np.int32), np.zeros((features, 0), np.float32))
 
 
 class HardNegatives:
-    """Of every feature and split the `n` images in which its nearest features fire most while it is silent.
+    """The `n` hardest negatives of every feature and split.
 
-    How hard an image is: the activation of the nearest feature there, times the cosine of the two.
+    The hardness of an image is the activation of the neighbour in it, times the cosine of the two features.
     """
 
-    def __init__(self, nearest: Nearest, n: int) -> None:
+    def __init__(self, nearest: NearestLatents, n: int) -> None:
         self.nearest = nearest
         features = len(nearest.index)
         self.entries = BestEntries(2 * features, n)
-        """`cell` is the index of the nearest feature, `activation` how hard the image is."""
+        """Images by feature and split; `cell` holds the neighbour's index, and `activation` the hardness."""
         follower = np.repeat(np.arange(features), nearest.index.shape[1])
         leader, cosine = nearest.index.reshape(-1).astype(np.int64), nearest.cosine.reshape(-1)
         order = np.lexsort((follower, -cosine, leader))
@@ -53,7 +55,7 @@ class HardNegatives:
         self._start = starts_of(self._count)
 
     def update(self, maxima: BatchMaxima, side: np.ndarray) -> None:
-        """Take in a batch; `side` int64 [n] is the split of each entry's image."""
+        """Add a batch; `side` int64 [n] is the split of each entry's image."""
         count = self._count[maxima.feature]
         at = pick(self._start[maxima.feature], count)
         entry = np.repeat(np.arange(len(maxima.feature)), count)
@@ -69,7 +71,7 @@ class HardNegatives:
         leader = maxima.feature[entry]
         order = np.lexsort((leader, key, image, feature))
         order = order[silent[order]]
-        # Of several that fire in the image the hardest.
+        # Where several neighbours fire in an image, the hardest counts.
         first = np.ones(len(order), bool)
         first[1:] = (np.diff(feature[order]) != 0) | (np.diff(image[order]) != 0)
         order = order[first]

@@ -1,4 +1,4 @@
-"""Pictures before and after, side by side, with what was done to them."""
+"""Pictures before and after a change, side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from autointerp.crops.render import CARD, INK, LINE, PAPER, SOFT, fitted, paste_rounded, render_crop
+from autointerp.crops.render import render_crop
+from autointerp.crops.sheet import CARD, INK, LINE, PAPER, SOFT, fitted, paste_rounded
 
 _LEAST, _MOST = 288, 1024
 """Bounds of a picture's longer side on the panel; small ones are enlarged."""
@@ -16,7 +17,7 @@ _LEAST, _MOST = 288, 1024
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture and what stands below it."""
+    """A picture and the caption below it."""
 
     caption: str
     picture: Image.Image
@@ -25,7 +26,7 @@ class Panel:
 def before_after(
     rows: Sequence[tuple[str, Sequence[Panel]]], heading: str, note: str, marked: np.ndarray | None = None
 ) -> Image.Image:
-    """Rows of pictures of one size, each row with a line above it.
+    """Draw rows of pictures of one size, each row with a line above it.
 
     Args:
         rows: (line, pictures) of each row; the first has the most pictures. An empty line takes no room.
@@ -69,7 +70,7 @@ def _tile(picture: Image.Image, marked: np.ndarray | None) -> Image.Image:
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, most: int = 3) -> list[str]:
-    """The text in lines that fit, the last one cut where there would be more than `most`."""
+    """Break a text into at most `most` lines that fit a width; the last one is cut."""
     lines: list[str] = []
     words = text.split(" ")
     while words and len(lines) < most - 1:

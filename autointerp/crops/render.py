@@ -1,28 +1,24 @@
-"""How crops look: one function cuts and marks them, for labelers, galleries and exports alike."""
+"""Rendering of crops: one function cuts and marks them, for labelers, galleries and exports alike."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from autointerp.crops.geometry import Box, cell_box
 from autointerp.errors import AutointerpError
-from autointerp.texts import visible
 
 MARKED = 0.5
-"""Cells from this share of the crop's highest activation on are outlined."""
+"""Cells with at least this share of the crop's highest activation are outlined."""
 HEAT = (30, 60, 255)
 _HEAT_ALPHA = 0.7
 _LONGEST = 512
 
-INK, SOFT, PAPER, CARD, LINE = (24, 28, 36), (104, 112, 126), (246, 247, 249), (255, 255, 255), (224, 227, 232)
-
 
 def encode_picture(picture: Image.Image, quality: int = 90) -> bytes:
-    """A picture as WebP, at most 512 px a side."""
+    """Encode a picture as WebP, at most 512 px a side."""
     if max(picture.size) > _LONGEST:
         picture = ImageOps.contain(picture, (_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -31,16 +27,16 @@ def encode_picture(picture: Image.Image, quality: int = 90) -> bytes:
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a stored picture, from its header alone."""
+    """Read width and height of a stored picture, from its header alone."""
     with Image.open(io.BytesIO(data)) as picture:
         return picture.size
 
 
 def decode_picture(data: bytes) -> Image.Image:
-    """The picture, RGB.
+    """Decode a stored picture to RGB.
 
     Raises:
-        AutointerpError: These are no bytes of a picture.
+        AutointerpError: The bytes are not those of a picture.
     """
     try:
         with Image.open(io.BytesIO(data)) as picture:
@@ -62,7 +58,7 @@ def render_crop(
 ) -> Image.Image:
     """Cut a crop out of its picture and outline where the feature fires in it.
 
-    An outline leaves colour and texture inside as they are, which a heat map would hide.
+    An outline leaves colour and texture inside visible, which a heat map would hide.
 
     Args:
         picture: The whole picture.
@@ -71,7 +67,7 @@ def render_crop(
         cell: (row, col) to outline if there is no map.
         mark: False shows the crop as it is.
         side: Longer side of the result in pixels.
-        grid: (rows, cols) that `cell` counts in; not needed with a map.
+        grid: (rows, cols) of the grid of `cell`; not needed with a map.
 
     Returns:
         RGB, of the box's aspect ratio.
@@ -96,7 +92,7 @@ def render_crop(
     lines = [(place(x0, y0), place(x1, y1)) for x0, y0, x1, y1 in _outline(on, picture.size)]
     draw = ImageDraw.Draw(crop)
     thin = max(round(side / 96), 1)
-    # Dark under light is seen on any ground.
+    # A light line on a dark one is visible on any background.
     for width, ink in ((3 * thin, (0, 0, 0)), (thin, (255, 255, 255))):
         half = width / 2
         for (x0, y0), (x1, y1) in lines:
@@ -107,7 +103,7 @@ def render_crop(
 
 
 def _outline(on: np.ndarray, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
-    """Sides between cells that are on and cells that are not, (x0, y0, x1, y1) in pixels of the picture."""
+    """Return the sides between cells that are on and cells that are off: (x0, y0, x1, y1) in pixels of the picture."""
     rows, cols = on.shape
     padded = np.pad(on, 1)
     lines = []
@@ -121,7 +117,7 @@ def _outline(on: np.ndarray, size: tuple[int, int]) -> list[tuple[int, int, int,
 
 
 def render_heat(picture: Image.Image, activation_map: np.ndarray, side: int = 192) -> Image.Image:
-    """The whole picture under its activation map in blue, opacity as the root of the activation.
+    """Paint the activation map over the whole picture in blue, with the root of the activation as opacity.
 
     Args:
         picture: The whole picture.
@@ -134,9 +130,9 @@ def render_heat(picture: Image.Image, activation_map: np.ndarray, side: int = 19
 
 
 def render_glow(picture: Image.Image, activation_map: np.ndarray, side: int = 192) -> Image.Image:
-    """The whole picture for people: darkened where the feature is silent, from red to yellow where it fires.
+    """Darken the picture where the feature is silent, and paint it from red to yellow where the feature fires.
 
-    Unlike one colour alone it is seen on any picture. The gallery's script paints the same.
+    People see these colours on any picture, unlike a single colour. The gallery's script paints the same.
 
     Args:
         picture: The whole picture.
@@ -153,82 +149,8 @@ def render_glow(picture: Image.Image, activation_map: np.ndarray, side: int = 19
 
 
 def _under_map(picture: Image.Image, activation_map: np.ndarray, side: int) -> tuple[Image.Image, np.ndarray]:
-    """The picture at its size, and the root of each cell's share of the highest activation, float [rows, cols]."""
+    """Return the picture at its size, and the root of each cell's share of the highest activation [rows, cols]."""
     base = ImageOps.contain(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
     peak = float(activation_map.max())
     share = np.sqrt(np.clip(activation_map / peak, 0, 1)) if peak > 0 else np.zeros(activation_map.shape)
     return base, share
-
-
-def contact_sheet(
-    rows: Sequence[tuple[str, str, Sequence[Image.Image]]],
-    columns: int = 2,
-    thumb: int = 104,
-    heading: str = "",
-    note: str = "",
-) -> Image.Image:
-    """Features side by side: a card each, with its name, a line about it, and its crops.
-
-    Args:
-        rows: (title, subtitle, crops) of each feature; crops of any size.
-        columns: Cards beside each other.
-        thumb: Side of a crop on the sheet in pixels.
-        heading: A line above all.
-        note: A smaller line below it.
-    """
-    columns = max(min(columns, len(rows)), 1)
-    most = max((len(images) for _, _, images in rows), default=1)
-    gap, pad, margin = 6, 16, 28
-    title_font, small_font = ImageFont.load_default(19), ImageFont.load_default(13)
-    inner = max(most * (thumb + gap) - gap, 300)
-    card = (inner + 2 * pad, pad + 26 + 22 + thumb + pad)
-    lines = -(-len(rows) // columns)
-    top = margin + (40 if heading else 0) + (24 if note else 0) + (10 if heading or note else 0)
-    gutter = 18
-    width = 2 * margin + columns * card[0] + (columns - 1) * gutter
-    height = top + lines * card[1] + max(lines - 1, 0) * gutter + margin
-    sheet = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    y = margin
-    if heading:
-        draw.text((margin, y), visible(heading), INK, ImageFont.load_default(28), stroke_width=0.3)
-        y += 40
-    if note:
-        draw.text((margin, y), fitted(note, small_font, width - 2 * margin), SOFT, small_font)
-    for i, (title, subtitle, images) in enumerate(rows):
-        x = margin + i % columns * (card[0] + gutter)
-        y = top + i // columns * (card[1] + gutter)
-        paste_rounded(sheet, Image.new("RGB", card, CARD), (x, y), 12, LINE)
-        draw.text((x + pad, y + pad - 5), fitted(title, title_font, inner), INK, title_font, stroke_width=0.25)
-        draw.text((x + pad, y + pad + 22), fitted(subtitle, small_font, inner), SOFT, small_font)
-        for j, image in enumerate(images):
-            tile = ImageOps.fit(image.convert("RGB"), (thumb, thumb), Image.Resampling.LANCZOS)
-            paste_rounded(sheet, tile, (x + pad + j * (thumb + gap), y + pad + 48), 6)
-    return sheet
-
-
-def paste_rounded(
-    sheet: Image.Image, tile: Image.Image, at: tuple[int, int], radius: int, line: tuple[int, int, int] | None = None
-) -> None:
-    """Paste with rounded corners, and a hair line around if `line` is a colour."""
-    big = 4  # Pillow does not smooth corners; a mask four times as large, reduced, does.
-    w, h = tile.size
-    mask = Image.new("L", (w * big, h * big), 0)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, w * big - 1, h * big - 1), radius * big, fill=255)
-    mask = mask.resize(tile.size, Image.Resampling.LANCZOS)
-    if line:
-        sheet.paste(Image.new("RGB", tile.size, line), at, mask)
-        inset = tile.crop((1, 1, w - 1, h - 1))
-        paste_rounded(sheet, inset, (at[0] + 1, at[1] + 1), radius - 1)
-        return
-    sheet.paste(tile, at, mask)
-
-
-def fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The text as it can be drawn, cut with an ellipsis where it is too long."""
-    text = " ".join(visible(text).split())
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text.rstrip(" ,.;:") + "..."

@@ -1,4 +1,4 @@
-"""Which features fire together, from a random sample of cells with all that fires in them."""
+"""The features that fire together, from a random sample of cells with all latents that fire in them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from autointerp.crops.ragged import pick, starts_of
 LATENTS_A_CELL = 32
 """Latents of a cell that are noted, the strongest first."""
 LEAST = 2
-"""Cells that two features must share: one may be chance."""
+"""Cells that two features must share; a single one may be chance."""
 _PAIRS = 2**22
 """Pairs that are counted at a time."""
 
 
 class CellSample:
-    """The cells of smallest hash, whatever was seen of them and in whichever order."""
+    """A sample of cells: those of smallest hash, whatever the order in which they come."""
 
     def __init__(self, n: int, seed: int) -> None:
         self.seed = seed
         self.entries = BestEntries(1, n, {"latents": np.int32})
 
     def choose(self, images: np.ndarray, cells: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Cells of a batch that may yet be kept: rows of its code [images * cells], and their keys."""
+        """Return the cells of a batch that may yet be kept, as rows of its code [images * cells], and their keys."""
         cell = np.tile(np.arange(cells), len(images))
         image = np.repeat(images, cells)
         key = hashed(self.seed, np.zeros_like(image), image, np.full_like(image, step), cell)
@@ -33,12 +33,15 @@ class CellSample:
         return rows, key[rows]
 
     def update(self, sampled: SampledCells) -> None:
-        """Take in cells that were chosen."""
+        """Add cells that were chosen."""
         fields = {name: getattr(sampled, name) for name in ("image", "step", "cell", "key", "length")}
         self.entries.offer({**fields, "group": np.zeros(len(sampled.image), np.int64)}, {"latents": sampled.latents})
 
     def neighbours(self, features: int, most: int) -> list[list[tuple[int, float]]]:
-        """Of every feature those that fire with it most, as (feature, Jaccard index of their cells), best first."""
+        """Return, for every feature, those that fire with it most.
+
+        (feature, Jaccard index of their cells), best first.
+        """
         self.entries.settle()
         self.entries.compact()
         length = self.entries.fields["length"].astype(np.int64)
@@ -46,7 +49,7 @@ class CellSample:
         alone = np.bincount(latents, minlength=features)
         begins = starts_of(length)
         pairs, times = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        # Every latent of a cell with every latent of it, in pieces of about as many pairs.
+        # Count every pair of latents of a cell, in pieces of about the same number of pairs.
         piece = np.cumsum(length**2) // _PAIRS
         for number in np.unique(piece):
             here = np.flatnonzero(piece == number)

@@ -1,13 +1,12 @@
-"""Raw activations on disk, for who fits many dictionaries on the same images and has the room for it.
+"""Raw activations on disk, for fitting many dictionaries on the same images.
 
-One folder a layer: safetensors files of some images each, and `manifest.json`, which says what they are of. A file
-that is there is whole: it is written aside and moved into place.
+A layer has one folder. The folder holds safetensors files of some images each, and `manifest.json`, which says what the
+activations are of. A file is written aside and moved into place, so every file there is whole.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,18 +14,19 @@ from typing import Any
 
 from autointerp.dictionaries.rounds import Round
 from autointerp.errors import AutointerpError, UsageError
+from autointerp.files import replacing, whole_file
 
 FORMAT = 1
 _BYTES = 4
-"""Of a value: activations are kept in float32, so that a fit from the cache is the fit without it."""
+"""Bytes of a value: activations are kept in float32, so that a fit from the cache equals a fit without it."""
 
 
 class ActivationCache:
     """The activations of one layer, in files of consecutive images.
 
     Args:
-        folder: Where they are or will be; made when the first file is written.
-        made_of: What activations depend on (model, hookpoint, signal, steps, prompts, ...), as JSON values.
+        folder: Folder of the layer; it is made when the first file is written.
+        made_of: All that the activations depend on (model, hookpoint, signal, steps, prompts, ...), as JSON values.
 
     Raises:
         UsageError: The folder holds activations of something else.
@@ -55,11 +55,11 @@ class ActivationCache:
         return self.folder / f"images-{start:08}-{stop:08}.safetensors"
 
     def has(self, start: int, stop: int) -> bool:
-        """Whether the images `start` to `stop` are there, as one file."""
+        """Return whether the images `start` to `stop` (exclusive) are there, as one file."""
         return self._file(start, stop).is_file()
 
     def read(self, start: int, stop: int) -> Round:
-        """The activations of images `start` to `stop`.
+        """Read the activations of the images `start` to `stop` (exclusive).
 
         Raises:
             AutointerpError: The file is damaged.
@@ -75,44 +75,42 @@ class ActivationCache:
             raise AutointerpError(f"{path} is damaged", "delete it: it is made again") from error
 
     def write(self, start: int, stop: int, given: Round) -> None:
-        """Keep the activations of images `start` to `stop`.
+        """Keep the activations of the images `start` to `stop` (exclusive).
 
         Raises:
-            AutointerpError: The disk refuses; nothing half-written stays.
+            AutointerpError: The file cannot be written; no part of it is left behind.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         path = self._file(start, stop)
-        partial = path.with_suffix(".part")
-        try:
+        with whole_file(path, hint="free some space, then run it again", durable=False) as partial:
             self.folder.mkdir(parents=True, exist_ok=True)
             manifest = self.folder / "manifest.json"
             if not manifest.exists():
                 text = json.dumps({"format": FORMAT, "made_of": self.made_of}, indent=2)
-                aside = manifest.with_suffix(".part")
-                aside.write_text(text + "\n")
-                os.replace(aside, manifest)
-            save_file({"acts": given.acts.float().cpu().contiguous(), "places": given.places.contiguous()}, partial)
-            os.replace(partial, path)
-        except Exception as error:  # safetensors wraps the system's reason in a class of its own
-            if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
-                partial.unlink(missing_ok=True)
-                raise AutointerpError(f"cannot write {path}: {error}", "free some space, then run it again") from error
-            raise
+                with replacing(manifest) as beside:
+                    beside.write_text(text + "\n")
+            tensors = {"acts": given.acts.float().cpu().contiguous(), "places": given.places.contiguous()}
+            try:
+                save_file(tensors, partial)
+            except SafetensorError as error:
+                # safetensors does not pass on the system's error.
+                raise OSError(str(error)) from error
 
 
 def estimate_bytes(activations: int, widths: Sequence[int]) -> int:
-    """Disk that so many activations of layers of these widths take."""
+    """Return how many bytes on disk the activations of layers of these widths take."""
     return activations * (sum(widths) * _BYTES + 32 * len(widths))
 
 
 def check_budget(folder: Path, needed: int, budget_gb: float | None) -> None:
-    """Refuse before the work what would not fit.
+    """Refuse, before any work, a cache that would not fit.
 
     Args:
-        folder: Where the cache would be.
+        folder: Folder of the cache.
         needed: Bytes still to be written.
-        budget_gb: What it may take, in GB (1e9 bytes); None: 90% of what is free.
+        budget_gb: The most that the cache may take, in GB (1e9 bytes); 90% of the free space if None.
 
     Raises:
         UsageError: It does not fit.

@@ -1,4 +1,4 @@
-"""How alike two dictionaries of one layer are: shared atoms, and latents that point the same way."""
+"""Likeness of two dictionaries of one layer: shared atoms, and latents with like directions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 
 def jaccard(one: Collection[Hashable], other: Collection[Hashable]) -> float:
-    """Shared over all, of two sets of atoms' sources (arXiv 2505.17769); nan where both are empty."""
+    """Return the Jaccard index of two sets of atoms' sources (arXiv 2505.17769); nan where both are empty."""
     a, b = set(one), set(other)
     return len(a & b) / len(a | b) if a | b else float("nan")
 
@@ -24,22 +24,22 @@ class Matching:
 
     @property
     def mean(self) -> float:
-        """Mean of the largest cosines."""
+        """Mean cosine of a latent and its nearest."""
         return float(self.cosine.mean())
 
     def share(self, above: float) -> float:
-        """Share of latents with a match of a larger cosine."""
+        """Return the share of latents whose nearest has a cosine above a bound."""
         return float((self.cosine > above).float().mean())
 
 
 @torch.no_grad()
 def match_directions(one: torch.Tensor, other: torch.Tensor, rows: int = 4096) -> tuple[Matching, Matching]:
-    """The nearest latents by decoder cosine, both ways.
+    """Match the latents of two dictionaries by decoder cosine, in both directions.
 
     Args:
         one: Directions [n, d_in].
         other: Directions [m, d_in].
-        rows: Rows of `one` compared at a time; all cosines are never held together.
+        rows: Rows of `one` compared at a time, so that memory does not hold all cosines.
     """
     one, other = F.normalize(one.float(), dim=1), F.normalize(other.float(), dim=1)
     there: list[tuple[torch.Tensor, torch.Tensor]] = []

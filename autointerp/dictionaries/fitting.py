@@ -1,31 +1,37 @@
-"""Fitting on activations that arrive in rounds, each seen, shuffled, trained on and let go.
+"""The seam `Trainer`: a fit on activations that arrive in rounds.
 
-A round is the shuffle buffer: as many activations as are held in memory at a time. Its end is a checkpoint: the
-trainer's state alone, no activations, is enough to go on to the same dictionary as a fit that was never stopped.
+A round is the shuffle buffer: the activations that memory holds at a time. They are shuffled, trained on and let go.
+The end of a round is a checkpoint. The trainer's state, without any activations, leads to the same dictionary as a fit
+that was never stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Protocol
 
 import torch
 
-from autointerp.dictionaries.baselines import PCA, Neurons, RandomDirections
-from autointerp.dictionaries.growth import GrowthOptions, ITDAGrower
-from autointerp.dictionaries.normalize import Normalization
+from autointerp.dictionaries.kinds import FITTED
 from autointerp.dictionaries.protocol import Dictionary
 from autointerp.dictionaries.rounds import Round
-from autointerp.dictionaries.training import SAEOptions, SAETrainer
 
 
 @dataclass(frozen=True)
 class FitConfig:
-    """What is fitted, on how much.
+    """What is fitted, and on how much.
 
-    `rounds` are all that will come, `tokens` the activations in them together; `steps` the denoising steps they are
-    from. `options` belong to the kind: `SAEOptions` or `GrowthOptions`.
+    Attributes:
+        kind: A kind of `kinds.FITTED`.
+        num_latents: Latents of the dictionary; the cap of an ITDA.
+        k: Latents that fire in a token.
+        tokens: Activations that will come in all.
+        rounds: Rounds that they will come in.
+        steps: Denoising steps that they are from.
+        seed: Seed of the fit.
+        options: Settings of the kind, by the names of `DictionaryKind.options`; those left out have their defaults.
     """
 
     kind: str
@@ -34,10 +40,13 @@ class FitConfig:
     tokens: int
     rounds: int
     steps: tuple[int, ...]
-    normalize: str = "standard"
     seed: int = 0
-    sae: SAEOptions = field(default_factory=SAEOptions)
-    growth: GrowthOptions = field(default_factory=GrowthOptions)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def normalize(self) -> str:
+        """What is done to activations first; see `Normalization.measure`."""
+        return str(self.options.get("normalize", "standard"))
 
 
 class Trainer(Protocol):
@@ -45,19 +54,19 @@ class Trainer(Protocol):
 
     @property
     def rounds_wanted(self) -> int | None:
-        """After how many rounds it has seen enough; None for all there are."""
+        """Number of rounds that suffice; None for all."""
         ...
 
     def train_round(self, given: Round) -> str:
-        """Take in a round; returns a note on how it stands, for the progress bar."""
+        """Train on a round, and return a note for the progress bar."""
         ...
 
     def dictionary(self) -> Dictionary:
-        """What was fitted so far, with the normalisation folded in."""
+        """Return the dictionary so far, with the normalisation folded in."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: tensors and plain values alone."""
+        """Return what a checkpoint keeps: tensors and plain values alone."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -65,81 +74,40 @@ class Trainer(Protocol):
         ...
 
 
-class _Measured:
-    """A baseline: all that is fitted is measured on the first round."""
+@dataclass
+class MeasuredOnce:
+    """A `Trainer` of a baseline: `measure` makes the dictionary of the first round's activations [n, d_in]."""
 
-    rounds_wanted = 1
+    measure: Callable[[torch.Tensor], Dictionary]
+    made: Dictionary | None = None
 
-    def __init__(self, measure: Callable[[torch.Tensor], Dictionary]) -> None:
-        self._measure = measure
-        self._made: Dictionary | None = None
+    @property
+    def rounds_wanted(self) -> int | None:
+        """One round is enough."""
+        return 1
 
     def train_round(self, given: Round) -> str:
-        self._made = self._made or self._measure(given.acts.cpu())
+        """Measure the first round; later ones change nothing."""
+        self.made = self.made or self.measure(given.acts.cpu())
         return "measured"
 
     def dictionary(self) -> Dictionary:
-        if self._made is None:
+        """Return what was measured."""
+        if self.made is None:
             raise ValueError("nothing was fitted yet")
-        return self._made
+        return self.made
 
-    # One round is all, so that a checkpoint would never be taken up.
     def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the fit ends with its first round, so no checkpoint is ever taken up."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up nothing."""
         del state
 
 
-def _random(config: FitConfig) -> Callable[[torch.Tensor], Dictionary]:
-    def draw(acts: torch.Tensor) -> Dictionary:
-        normal = Normalization.measure(acts, config.normalize)
-        return RandomDirections.draw(normal, config.num_latents, config.k, config.seed)
-
-    return draw
-
-
-def _sae(config: FitConfig, d_in: int, device: str) -> Trainer:
-    return SAETrainer(
-        config.kind,
-        d_in,
-        config.num_latents,
-        config.k,
-        config.tokens,
-        steps=config.steps,
-        normalize=config.normalize,
-        seed=config.seed,
-        options=config.sae,
-        device=device,
-    )
-
-
-def _itda(config: FitConfig, d_in: int, device: str) -> Trainer:
-    return ITDAGrower(
-        d_in,
-        config.num_latents,
-        config.k,
-        config.tokens,
-        config.rounds,
-        normalize=config.normalize,
-        seed=config.seed,
-        options=config.growth,
-        device=device,
-    )
-
-
-TRAINERS: dict[str, Callable[[FitConfig, int, str], Trainer]] = {
-    "topk": _sae,
-    "batchtopk": _sae,
-    "jumprelu": _sae,
-    "itda": _itda,
-    "neurons": lambda config, d_in, device: _Measured(lambda acts: Neurons.measure(acts, config.k)),
-    "pca": lambda config, d_in, device: _Measured(lambda acts: PCA.measure(acts, config.num_latents, config.k)),
-    "random": lambda config, d_in, device: _Measured(_random(config)),
-}
-"""Kind -> what fits it; the kinds that `fit` knows."""
-
-
 def make_trainer(config: FitConfig, d_in: int, device: str = "cpu") -> Trainer:
-    """A new fit of activations with `d_in` dimensions."""
-    return TRAINERS[config.kind](config, d_in, device)
+    """Begin a fit of activations with `d_in` dimensions."""
+    module, _, name = FITTED[config.kind].trainer.partition(":")
+    begin: Callable[[FitConfig, int, str], Trainer] = getattr(import_module(module), name)
+    return begin(config, d_in, device)

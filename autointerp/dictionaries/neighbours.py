@@ -1,4 +1,4 @@
-"""Which latents of a dictionary point the same way."""
+"""The latents of a dictionary whose directions are most alike."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch.nn.functional as F
 
 @torch.no_grad()
 def nearest_directions(directions: torch.Tensor, count: int, rows: int = 4096) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of each latent the others of largest decoder cosine, the nearest first.
+    """Find, for each latent, the others of largest decoder cosine, the nearest first.
 
     Args:
         directions: float [num_latents, d_in].
-        count: How many of each; fewer where there are no more.
-        rows: Latents compared at a time; all cosines are never held together.
+        count: Number of neighbours of a latent; fewer where there are no more.
+        rows: Latents compared at a time, so that memory does not hold all cosines.
 
     Returns:
         `index` int64 and `cosine` float32, both [num_latents, count], on the device of `directions`.

@@ -1,7 +1,7 @@
-"""Input normalisation: measured on the first activations, folded into what is stored.
+"""Input normalisation, measured on the first activations and folded into the stored weights.
 
-Diffusion activations have a few dimensions far larger than the rest. Without normalisation they take every
-latent, and most latents die whatever the auxiliary loss does (arXiv 2505.24360 saw over 99%).
+Diffusion activations have a few dimensions that are far larger than the others. Without normalisation these take every
+latent, and most latents die whatever the auxiliary loss does (over 99% in arXiv 2505.24360).
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from autointerp.dictionaries.precision import wide_dtype
 from autointerp.errors import UsageError, nearest
 
 Normalizing = Literal["none", "standard", "whiten"]
 NORMALIZATIONS: tuple[str, ...] = get_args(Normalizing)
 _FLOOR = 1e-4
-"""Least spread that is scaled to 1, over the mean spread: what lies below is noise of the arithmetic."""
+"""Least spread that is scaled to 1, over the mean spread; a smaller spread is rounding noise."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Normalization:
 
     @classmethod
     def scaled(cls, mean: torch.Tensor, std: torch.Tensor) -> Normalization:
-        """Dimension by dimension: `(x - mean) / std`."""
+        """Normalise dimension by dimension: `(x - mean) / std`."""
         return cls(mean, 1 / std, std)
 
     @classmethod
@@ -53,14 +54,17 @@ class Normalization:
             return cls(torch.zeros_like(mean), torch.ones_like(mean), torch.ones_like(mean))
         if kind == "standard":
             std = acts.std(0)
-            # A dimension that never moves keeps its scale.
+            # A constant dimension keeps its scale.
             return cls.scaled(mean, torch.where(std > std.mean() * _FLOOR, std, torch.ones_like(std)))
         if kind == "whiten":
-            centered = (acts - mean).double()
-            variance, components = torch.linalg.eigh(centered.T @ centered / max(len(acts) - 1, 1))
+            centered = acts - mean
+            # A device without float64 leaves this to the processor.
+            here = (centered if wide_dtype(acts.device) == torch.float64 else centered.cpu()).double()
+            variance, components = torch.linalg.eigh(here.T @ here / max(len(acts) - 1, 1))
             std = variance.clamp_min(0).sqrt()
             std = std.clamp_min(max(float(std.mean()) * _FLOOR, 1e-12))
-            return cls(mean, (components / std).float(), (components * std).T.float().contiguous())
+            into, back = (components / std).float(), (components * std).T.float().contiguous()
+            return cls(mean, into.to(acts.device), back.to(acts.device))
         raise UsageError(f"there is no normalization {kind!r}", nearest(kind, NORMALIZATIONS))
 
     def apply(self, acts: torch.Tensor) -> torch.Tensor:
@@ -69,13 +73,13 @@ class Normalization:
         return centered * self.into if self.into.dim() == 1 else centered @ self.into
 
     def undo(self, normal: torch.Tensor) -> torch.Tensor:
-        """Raw activations [n, d_in] of normalised ones."""
+        """Return the raw activations [n, d_in] of normalised ones."""
         return (normal * self.back if self.back.dim() == 1 else normal @ self.back) + self.mean
 
     def fold(
         self, W_enc: torch.Tensor, b_enc: torch.Tensor, W_dec: torch.Tensor, b_dec: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The same autoencoder as a map of raw activations.
+        """Return the weights of the same autoencoder as a map of raw activations.
 
         `(norm(x) - b_dec) @ W_enc` equals `(x - b_raw) @ (into @ W_enc)` with `b_raw = mean + b_dec @ back`.
         """
@@ -84,9 +88,9 @@ class Normalization:
         return self.into @ W_enc, b_enc, W_dec @ self.back, self.mean + b_dec @ self.back
 
     def to(self, device: str | torch.device) -> Normalization:
-        """A copy on a device."""
+        """Return a copy on a device."""
         return Normalization(self.mean.to(device), self.into.to(device), self.back.to(device))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the tensors that a checkpoint keeps."""
         return {"mean": self.mean, "into": self.into, "back": self.back}

@@ -1,4 +1,4 @@
-"""What a dictionary is: the one seam that every kind, every fit and every import goes through."""
+"""The seam `Dictionary`, which every kind, every fit and every import goes through."""
 
 from __future__ import annotations
 
@@ -20,15 +20,31 @@ class SparseCode(NamedTuple):
 
 
 @runtime_checkable
-class Dictionary(Protocol):
-    """Decomposes a layer's activations into sparse, non-negative sums of directions.
+class WidthEncoder(Protocol):
+    """A dictionary whose code has as many slots as latents fire in its fullest row, and can be made without asking."""
 
-    Takes raw activations: any input normalisation is folded into the stored weights.
+    def encode_within(
+        self, acts: torch.Tensor, step: int | torch.Tensor | None = None
+    ) -> tuple[SparseCode, torch.Tensor]:
+        """Encode as `Dictionary.encode` does, without waiting for the device.
+
+        Returns:
+            A code of some width, and the number of latents that fire in the fullest row, 0-dim. Where that is larger
+            than the width, the code is cut off.
+        """
+        ...
+
+
+@runtime_checkable
+class Dictionary(Protocol):
+    """A decomposition of a layer's activations into sparse, non-negative sums of directions.
+
+    Raw activations go in: any input normalisation is folded into the stored weights.
     """
 
     @property
     def kind(self) -> str:
-        """One of `storage.KINDS`."""
+        """A name of the registry `kinds.KINDS`."""
         ...
 
     @property
@@ -38,12 +54,12 @@ class Dictionary(Protocol):
 
     @property
     def num_latents(self) -> int:
-        """How many latents there are."""
+        """Number of latents."""
         ...
 
     @property
     def k(self) -> int | None:
-        """Latents that fire in a token; about how many, where that varies; None where it is not known."""
+        """Number of latents that fire in a token, a mean where it varies; None where it is not known."""
         ...
 
     @property
@@ -54,7 +70,7 @@ class Dictionary(Protocol):
     def encode(self, acts: torch.Tensor, step: int | torch.Tensor | None = None) -> SparseCode:
         """Encode raw activations `acts`: [n, d_in], any float dtype, on the dictionary's device.
 
-        `step` is their 0-based denoising step, one for all or int64 [n]; most kinds do not look at it.
+        `step` is the 0-based denoising step of the activations, one for all or int64 [n]; most kinds ignore it.
         """
         ...
 
@@ -63,9 +79,9 @@ class Dictionary(Protocol):
         ...
 
     def to(self, device: str) -> Dictionary:
-        """Move the weights; returns the dictionary itself."""
+        """Move the weights to a device, and return the dictionary itself."""
         ...
 
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """What `cfg.json` and `weights.safetensors` hold: (config, tensors)."""
+        """Return the contents of `cfg.json` and `weights.safetensors`: (config, tensors)."""
         ...

@@ -15,23 +15,30 @@ import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 
+from autointerp.dictionaries.correlations import (
+    bag,
+    bag_of_some,
+    correlate,
+    first_correlations,
+    inner_products,
+    largest,
+    rows_at_a_time,
+    top,
+    worthwhile_gram,
+)
 from autointerp.dictionaries.protocol import SparseCode
 
 Mode = Literal["exact", "fast"]
 
-GRAM_BYTES = 1 << 30
-"""The largest Gram matrix that is made unasked: 16,384 atoms in float32."""
+Encoder = Literal["exact", "fast", "matching"]
+"""`exact` and `fast`: the modes of gradient pursuit; `matching`: the signed matching pursuit of the original code."""
 
-CORRELATIONS = {"cpu": 3 << 20, "cuda": 1 << 27}
-"""Correlations held at a time on each kind of device; rows come in chunks of this many divided by m."""
+ASKED = {"cpu", "mps"}
+"""Devices that are asked which rows are concerned: on the first it takes no waiting, the second has not all kernels."""
 
 UNIT = 0.01
 """How far an atom's norm may be from 1: more than half precision rounds it off by, less than changes a choice much."""
-
-BLOCK = 64
-"""Correlations are searched by the maxima of blocks of this many, several times as fast as entry by entry."""
 
 BATCH, LEAST_ROUNDS = 4, 4
 """Atoms that a round of mode "fast" chooses, or as many fewer as make it take the least number of rounds."""
@@ -86,16 +93,7 @@ def gradient_pursuit(
     if mode not in ("exact", "fast"):
         raise ValueError(f"no mode {mode!r}: there are 'exact' and 'fast'")
     x, atoms = _checked(x, atoms, k)
-    pursue = _exact if mode == "exact" else _fast
-    weights, indices = x.new_zeros(len(x), k), torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
-    if len(x) and len(atoms):
-        with torch.no_grad():
-            wide = _wide_gram(atoms, gram, len(x) * k)
-            rows = chunk or _rows(x, len(atoms))
-            for start in range(0, len(x), rows):
-                part = slice(start, start + rows)
-                pursue(x[part], atoms, wide, weights[part], indices[part])
-    return _sorted(weights, indices)
+    return pursue(x, atoms, k, mode, worthwhile_gram(atoms, gram, len(x) * k), chunk)
 
 
 def matching_pursuit(
@@ -127,141 +125,137 @@ def matching_pursuit(
         ValueError: As for `gradient_pursuit`.
     """
     x, atoms = _checked(x, atoms, k)
+    return pursue(x, atoms, k, "matching", worthwhile_gram(atoms, gram, len(x) * k), chunk)
+
+
+@torch.no_grad()
+def pursue(
+    x: torch.Tensor, atoms: torch.Tensor, k: int, encoder: Encoder, wide: torch.Tensor | None, chunk: int | None = None
+) -> SparseCode:
+    """Code rows by gradient or matching pursuit without checking anything, and so without waiting for the device.
+
+    Args:
+        x: Rows [n, d]; one that is not finite gets a code of NaN.
+        atoms: Rows [m, d] of norm 1, on the same device and of the same dtype.
+        k: Atoms of a row at most.
+        encoder: How.
+        wide: The Gram matrix as `wide_gram` makes it; None multiplies rows with atoms in each step.
+        chunk: Rows to work on at a time; what is right for the device by default.
+    """
+    code = {"exact": _exact, "fast": _fast, "matching": _matching}[encoder]
     weights, indices = x.new_zeros(len(x), k), torch.zeros(len(x), k, dtype=torch.int64, device=x.device)
     if len(x) and len(atoms):
-        with torch.no_grad():
-            wide = _wide_gram(atoms, gram, len(x) * k)
-            rows = chunk or _rows(x, len(atoms))
-            for start in range(0, len(x), rows):
-                part = slice(start, start + rows)
-                _matching(x[part], atoms, wide, weights[part], indices[part])
+        rows, damaged = chunk or rows_at_a_time(x, len(atoms)), ~x.isfinite().all(1, keepdim=True)
+        for start in range(0, len(x), rows):
+            part = slice(start, start + rows)
+            # A search for the largest of what is no number would give indices of no atom.
+            code(x[part].masked_fill(damaged[part], 0), atoms, wide, weights[part], indices[part])
+        weights.masked_fill_(damaged, torch.nan)
+    if encoder != "matching":
+        return _sorted(weights, indices)
     return _sorted(weights.abs(), torch.where(weights < 0, indices + len(atoms), indices))
 
 
+def check_atoms(atoms: torch.Tensor) -> None:
+    """Raise `ValueError` where the norm of an atom [m, d] is not within 1% of 1."""
+    norms = atoms.norm(dim=1)
+    _refuse_norms(norms, bool(_wrong(norms).any()))
+
+
+def _wrong(norms: torch.Tensor) -> torch.Tensor:
+    return ((norms - 1).abs() <= UNIT).logical_not()
+
+
+def _refuse_norms(norms: torch.Tensor, wrong: bool) -> None:
+    if wrong:
+        first = int(_wrong(norms).nonzero()[0])
+        raise ValueError(f"atom {first} has norm {float(norms[first]):.4g}; atoms are rows of norm 1")
+
+
 def _checked(x: torch.Tensor, atoms: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The inputs in the dtype to compute in."""
+    """Check the inputs, and return them in the dtype to compute in."""
     if x.ndim != 2 or atoms.ndim != 2 or x.shape[1] != atoms.shape[1]:
         raise ValueError(f"x {tuple(x.shape)} and atoms {tuple(atoms.shape)} are not [n, d] and [m, d]")
     if k < 1:
         raise ValueError(f"k is {k}; a code has at least one slot")
     dtype = torch.promote_types(torch.promote_types(x.dtype, atoms.dtype), torch.float32)
     x, atoms = x.detach().to(dtype), atoms.detach().to(dtype).contiguous()
-    if not bool(x.isfinite().all()):
-        raise ValueError("x is not finite")
     norms = atoms.norm(dim=1)
-    wrong = ((norms - 1).abs() <= UNIT).logical_not().nonzero()
-    if len(wrong):
-        first = int(wrong[0])
-        raise ValueError(f"atom {first} has norm {float(norms[first]):.4g}; atoms are rows of norm 1")
+    finite, wrong = torch.stack([x.isfinite().all(), _wrong(norms).any()]).tolist()  # One read, so one wait.
+    if not finite:
+        raise ValueError("x is not finite")
+    _refuse_norms(norms, wrong)
     return x, atoms
-
-
-def _rows(x: torch.Tensor, m: int) -> int:
-    """Rows to work on at a time."""
-    return max(16, CORRELATIONS.get(x.device.type, CORRELATIONS["cuda"]) // m)
-
-
-def _width(m: int) -> int:
-    """m, rounded up to whole blocks."""
-    return math.ceil(m / BLOCK) * BLOCK
-
-
-def _wide_gram(atoms: torch.Tensor, gram: torch.Tensor | None, uses: int) -> torch.Tensor | None:
-    """The Gram matrix [m, _width(m)] with columns of 0 at the end, or None if it is too large or used too little.
-
-    `uses` is how many residuals would be multiplied with all atoms without it, one a row and step; the Gram matrix
-    takes m such products. Mode "fast" has fewer steps, but gathers the atoms themselves in each of them without it.
-    """
-    m = len(atoms)
-    if gram is not None:
-        if gram.shape != (m, m):
-            raise ValueError(f"gram {tuple(gram.shape)} is not [{m}, {m}]")
-        gram = gram.detach().to(atoms)
-        return F.pad(gram, (0, _width(m) - m)) if _width(m) > m else gram.contiguous()
-    if uses < 2 * m or m * _width(m) * atoms.element_size() > GRAM_BYTES:
-        return None
-    wide = atoms.new_zeros(m, _width(m))
-    torch.mm(atoms, atoms.T, out=wide[:, :m])
-    return wide
-
-
-def _correlate(rows: torch.Tensor, atoms: torch.Tensor, out: torch.Tensor) -> None:
-    """Write `rows @ atoms.T` into `out` [n, _width(m)], whose columns at the end stay as they are."""
-    torch.mm(rows, atoms.T, out=out[:, : len(atoms)])
-
-
-def _start(x: torch.Tensor, atoms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Correlations of `x` [n, _width(m)], -inf past the last atom, and what counts as 0 among them [n]."""
-    g = x.new_full((len(x), _width(len(atoms))), -torch.inf)
-    _correlate(x, atoms, g)
-    return g, 8 * torch.finfo(x.dtype).eps * x.norm(dim=1)
-
-
-def _bag(indices: torch.Tensor, weights: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Weighted sums of rows of `table` [.., c], [n, s] of them to [n, c]."""
-    return F.embedding_bag(indices, table, per_sample_weights=weights, mode="sum")
-
-
-def _largest(g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The largest entry of each row [n] and its index [n], the first of equals."""
-    blocks = g.view(len(g), -1, BLOCK)
-    best, block = blocks.amax(2).max(1)
-    within = blocks.gather(1, block[:, None, None].expand(-1, 1, BLOCK))[:, 0].argmax(1)
-    return best, block * BLOCK + within
 
 
 def _exact(
     x: torch.Tensor, atoms: torch.Tensor, gram: torch.Tensor | None, weights: torch.Tensor, indices: torch.Tensor
 ) -> None:
-    """Gradient pursuit of a chunk; fills `weights` and `indices` [n, k], which hold zeros. A slot is a step's atom."""
+    """Code a chunk by gradient pursuit into `weights` and `indices` [n, k], which hold zeros.
+
+    Slot j is step j's atom.
+    """
     k, tiny = weights.shape[1], torch.finfo(x.dtype).tiny
-    g, floor = _start(x, atoms)
+    g, floor = first_correlations(x, atoms)
     residual = x.clone() if gram is None else x
     for j in range(k):
-        best, atom = _largest(g)
+        best, atom = largest(g)
         indices[:, j] = atom
         support, w = indices[:, : j + 1].contiguous(), weights[:, : j + 1]
         on = w > 0
         on[:, j] = (best > floor) & ~((support == atom[:, None]) & on).any(1)
-        d = torch.where(on, g.gather(1, support), 0)
+        d = g.gather(1, support).masked_fill_(~on, 0)
         d *= d.abs().amax(1, keepdim=True) > floor[:, None]
-        # The image of d is what the step needs: of the Gram matrix where the next step reads all correlations.
+        # The step needs the image of d. It is taken from the Gram matrix where the next step reads all correlations.
         table = atoms if gram is None or j == k - 1 else gram
-        image = _bag(support, d, table)
+        image = bag(support, d, table)
         squared = d.square().sum(1)
         step = squared / _norm2(image, d, support, table is gram).clamp_min(tiny)
         moved = w + step[:, None] * d
         p = moved.relu() - w
-        rows = (moved < 0).any(1).nonzero()[:, 0]
-        if len(rows):
-            # Clipping bends the step, and a bent one may be too long: stop at the best point on its straight line.
-            bent, s = p[rows], support[rows]
-            again = _bag(s, bent, table)
-            down = (bent * d[rows]).sum(1)
-            t = (down / _norm2(again, bent, s, table is gram).clamp_min(tiny)).clamp_max(1)
-            image[rows], step[rows] = again, t
-            p[rows] = bent * t[:, None]
+        # Clipping changes the direction of the step, which may then be too long. Stop at the best point on its line.
+        bent = (moved < 0).any(1)
+        if x.device.type in ASKED:
+            rows = bent.nonzero()[:, 0]
+            if len(rows):
+                line, s = p[rows], support[rows]
+                again = bag(s, line, table)
+                t = _best_point(again, line, d[rows], s, table is gram)
+                image[rows], step[rows], p[rows] = again, t, line * t[:, None]
+        else:
+            again = bag_of_some(bent, support, p, table)
+            t = _best_point(again, p, d, support, table is gram)
+            image, step = torch.where(bent[:, None], again, image), torch.where(bent, t, step)
+            p = torch.where(bent[:, None], p * t[:, None], p)
         w += p
         if j == k - 1:
             break
         if gram is None:
             residual.addcmul_(image, step[:, None], value=-1)
-            _correlate(residual, atoms, g)
+            correlate(residual, atoms, g)
         else:
             g.addcmul_(image, step[:, None], value=-1)
 
 
+def _best_point(
+    image: torch.Tensor, p: torch.Tensor, d: torch.Tensor, support: torch.Tensor, by_gram: bool
+) -> torch.Tensor:
+    """Return how far to go along `p` [n, s], at most all of the way, [n]; `image` is that of p."""
+    tiny = torch.finfo(p.dtype).tiny
+    return ((p * d).sum(1) / _norm2(image, p, support, by_gram).clamp_min(tiny)).clamp_max(1)
+
+
 def _norm2(image: torch.Tensor, d: torch.Tensor, support: torch.Tensor, by_gram: bool) -> torch.Tensor:
-    """Squared norm [n] of the sum of atoms with weights `d` [n, s], from its image under atoms or Gram matrix."""
+    """Return the squared norm [n] of the sum of atoms with weights `d` [n, s], from its image."""
     return (image.gather(1, support) * d).sum(1) if by_gram else image.square().sum(1)
 
 
 def _fast(
     x: torch.Tensor, atoms: torch.Tensor, gram: torch.Tensor | None, weights: torch.Tensor, indices: torch.Tensor
 ) -> None:
-    """Pursuit in rounds of several atoms; fills `weights` and `indices` [n, k], which hold zeros."""
+    """Code a chunk in rounds of several atoms into `weights` and `indices` [n, k], which hold zeros."""
     n, k = len(x), min(weights.shape[1], len(atoms))
-    first, floor = _start(x, atoms)
+    first, floor = first_correlations(x, atoms)
     g = first if gram is not None else first.clone()
     used = torch.zeros(n, k, dtype=torch.bool, device=x.device)
     target, inner = x.new_zeros(n, k), x.new_zeros(n, k, k)
@@ -272,7 +266,7 @@ def _fast(
         indices[:, begin:end] = atom
         support = indices[:, :end].contiguous()
         target[:, begin:end] = first.gather(1, atom)
-        block = _inner(atoms, gram, atom, support)
+        block = inner_products(atoms, gram, atom, support)
         inner[:, begin:end, :end] = block
         inner[:, :end, begin:end] = block.transpose(1, 2)
         steps = REFITS if end < k else LAST_REFITS
@@ -280,18 +274,18 @@ def _fast(
         weights[:, :end] = w
         if end < k:
             if gram is None:
-                _correlate(x - _bag(support, w, atoms), atoms, g)
+                correlate(x - bag(support, w, atoms), atoms, g)
             else:
-                g = _bag(support, w, gram).neg_().add_(first)
-            # Out of the choice, yet before the columns that are no atoms.
+                g = bag(support, w, gram).neg_().add_(first)
+            # Chosen atoms are not chosen again, but still rank before the columns that hold no atom.
             g.scatter_(1, support, torch.finfo(g.dtype).min)
 
 
 def _choose(
     g: torch.Tensor, atoms: torch.Tensor, gram: torch.Tensor | None, count: int, floor: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The next atoms [n, count] by matching pursuit among those with large correlations, and which are any use."""
-    value, candidates = _top(g, min(CANDIDATES * count, len(atoms)))
+    """Choose the next atoms [n, count] by matching pursuit among those of large correlation; say which are of use."""
+    value, candidates = top(g, min(CANDIDATES * count, len(atoms)))
     atom = torch.empty(len(g), count, dtype=torch.int64, device=g.device)
     good = torch.empty(len(g), count, dtype=torch.bool, device=g.device)
     for i in range(count):
@@ -299,39 +293,18 @@ def _choose(
         atom[:, i : i + 1] = candidates.gather(1, place)
         good[:, i : i + 1] = best > floor[:, None]
         if i + 1 < count:
-            alike = _inner(atoms, gram, atom[:, i : i + 1], candidates)[:, 0]
+            alike = inner_products(atoms, gram, atom[:, i : i + 1], candidates)[:, 0]
             value.addcmul_(alike, best.relu(), value=-1)
             value.scatter_(1, place, -torch.inf)
     return atom, good
 
 
-def _top(g: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The `count` largest entries of each row and their indices [n, count], in any order."""
-    size = 16
-    blocks = g.view(len(g), size, -1)
-    if 2 * count > blocks.shape[2]:
-        return g.topk(count, dim=1, sorted=False)
-    # They lie in as many blocks, those with the largest maxima. A block's entries lie apart: its maximum is then one of
-    # whole rows of numbers, which is several times as fast.
-    block = blocks.amax(1).topk(count, dim=1, sorted=False).indices
-    value, place = blocks.gather(2, block[:, None].expand(-1, size, -1)).flatten(1).topk(count, 1, sorted=False)
-    return value, place // count * blocks.shape[2] + block.gather(1, place % count)
-
-
-def _inner(atoms: torch.Tensor, gram: torch.Tensor | None, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Inner products [n, a, b] of the atoms `left` [n, a] and `right` [n, b]."""
-    if gram is None:
-        return torch.bmm(atoms[left], atoms[right].transpose(1, 2))
-    places = (left * gram.shape[1])[:, :, None] + right[:, None]
-    return gram.view(-1).index_select(0, places.flatten()).view(places.shape)
-
-
 def _refit(inner: torch.Tensor, target: torch.Tensor, w: torch.Tensor, used: torch.Tensor, steps: int) -> torch.Tensor:
-    """Better non-negative weights [n, s]: projected gradient steps from `w`, none of which lets the residual grow."""
+    """Improve non-negative weights `w` [n, s] by projected gradient steps, none of which lets the residual grow."""
     tiny = torch.finfo(w.dtype).tiny
     g = target - torch.bmm(inner, w[:, :, None])[:, :, 0]
     for _ in range(steps):
-        d = torch.where(used & ((w > 0) | (g > 0)), g, 0)
+        d = g.masked_fill(~(used & ((w > 0) | (g > 0))), 0)
         image = torch.bmm(inner, d[:, :, None])[:, :, 0]
         step = d.square().sum(1, keepdim=True) / (image * d).sum(1, keepdim=True).clamp_min(tiny)
         p = (w + step * d).relu() - w
@@ -345,17 +318,17 @@ def _refit(inner: torch.Tensor, target: torch.Tensor, w: torch.Tensor, used: tor
 def _matching(
     x: torch.Tensor, atoms: torch.Tensor, gram: torch.Tensor | None, weights: torch.Tensor, indices: torch.Tensor
 ) -> None:
-    """Matching pursuit of a chunk; fills signed `weights` and `indices` [n, k], which hold zeros."""
+    """Code a chunk by matching pursuit into signed `weights` and `indices` [n, k], which hold zeros."""
     k = weights.shape[1]
-    g, _ = _start(x, atoms)
+    g, _ = first_correlations(x, atoms)
     g[:, len(atoms) :] = 0
     residual = x.clone() if gram is None else x
     size = torch.empty_like(g)
     for j in range(k):
-        _, atom = _largest(torch.abs(g, out=size))
+        _, atom = largest(torch.abs(g, out=size))
         coefficient = g.gather(1, atom[:, None])
         taken = (indices[:, :j] == atom[:, None]).int()
-        # An atom that was taken before has a slot already.
+        # An atom that was taken before keeps its slot.
         slot = torch.cat([taken, torch.ones_like(atom[:, None], dtype=taken.dtype)], 1).argmax(1, keepdim=True)
         indices.scatter_(1, slot, atom[:, None])
         weights.scatter_add_(1, slot, coefficient)
@@ -363,12 +336,12 @@ def _matching(
             break
         if gram is None:
             residual -= coefficient * atoms[atom]
-            _correlate(residual, atoms, g)
+            correlate(residual, atoms, g)
         else:
             g.addcmul_(gram[atom], coefficient, value=-1)
 
 
 def _sorted(weights: torch.Tensor, indices: torch.Tensor) -> SparseCode:
-    """Largest first; what has no weight holds index 0."""
+    """Sort each row by weight, largest first; a slot without weight gets index 0."""
     acts, order = weights.sort(dim=1, descending=True)
-    return SparseCode(acts, torch.where(acts > 0, indices.gather(1, order), 0))
+    return SparseCode(acts, indices.gather(1, order).masked_fill_((acts > 0).logical_not_(), 0))

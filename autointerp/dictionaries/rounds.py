@@ -1,4 +1,4 @@
-"""A round of activations: what a trainer gets at a time."""
+"""A round: the activations that a trainer gets at a time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 
 @dataclass(frozen=True)
 class Round:
-    """Raw activations with where each comes from.
+    """Raw activations, with the place of each.
 
-    `acts` is float [n, d_in]; `places` int64 [n, 4], on the CPU: number of the image in the run, denoising step, row,
-    column.
+    Attributes:
+        acts: float [n, d_in].
+        places: Number of the image in the run, denoising step, row, column: int64 [n, 4], on the CPU.
     """
 
     acts: torch.Tensor
@@ -21,11 +22,11 @@ class Round:
 
     @property
     def steps(self) -> torch.Tensor:
-        """Denoising step of each, int64 [n]."""
+        """Denoising step of each activation, int64 [n]."""
         return self.places[:, 1]
 
     def of_steps(self, steps: Collection[int]) -> Round:
-        """Those of some denoising steps alone."""
+        """Return the activations of some denoising steps alone."""
         wanted = torch.isin(self.steps, torch.tensor(list(steps)))
         return Round(self.acts[wanted.to(self.acts.device)], self.places[wanted])
 
@@ -34,6 +35,9 @@ class Round:
 
 
 def shuffled(count: int, seed: int, number: int, passes: int) -> list[torch.Tensor]:
-    """For each pass over the round `number`, the order int64 [count]; the same whatever was stopped before."""
+    """Return an order, int64 [count], for each pass over the round `number`.
+
+    The orders depend on seed and number alone, so a fit that was stopped goes on with the same ones.
+    """
     draw = torch.Generator().manual_seed((seed << 20) + number)
     return [torch.randperm(count, generator=draw) for _ in range(passes)]

@@ -1,31 +1,40 @@
-"""Sparse autoencoders: a linear encoder, an activation that leaves few latents, a linear decoder.
+"""Sparse autoencoders: a linear encoder, an activation function that leaves few latents, a linear decoder.
 
-The kinds differ in the activation alone. Selection and activations are in the normalised space that the dictionary
-was fitted in; the normalisation is folded into the stored weights, so raw activations go in and come out.
+The kinds differ in the activation function alone. Latents are selected in the normalised space that the dictionary was
+fitted in. The normalisation is folded into the stored weights, so raw activations go in and come out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
 
 from autointerp.dictionaries.protocol import SparseCode
-from autointerp.dictionaries.sparse import decode_sparse, select_positive, select_topk
+from autointerp.dictionaries.sparse import decode_sparse, fullest_row, joined, select_positive, select_topk
 from autointerp.errors import UsageError
 
 T = TypeVar("T", bound="SAE")
 
+ROWS = 4096
+"""Activations whose pre-activations are held at a time: those of all tokens of a batch may be larger than the model."""
+WIDTH = 64
+"""Latents of a row that a code has room for at first, where their number varies and is not asked for."""
+
 
 @dataclass(frozen=True)
 class StepModulation:
-    """A scale and a shift of each raw dimension for each denoising step, before encoding.
+    """A scale and a shift of each raw dimension for each denoising step, applied before encoding.
 
-    The idea of TIDE (arXiv 2503.07050): activations change their scale over the steps, and one dictionary for all of
-    them needs to be told. `steps` are the 0-based steps that are known, `scale` and `shift` float32
-    [len(steps), d_in].
+    This is the idea of TIDE (arXiv 2503.07050): activations change their scale over the steps, so a dictionary of
+    several steps is given the step.
+
+    Attributes:
+        steps: 0-based denoising steps that the dictionary was fitted on.
+        scale: Factors, float32 [len(steps), d_in].
+        shift: Summands, float32 [len(steps), d_in].
     """
 
     steps: tuple[int, ...]
@@ -36,7 +45,7 @@ class StepModulation:
         """Modulate raw activations [n, d_in] of one step, or of the steps int64 [n].
 
         Raises:
-            UsageError: The step is not told, or is none of those it was fitted on.
+            UsageError: No step is given, or the dictionary was not fitted on it.
         """
         if step is None:
             raise UsageError("this dictionary depends on the denoising step", "pass encode(acts, step=...)")
@@ -54,7 +63,7 @@ class StepModulation:
         return self.steps.index(step)
 
     def to(self, device: str) -> StepModulation:
-        """Move the tensors."""
+        """Return a copy on a device."""
         return StepModulation(self.steps, self.scale.to(device), self.shift.to(device))
 
 
@@ -62,13 +71,13 @@ class SAE:
     """A fitted sparse autoencoder, ready to encode raw activations.
 
     `W_enc` [d_in, num_latents], `b_enc` [num_latents], `W_dec` [num_latents, d_in], `b_dec` [d_in], all float32;
-    pre-activations are `(acts - b_dec) @ W_enc + b_enc`. `k` is how many latents fire in a token, or about how many
-    where the number varies; None where nobody said. `modulation` makes it depend on the denoising step.
+    pre-activations are `(acts - b_dec) @ W_enc + b_enc`. `k` is the number of latents that fire in a token, a mean
+    where the number varies, or None where it is not known. A `modulation` makes the code depend on the denoising step.
     """
 
     kind: ClassVar[str]
     own_tensors: ClassVar[tuple[str, ...]] = ()
-    """What a kind stores beyond the four."""
+    """Names of the tensors that a kind stores beyond these four."""
 
     def __init__(
         self,
@@ -77,10 +86,10 @@ class SAE:
         W_dec: torch.Tensor,
         b_dec: torch.Tensor,
         k: int | None,
-        modulation: StepModulation | None = None,
     ) -> None:
         self.W_enc, self.b_enc, self.W_dec, self.b_dec = W_enc, b_enc, W_dec, b_dec
-        self.k, self.modulation = k, modulation
+        self.k = k
+        self.modulation: StepModulation | None = None
         self.d_in, self.num_latents = W_enc.shape
 
     @property
@@ -89,26 +98,32 @@ class SAE:
         return self.W_dec
 
     def pre_acts(self, acts: torch.Tensor, step: int | torch.Tensor | None = None) -> torch.Tensor:
-        """Pre-activations, float32 [n, num_latents], of raw activations [n, d_in]."""
+        """Return the pre-activations, float32 [n, num_latents], of raw activations [n, d_in]."""
         acts = acts.float()
         if self.modulation is not None:
             acts = self.modulation.apply(acts, step)
         return torch.addmm(self.b_enc, acts - self.b_dec, self.W_enc)
 
     def select(self, pre_acts: torch.Tensor) -> SparseCode:
-        """The kind's activation, on pre-activations [n, num_latents]."""
+        """Apply the kind's activation function to pre-activations [n, num_latents]."""
         raise NotImplementedError
 
     def encode(self, acts: torch.Tensor, step: int | torch.Tensor | None = None) -> SparseCode:
-        """Encode raw activations [n, d_in]; `step` matters to a dictionary with a modulation alone."""
-        return self.select(self.pre_acts(acts, step))
+        """Encode raw activations [n, d_in], `ROWS` at a time. Only a dictionary with a modulation uses `step`."""
+        return joined([self.select(pre_acts) for pre_acts in self._chunks(acts, step)])
+
+    def _chunks(self, acts: torch.Tensor, step: int | torch.Tensor | None) -> Iterator[torch.Tensor]:
+        """Yield the pre-activations of some rows after the other."""
+        for start in range(0, max(len(acts), 1), ROWS):
+            rows = slice(start, start + ROWS)
+            yield self.pre_acts(acts[rows], step[rows] if isinstance(step, torch.Tensor) else step)
 
     def decode(self, code: SparseCode) -> torch.Tensor:
         """Rebuild raw activations, float32 [n, d_in]."""
         return decode_sparse(code, self.W_dec) + self.b_dec
 
     def to(self: T, device: str) -> T:
-        """Move the weights; returns the dictionary itself."""
+        """Move the weights to a device, and return the dictionary itself."""
         for name in ("W_enc", "b_enc", "W_dec", "b_dec", *self.own_tensors):
             setattr(self, name, getattr(self, name).to(device))
         if self.modulation is not None:
@@ -116,7 +131,7 @@ class SAE:
         return self
 
     def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """What is stored."""
+        """Return configuration and tensors, as they are stored."""
         config: dict[str, Any] = {"kind": self.kind, "d_in": self.d_in, "num_latents": self.num_latents, "k": self.k}
         tensors = {name: getattr(self, name) for name in ("W_enc", "b_enc", "W_dec", "b_dec", *self.own_tensors)}
         if self.modulation is not None:
@@ -126,7 +141,7 @@ class SAE:
 
     @classmethod
     def from_state(cls: type[T], config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> T:
-        """The inverse of `state`."""
+        """Make a dictionary of what `state` returned."""
         steps: Sequence[int] | None = config.get("modulated_steps")
         modulation = (
             None
@@ -137,22 +152,75 @@ class SAE:
         own: dict[str, Any] = {name: tensors[name].float() for name in cls.own_tensors}
         k = config.get("k")
         W_enc, b_enc, W_dec, b_dec = four
-        return cls(W_enc, b_enc, W_dec, b_dec, None if k is None else int(k), modulation=modulation, **own)
+        made = cls(W_enc, b_enc, W_dec, b_dec, None if k is None else int(k), **own)
+        made.modulation = modulation
+        return made
 
 
 class TopK(SAE):
-    """The k largest pre-activations fire (Gao et al., arXiv 2406.04093)."""
+    """An SAE whose k largest pre-activations fire (Gao et al., arXiv 2406.04093)."""
 
     kind = "topk"
     k: int
 
     def select(self, pre_acts: torch.Tensor) -> SparseCode:
-        """The k largest positive ones."""
+        """Keep the k largest positive pre-activations."""
         return select_topk(pre_acts, self.k)
 
 
-class JumpReLU(SAE):
-    """What lies above its latent's own `threshold` [num_latents] fires (Rajamanoharan et al., arXiv 2407.14435)."""
+class VaryingSAE(SAE):
+    """An SAE of which not always the same number of latents fire."""
+
+    def __init__(
+        self,
+        W_enc: torch.Tensor,
+        b_enc: torch.Tensor,
+        W_dec: torch.Tensor,
+        b_dec: torch.Tensor,
+        k: int | None,
+    ) -> None:
+        super().__init__(W_enc, b_enc, W_dec, b_dec, k)
+        self.width = min(WIDTH, self.num_latents)
+        """Slots of a code of `encode_within`."""
+
+    def dense(self, pre_acts: torch.Tensor) -> torch.Tensor:
+        """Return the activation of every latent, 0 where it does not fire: both [n, num_latents]."""
+        raise NotImplementedError
+
+    def select(self, pre_acts: torch.Tensor) -> SparseCode:
+        """Keep all latents that fire."""
+        return select_positive(self.dense(pre_acts))
+
+    def encode(self, acts: torch.Tensor, step: int | torch.Tensor | None = None) -> SparseCode:
+        """Encode raw activations [n, d_in], `ROWS` at a time. Only a dictionary with a modulation uses `step`."""
+        if acts.device.type == "cpu" or not len(acts):
+            return super().encode(acts, step)
+        code, fullest = self.encode_within(acts, step)
+        width = max(int(fullest), 1)
+        if width > self.width:
+            self.width = min(width + width // 4, self.num_latents)
+            code, _ = self.encode_within(acts, step)
+        return SparseCode(code.latent_acts[:, :width], code.latent_indices[:, :width])
+
+    def encode_within(
+        self, acts: torch.Tensor, step: int | torch.Tensor | None = None
+    ) -> tuple[SparseCode, torch.Tensor]:
+        """Encode raw activations [n, d_in] without waiting for the device.
+
+        Returns:
+            A code of `width` slots, and the number of latents that fire in the fullest row, 0-dim. Where that is larger
+            than `width`, the code is cut off, and `encode` gives the whole one.
+        """
+        parts, fullest = [], []
+        for pre_acts in self._chunks(acts, step):
+            dense = self.dense(pre_acts)
+            parts.append(select_topk(dense, self.width))
+            fullest.append(fullest_row(dense))
+        return joined(parts), torch.stack(fullest).max()
+
+
+class JumpReLU(VaryingSAE):
+    """An SAE whose latent fires above its own `threshold` [num_latents] (Rajamanoharan et al., arXiv 2407.14435)."""
 
     kind = "jumprelu"
     own_tensors = ("threshold",)
@@ -165,37 +233,37 @@ class JumpReLU(SAE):
         b_dec: torch.Tensor,
         k: int | None,
         threshold: torch.Tensor,
-        modulation: StepModulation | None = None,
     ) -> None:
-        super().__init__(W_enc, b_enc, W_dec, b_dec, k, modulation)
+        super().__init__(W_enc, b_enc, W_dec, b_dec, k)
         self.threshold = threshold
 
-    def select(self, pre_acts: torch.Tensor) -> SparseCode:
-        """Those above the threshold, unchanged."""
-        return select_positive(torch.where(pre_acts > self.threshold, pre_acts, torch.zeros_like(pre_acts)))
+    def dense(self, pre_acts: torch.Tensor) -> torch.Tensor:
+        """Keep the pre-activations above their thresholds, unchanged."""
+        return pre_acts.masked_fill(pre_acts <= self.threshold, 0)
 
 
 class BatchTopK(JumpReLU):
-    """Fitted with the k largest a token *on average* over a batch; in use one scalar `threshold` (arXiv 2412.06410).
+    """An SAE fitted with k latents a token *on average* over a batch (arXiv 2412.06410).
 
-    So the code of an activation does not depend on what else is in its batch.
+    In use, one scalar `threshold` takes the batch's place, so that the code of an activation does not depend on the
+    others in its batch.
     """
 
     kind = "batchtopk"
 
 
-class ReLU(SAE):
-    """Every positive pre-activation fires: the standard autoencoder with an L1 penalty."""
+class ReLU(VaryingSAE):
+    """An SAE whose every positive pre-activation fires: the standard one, fitted with an L1 penalty."""
 
     kind = "relu"
 
-    def select(self, pre_acts: torch.Tensor) -> SparseCode:
-        """All positive ones."""
-        return select_positive(pre_acts)
+    def dense(self, pre_acts: torch.Tensor) -> torch.Tensor:
+        """Keep all positive pre-activations."""
+        return pre_acts.relu()
 
 
-class Gated(SAE):
-    """A gate says which latents fire, a second set of biases how much (Rajamanoharan et al., arXiv 2404.16014).
+class Gated(VaryingSAE):
+    """An SAE with a gate for whether a latent fires, and biases for how much (Rajamanoharan et al., arXiv 2404.16014).
 
     With `x = (acts - b_dec) @ W_enc`: a latent fires where `x + b_enc > 0`, by `relu(x * exp(r_mag) + b_mag)`;
     `r_mag` and `b_mag` are [num_latents].
@@ -213,12 +281,11 @@ class Gated(SAE):
         k: int | None,
         r_mag: torch.Tensor,
         b_mag: torch.Tensor,
-        modulation: StepModulation | None = None,
     ) -> None:
-        super().__init__(W_enc, b_enc, W_dec, b_dec, k, modulation)
+        super().__init__(W_enc, b_enc, W_dec, b_dec, k)
         self.r_mag, self.b_mag = r_mag, b_mag
 
-    def select(self, pre_acts: torch.Tensor) -> SparseCode:
-        """Those whose gate is open, by their magnitude."""
+    def dense(self, pre_acts: torch.Tensor) -> torch.Tensor:
+        """Keep the magnitudes of the latents whose gate is open."""
         magnitude = ((pre_acts - self.b_enc) * self.r_mag.exp() + self.b_mag).relu()
-        return select_positive(torch.where(pre_acts > 0, magnitude, torch.zeros_like(magnitude)))
+        return magnitude.masked_fill(pre_acts <= 0, 0)

@@ -1,1 +1,1 @@
-"""Diffusion models: what they are, how they generate, and how their activations are read meanwhile."""
+"""Diffusion models: descriptions, loading, generation, and activations that are read and edited during it."""

@@ -1,4 +1,4 @@
-"""What a loaded pipeline is told about memory and speed, by diffusers' own means; nothing is silently left out."""
+"""Arrange a loaded pipeline for memory and speed, by diffusers' own means; no setting is ignored in silence."""
 
 from __future__ import annotations
 
@@ -10,31 +10,19 @@ from autointerp.errors import AutointerpError, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from autointerp.diffusion.describe import ModelDescription
-    from autointerp.settings import LoadingSettings
+    from autointerp.diffusion.description import ModelDescription
+    from autointerp.diffusion.loading_options import LoadingSettings
 
 
 def check_loading(description: ModelDescription, device: str) -> None:
-    """Whether the settings of the loading go with a device and with each other.
+    """Check that the settings of the loading go with a device and with each other.
 
     Raises:
-        UsageError: They do not.
+        UsageError: Two settings, or a setting and the device, exclude each other.
         AutointerpError: A library is missing.
     """
-    from importlib.util import find_spec
-
+    check_quantizer(description)
     loading = description.loading
-    library = {"nf4": "bitsandbytes", "int8": "torchao", "fp8": "torchao"}.get(loading.quantize)
-    if library and find_spec(library) is None:
-        raise AutointerpError(
-            f"loading.quantize is {loading.quantize!r}, and {library} is not installed",
-            "pip install 'autointerp[quantized]'",
-        )
-    if library and description.config is not None:
-        raise UsageError(
-            "loading.quantize does not go with a single-file checkpoint, which diffusers loads as it is",
-            "save it as a pipeline's folder first, with diffusers' from_single_file and save_pretrained",
-        )
     if loading.quantize == "nf4" and device == "cpu":
         raise UsageError(
             "loading.quantize is 'nf4', which diffusers only does on a GPU", "take int8, or another device"
@@ -51,15 +39,38 @@ def check_loading(description: ModelDescription, device: str) -> None:
             )
 
 
-def arrange(pipeline: Any, description: ModelDescription, device: str) -> None:
-    """Do with a loaded pipeline what the settings say, and put it on its device.
+def check_quantizer(description: ModelDescription) -> None:
+    """Check that the model can be quantized as the settings say, on whatever device.
 
     Raises:
-        UsageError: It cannot be done with this pipeline.
+        UsageError: It is a single-file checkpoint.
+        AutointerpError: The library is missing.
+    """
+    from importlib.util import find_spec
+
+    loading = description.loading
+    library = {"nf4": "bitsandbytes", "int8": "torchao", "fp8": "torchao"}.get(loading.quantize)
+    if library and find_spec(library) is None:
+        raise AutointerpError(
+            f"loading.quantize is {loading.quantize!r}, and {library} is not installed",
+            "pip install 'autointerp[quantized]'",
+        )
+    if library and description.config is not None:
+        raise UsageError(
+            "loading.quantize does not go with a single-file checkpoint, which diffusers loads as it is",
+            "save it as a pipeline's folder first, with diffusers' from_single_file and save_pretrained",
+        )
+
+
+def arrange(pipeline: Any, description: ModelDescription, device: str) -> None:
+    """Apply the settings to a loaded pipeline, and put it on its device.
+
+    Raises:
+        UsageError: A setting does not apply to this pipeline.
     """
     loading, denoiser = description.loading, getattr(pipeline, description.family.denoiser)
     if loading.attention_slicing:
-        if not hasattr(denoiser, "set_attention_slice"):  # diffusers would leave it out in silence
+        if not hasattr(denoiser, "set_attention_slice"):  # diffusers would ignore it in silence.
             raise UsageError(
                 f"loading.attention_slicing is for U-Nets, and {description.name} has a {type(denoiser).__name__}",
                 "leave it out",
@@ -84,14 +95,14 @@ def arrange(pipeline: Any, description: ModelDescription, device: str) -> None:
 
 
 def compile_blocks(denoiser: torch.nn.Module, backend: str, name: str) -> None:
-    """Compile what a denoiser repeats, block by block, in a way that forward hooks see through.
+    """Compile a denoiser's repeated blocks, one by one, so that forward hooks still work.
 
-    Of a compiled module torch compiles the hooks too, and everything anew when one comes or goes. So it is not the
-    module that is compiled but its `forward`, which a module's own hooks stand around; and while a hook is on
-    something inside a block, that block runs as it was written.
+    torch compiles a module together with its hooks, and again whenever a hook is added or removed. So compile the
+    block's `forward`, which the block's own hooks wrap. While a module inside a block has a hook, the block runs its
+    original forward.
 
     Raises:
-        UsageError: The denoiser does not say what it repeats.
+        UsageError: The denoiser does not say which blocks it repeats.
     """
     import torch
 
@@ -105,6 +116,7 @@ def compile_blocks(denoiser: torch.nn.Module, backend: str, name: str) -> None:
 
 
 def _unless_hooked(block: torch.nn.Module, written: Any, compiled: Any) -> Any:
+    """Return a forward that runs `compiled`, or `written` while a module inside the block has a hook."""
     inside = [module for module in block.modules() if module is not block]
 
     @functools.wraps(written)
@@ -116,7 +128,7 @@ def _unless_hooked(block: torch.nn.Module, written: Any, compiled: Any) -> Any:
 
 
 def quantization(loading: LoadingSettings, dtype: torch.dtype) -> Any:
-    """The configuration for diffusers of how the denoiser's weights are quantized; None where they are not."""
+    """Return diffusers' configuration that quantizes the denoiser's weights; None where they stay as they are."""
     import diffusers
 
     if loading.quantize == "none":

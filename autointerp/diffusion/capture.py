@@ -1,40 +1,42 @@
-"""Reading activations while a pipeline generates: hooks that check what they see and are always removed.
+"""Read activations during a pass, by hooks that check what they see and that are always removed.
 
-A hook that guesses wrong would fill a dictionary with the wrong tensor and nobody would notice. So everything that
-is assumed of a call (which step, which branch, how many tokens, how wide) is checked against the call itself, and
-what does not fit raises.
+A hook that guesses wrong would fill a dictionary with the wrong tensor unnoticed. So every assumption about a call (its
+step, its branch, its number of tokens, its width) is checked against the call itself, and a mismatch raises an error.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autointerp.diffusion.generation import steps_of_calls
-from autointerp.diffusion.layers import Layer
+from autointerp.dictionaries.reading import read_together
+from autointerp.diffusion.calls import UNSUPPORTED, Calls, CallSizes, named, reads_freely
+from autointerp.diffusion.finite import OTHER_DTYPE, FiniteFlags, NotFiniteError
+from autointerp.diffusion.layers import Layer, layer_at
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
-    from autointerp.diffusion.generation import ImageJob
-    from autointerp.diffusion.loading import Model
-
-UNSUPPORTED = "this version of diffusers is not supported; install the one in constraints.txt"
+    from autointerp.diffusion.jobs import ImageJob
+    from autointerp.diffusion.model import Model
+    from autointerp.diffusion.passes import Pass
 
 
 @dataclass(frozen=True)
-class Captured:
+class LayerActivations:
     """One layer's activations at one step, for every image of a batch.
 
-    `acts`: float32 [batch, tokens, d_in], tokens row by row, on the model's device; it may share memory with the
-    running model, so it is valid only while the consumer runs, and must not be written to. `step` is 0-based;
-    `timestep` is the scheduler's value. `grid` is (rows, cols) of the tokens of this batch: the layer's own is that of
-    the run's size.
+    Attributes:
+        layer: The layer, as it was asked for: its grid is that of the run's size.
+        step: 0-based step.
+        timestep: The scheduler's timestep.
+        jobs: The images of the batch.
+        acts: float32 [batch, tokens, d_in], tokens row by row, on the model's device. The tensor may share memory with
+            the running model: it is valid only while the consumer runs, and must not be written to.
+        grid: (rows, cols) of the tokens of this batch.
     """
 
     layer: Layer
@@ -45,87 +47,42 @@ class Captured:
     grid: tuple[int, int]
 
 
-Consumer = Callable[[Captured], None]
+Consumer = Callable[[LayerActivations], None]
 
 
-@functools.cache
-def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """Names of a method's parameters; looking them up costs more than a small module's run."""
-    return tuple(inspect.signature(forward).parameters)[1:]
+@dataclass(frozen=True)
+class Capture:
+    """A request to read layers.
 
-
-def named(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """A call's arguments by name, however they were passed."""
-    # Of the class: an instance's `forward` may be wrapped while we watch.
-    return {**dict(zip(_parameters(type(module).forward), args, strict=False)), **kwargs}
-
-
-def denoised(inputs: Mapping[str, Any]) -> torch.Tensor:
-    """What a denoiser's call is about, of its arguments: the noised latents, packed or not."""
-    found: torch.Tensor = inputs["hidden_states"] if "hidden_states" in inputs else inputs["sample"]
-    return found
-
-
-class Calls:
-    """Follows the denoiser: which step and branch its present call is, and how many tokens that call has.
-
-    `step` is -1 in a call that only corrects the step before, see `steps_of_calls`. `batch` is the number of rows of
-    the call: guidance may have doubled the `count` images, then the conditional ones are the last.
+    Attributes:
+        layers: The layers; all are read in one pass. Each is resolved for the size of the run's settings.
+        steps: 0-based steps; every layer is read at every step.
+        consumer: Called while the model runs, in the order of the steps and of the model's depth; it computes in
+            float32, also where the model does not.
     """
 
-    def __init__(self, model: Model, steps: int, branches: int, count: int) -> None:
-        self.model, self.steps, self.branches, self.count = model, steps, branches, count
-        self.calls, self.plan, self.timesteps = 0, [-1], [0.0]
-        self.step, self.run, self.conditional, self.timestep = -1, -1, False, 0.0
-        self.text_tokens, self.image_tokens, self.batch = 0, 0, 0
-
-    def before(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """The denoiser's pre-hook.
-
-        Raises:
-            AutointerpError: It is called in another way than is known of its family.
-        """
-        inputs, family = named(module, args, kwargs), self.model.family
-        scheduled = self.model.pipeline.scheduler.timesteps
-        if not self.calls:
-            # Read once: on an accelerator each number would wait for all that is under way.
-            self.timesteps = [float(t) for t in torch.as_tensor(scheduled).tolist()]
-            self.plan = steps_of_calls(self.timesteps, self.steps)
-        self.run, branch = divmod(self.calls, self.branches)
-        self.calls += 1
-        if self.run >= len(self.plan) or len(scheduled) != len(self.plan):
-            raise AutointerpError("the pipeline ran its denoiser more often than its steps say", UNSUPPORTED)
-        self.step, self.timestep = self.plan[self.run], self.timesteps[self.run]
-        self.conditional = branch == 0 and self.step >= 0
-        raw = inputs["timestep"]
-        told = float(raw.flatten()[0] if isinstance(raw, torch.Tensor) else raw)
-        # In half precision the denoiser is told a rounded timestep.
-        near = 0.01 * abs(self.timestep) + 1e-3
-        if all(abs(told * scale - self.timestep) > near for scale in family.timestep_scales):
-            raise AutointerpError(
-                f"call {self.run} of the denoiser ran at timestep {told * family.timestep_scales[0]:g}, "
-                f"not {self.timestep:g}",
-                "a guidance of 1 may do" if family.open else UNSUPPORTED,
-            )
-        hidden, text = denoised(inputs), inputs.get("encoder_hidden_states")
-        self.batch = hidden.shape[0]
-        if self.batch != self.count and not (family.doubles and self.batch == 2 * self.count):
-            raise AutointerpError(
-                f"the denoiser ran a batch of {self.batch} for {self.count} images", "a guidance of 1 may do"
-            )
-        self.text_tokens = text.shape[1] if isinstance(text, torch.Tensor) and text.ndim == 3 else 0
-        self.image_tokens = hidden.shape[1] if hidden.ndim == 3 else 0
+    layers: Sequence[Layer]
+    steps: Collection[int]
+    consumer: Consumer
 
 
 def layer_acts(
-    model: Model, layer: Layer, calls: Calls, inputs: dict[str, Any], output: Any
+    model: Model, layer: Layer, calls: Calls | CallSizes, inputs: dict[str, Any], output: Any
 ) -> tuple[torch.Tensor | None, torch.Tensor]:
-    """What went into a layer's module (None where its shape differs), and what came out of it.
+    """Find a layer's activations before (None where the shapes differ) and after its module.
 
-    Both [rows of the call, tokens, d_in], of the layer's stream alone, of both branches where the call has both.
+    Args:
+        model: The model that runs.
+        layer: The layer, resolved for the size of the batch.
+        calls: The denoiser's present call, or its sizes.
+        inputs: The module's arguments by name.
+        output: The module's output.
+
+    Returns:
+        Both [rows of the call, tokens, d_in], of the layer's stream, of both branches where the call has both.
 
     Raises:
-        AutointerpError: The tensors are not of the layer's shape, or it has no such signal.
+        AutointerpError: The tensors do not have the layer's shape, or the module has no such signal.
     """
     rows, cols = layer.grid
     if layer.stream == "text":
@@ -150,69 +107,71 @@ def layer_acts(
 
 
 @contextmanager
-def capture(
-    model: Model,
-    jobs: Sequence[ImageJob],
-    layers: Sequence[Layer],
-    capture_steps: Collection[int],
-    consumer: Consumer,
-    steps: int,
-    branches: int,
-    grids: Sequence[tuple[int, int]],
-) -> Iterator[None]:
-    """Hand the consumer every wanted layer at every wanted step of the one generation that runs inside.
+def capturing(batch: Pass, capture: Capture) -> Iterator[None]:
+    """Hand every layer at every step of the one generation that runs inside to the consumer.
 
-    Tokens of the layer's stream, of the conditional branch alone. Hooks are gone afterwards, whatever happened.
-
-    Args:
-        model: The model that generates.
-        jobs: The images of the batch, in the pipeline's order.
-        layers: What to read; several are read in the same pass.
-        capture_steps: 0-based steps.
-        consumer: Called while the model runs, in the order of the steps and of the model's depth.
-        steps: Denoising steps of the generation.
-        branches: Denoiser runs a step, the conditional one first.
-        grids: Of each layer, (rows, cols) of its tokens in pictures of the batch's size.
+    The consumer gets tokens of the layer's stream, of the conditional branch alone. The hooks are removed afterwards in
+    every case.
 
     Raises:
-        AutointerpError: The pipeline did not do what is known of its family, or a wanted tensor never came.
+        AutointerpError: The pipeline differs from what is known of its family, or a layer or step never came.
     """
-    calls = Calls(model, steps, branches, len(jobs))
+    model, count = batch.model, batch.count
+    calls = Calls(batch)
     seen: set[tuple[Layer, int]] = set()
-    wanted = set(capture_steps)
+    steps = set(capture.steps)
+    flags = FiniteFlags()
 
-    def hook_of(layer: Layer, grid: tuple[int, int]) -> Callable[..., None]:
-        here = replace(layer, grid=grid)
+    def check() -> None:
+        """Check what was noted so far. An accelerator does so once, at the end: a read waits for all pending work."""
+        fine, timesteps = flags.unread, calls.unread
+        if len(fine) and fine.device == timesteps.device:
+            fine, timesteps = read_together(fine, timesteps)
+        calls.check(timesteps)
+        if found := flags.not_finite(fine):
+            hookpoint, step = found[0].split(" ")
+            raise NotFiniteError(f"{hookpoint} gave activations that are not finite at step {step}", OTHER_DTYPE)
+
+    def hook_of(layer: Layer) -> Callable[..., None]:
+        here = layer_at(model, layer, batch.settings.size)
 
         def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            if not calls.conditional or calls.step not in wanted:
+            if not calls.conditional or calls.step not in steps:
                 return
             before, after = layer_acts(model, here, calls, named(module, args, kwargs), output)
-            acts = after[-len(jobs) :]  # Where guidance doubles the batch, the conditional half is the last.
+            acts = after[-count:]  # Where guidance doubles the batch, the conditional half is the last.
             if layer.signal == "update" and before is not None:
-                acts = acts - before[-len(jobs) :]
+                acts = acts - before[-count:]
             key = (layer, calls.step)
             if key in seen:
                 raise AutointerpError(f"{layer.hookpoint} ran twice in step {calls.step}", UNSUPPORTED)
             seen.add(key)
-            # Before the cast, which doubles what is to be read; the sum of half precision would overflow.
-            if not torch.isfinite(acts.sum(dtype=torch.float32)):
-                raise AutointerpError(
-                    f"{layer.hookpoint} gave activations that are no numbers at step {calls.step}",
-                    "use --dtype bfloat16 or float32",
-                )
-            consumer(Captured(layer, calls.step, calls.timestep, tuple(jobs), acts.detach().float(), grid))
+            # See them before the cast, which doubles the bytes to read; a sum in half precision would overflow.
+            flags.see(f"{layer.hookpoint} {calls.step}", acts.sum(dtype=torch.float32))
+            if reads_freely(acts):
+                check()
+            try:
+                with model.float32():
+                    capture.consumer(
+                        LayerActivations(
+                            layer, calls.step, calls.timestep, batch.jobs, acts.detach().float(), here.grid
+                        )
+                    )
+            except Exception:
+                check()  # What the consumer met may be the consequence of this.
+                raise
 
         return hook
 
     handles = []
     try:
         handles.append(model.denoiser.register_forward_pre_hook(calls.before, with_kwargs=True))
-        for layer, grid in zip(layers, grids, strict=True):
+        for layer in capture.layers:
             module = model.module(layer.hookpoint)
-            handles.append(module.register_forward_hook(hook_of(layer, grid), with_kwargs=True))
+            handles.append(module.register_forward_hook(hook_of(layer), with_kwargs=True))
         yield
-        missing = len(layers) * len(wanted) - len(seen)
+        check()
+        missing = len(capture.layers) * len(steps) - len(seen)
         if missing:
             raise AutointerpError(f"{missing} of the wanted activations never came", UNSUPPORTED)
     finally:

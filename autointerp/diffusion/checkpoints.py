@@ -1,7 +1,7 @@
-"""Single-file checkpoints: what one holds, read from its list of tensors alone.
+"""Single-file checkpoints: their content, judged by the list of tensors alone.
 
 A `.safetensors` file begins with that list. A `.ckpt` file is a pickle, which could run code: it is opened only by
-torch's reader of weights, and refused where it holds anything else.
+torch's reader of weights, and refused where it holds any other object.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from autointerp.errors import AutointerpError
+from autointerp.filetypes import check_may_be_weights
 
 SUFFIXES = (".safetensors", ".ckpt")
 _AUTOENCODER = ("first_stage_model.", "vae.")
@@ -22,13 +23,14 @@ _LONGEST_HEADER = 100 * 2**20
 
 
 def shapes_of(file: Path) -> dict[str, tuple[int, ...]]:
-    """The tensors of a checkpoint by name, as their shapes.
+    """Read the shapes of a checkpoint's tensors, by name.
 
     Raises:
-        AutointerpError: It is damaged, or a pickle of more than weights.
+        AutointerpError: The file is damaged, is no file of weights, or is a pickle of more than weights.
     """
+    check_may_be_weights(file)
     try:
-        found = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
+        found = header_of(file) if file.suffix == ".safetensors" else _pickled(file)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, EOFError) as error:
         raise AutointerpError(
             f"the checkpoint {file} cannot be read: {type(error).__name__}", "check that it is whole, or fetch it again"
@@ -39,24 +41,24 @@ def shapes_of(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def holds_pipeline(shapes: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint holds more than the denoiser: its autoencoder, and mostly its text encoders too."""
+    """Whether a checkpoint holds more than the denoiser: the autoencoder, and mostly text encoders too."""
     return any(name.startswith(_AUTOENCODER) for name in shapes)
 
 
 def usual_config(file: Path) -> str:
-    """The hub id of the pipeline that a checkpoint looks like one of, as diffusers judges it.
+    """Return the hub id of the pipeline that a checkpoint belongs to, as diffusers judges it.
 
     Raises:
-        AutointerpError: It looks like none that diffusers knows.
+        AutointerpError: diffusers does not recognise the checkpoint.
     """
     from diffusers.loaders.single_file_utils import DIFFUSERS_DEFAULT_PIPELINE_PATHS, infer_diffusers_model_type
 
     shapes = shapes_of(file)
     try:
         kind = infer_diffusers_model_type({name: SimpleNamespace(shape=shape) for name, shape in shapes.items()})
-    except Exception:  # noqa: BLE001 - it looks at more than shapes where it is in doubt
+    except Exception:  # noqa: BLE001 - in doubt, diffusers reads more than the shapes that it is given
         kind = None
-    # What it does not know it takes for the oldest kind.
+    # diffusers takes an unknown checkpoint for the oldest kind.
     if kind is None or (kind == "v1" and not any(name.startswith(_DENOISER) for name in shapes)):
         raise AutointerpError(
             f"the checkpoint {file} looks like no model that diffusers knows",
@@ -65,7 +67,8 @@ def usual_config(file: Path) -> str:
     return str(DIFFUSERS_DEFAULT_PIPELINE_PATHS[kind]["pretrained_model_name_or_path"])
 
 
-def _safetensors(file: Path) -> dict[str, tuple[int, ...]]:
+def header_of(file: Path) -> dict[str, tuple[int, ...]]:
+    """Read the shapes in the header of a safetensors file, by the tensor's name; its errors are as they come."""
     with file.open("rb") as opened:
         (length,) = struct.unpack("<Q", opened.read(8).ljust(8, b"\xff"))
         if length > _LONGEST_HEADER:
@@ -75,6 +78,7 @@ def _safetensors(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _pickled(file: Path) -> dict[str, tuple[int, ...]]:
+    """Read the shapes in a pickle of weights; memory-map it where the format allows."""
     import pickle
     import zipfile
 

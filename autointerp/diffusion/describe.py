@@ -1,91 +1,46 @@
-"""What a model is, read from its small configuration files alone: quick, and without torch or weights."""
+"""Describe a model from its small configuration files alone: quickly, and without torch or weights."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from importlib.resources import files
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autointerp.diffusion.checkpoints import SUFFIXES, usual_config
-from autointerp.diffusion.families import Configs, Family, ModelDefaults, family_of
-from autointerp.diffusion.sizes import Size, parse_size, sides
+from autointerp.diffusion.checking import check_index
+from autointerp.diffusion.checkpoints import usual_config
+from autointerp.diffusion.description import ModelDescription
+from autointerp.diffusion.families import Configs, Family, family_of
+from autointerp.diffusion.families.distilled import distilled
+from autointerp.diffusion.loading_options import LoadingSettings
+from autointerp.diffusion.names import on_this_machine, plain_name
+from autointerp.diffusion.revisions import folder_revision, hash_weights
 from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.filetypes import check_no_pointer
 from autointerp.hub import asking, hub_answers
-from autointerp.settings import LoadingSettings
-
-SHAPES = "shapes"
-"""The name of the embedded model."""
-_WHOLE = 64 * 2**20
-_SAMPLES, _SAMPLE = 64, 65536
-_MADE_OF = (".safetensors", ".bin", ".json", ".txt", ".model")
-
-
-@dataclass(frozen=True)
-class ModelDescription:
-    """A model before it is loaded.
-
-    `source` is the folder, the checkpoint, or the hub id that diffusers loads. `revision` names the weights as they
-    are used: a hash of the files of a folder, or of a checkpoint and its configuration, or the commit of a hub
-    repository; and how they are quantized. `aliases` maps layer names to hookpoints. `config` is the folder or hub id
-    that a checkpoint's configuration is from, `commit` that of the one hub repository among these.
-    """
-
-    name: str
-    source: str
-    revision: str
-    family: Family
-    configs: Configs
-    defaults: ModelDefaults
-    aliases: Mapping[str, str]
-    config: str | None = None
-    commit: str | None = None
-    loading: LoadingSettings = field(default_factory=LoadingSettings)
-
-    def grid(self, size: Size | None = None, hookpoint: str | None = None) -> tuple[int, int]:
-        """Token grid (rows, cols) of pictures of a size; of the model's default size if None.
-
-        It depends on the hookpoint in a U-Net. Without one it is that of the denoiser's inputs.
-
-        Raises:
-            UsageError: A side is no multiple of a token's side.
-        """
-        size = self.defaults.size if size is None else parse_size(size)
-        cell = self.family.cell_pixels(self.configs, hookpoint)
-        width, height = sides(size)
-        if width % cell or height % cell:
-            down = parse_size(tuple(max(side // cell, 1) * cell for side in (width, height)))
-            what = f"{hookpoint} of {self.name}" if hookpoint else self.name
-            raise UsageError(f"a picture size of {size} does not fit {what}", f"a multiple of {cell} does: {down}")
-        return height // cell, width // cell
-
-    @property
-    def coarsest_cell(self) -> int:
-        """Side in pixels of the largest cell of any layer: a picture of a multiple of it fits all of them."""
-        hookpoints = [None, *self.family.hookpoints(self.configs)]
-        return max(self.family.cell_pixels(self.configs, hookpoint) for hookpoint in hookpoints)
+from autointerp.worlds import DEFAULT_MODEL, world_of
 
 
 def describe_model(
-    name: str = SHAPES, revision: str | None = None, loading: LoadingSettings | None = None
+    name: str = DEFAULT_MODEL, revision: str | None = None, loading: LoadingSettings | None = None
 ) -> ModelDescription:
-    """Describe the embedded model, a pipeline's folder, a single-file checkpoint, or a hub repository.
+    """Describe an embedded model, a pipeline's folder, a single-file checkpoint, or a hub repository.
 
     Args:
-        name: `shapes`, a folder, a `.safetensors` or `.ckpt` file, or a hub id (`owner/name`).
+        name: `shapes`, `shapes-turbo`, a folder, a `.safetensors` or `.ckpt` file, or a hub id (`owner/name`).
         revision: Branch, tag or commit of a hub id.
-        loading: How it will be loaded: where a file's configuration is, whether the hub may be asked, and what the
-            weights become.
+        loading: How it will be loaded: the place of a file's configuration, whether the hub may be asked, and changes
+            of the weights.
 
     Raises:
-        AutointerpError: There is no such model, it is not a pipeline, or its pipeline class has no entry.
-        UsageError: A setting of the loading cannot be meant of such a model.
+        AutointerpError: There is no such model, it is no pipeline, or nothing is known of its pipeline class.
+        UsageError: A setting of the loading does not apply to such a model.
     """
     loading = loading or LoadingSettings()
-    path = _on_this_machine(name)
+    name, revision = plain_name(name, revision)
+    path = on_this_machine(name)
     if path is not None and path.is_file():
         described = _describe_file(path, revision, loading)
     elif loading.config is not None:
@@ -95,65 +50,16 @@ def describe_model(
     return replace(described, revision=loading.made_into(described.revision), loading=loading)
 
 
-def folder_revision(folder: Path) -> str:
-    """A hash that tells whether two folders hold the same model.
-
-    Files of up to 64 MiB count whole; of larger ones the size and 64 blocks spread over them, so that this stays
-    quick for a model of any size.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.suffix in _MADE_OF and p.is_file()):
-        if path.name != "autointerp.json":  # It sets defaults, which results carry themselves.
-            _take_in(digest, path, path.relative_to(folder).as_posix())
-    return f"sha256-{digest.hexdigest()[:16]}"
-
-
-def _take_in(digest: Any, path: Path, name: str) -> None:
-    size = path.stat().st_size
-    digest.update(f"{name} {size}\n".encode())
-    with path.open("rb") as file:
-        if size <= _WHOLE:
-            digest.update(file.read())
-            return
-        for i in range(_SAMPLES):
-            file.seek((size - _SAMPLE) * i // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE))
-
-
-def _on_this_machine(name: str) -> Path | None:
-    """The folder or checkpoint that a name means, or None where it is a hub id."""
-    if not name.strip():
-        raise UsageError("the model's name is empty", f"give {SHAPES}, a folder, a checkpoint, or a hub id")
-    if name == SHAPES:
-        folder = Path(str(files("autointerp.shapes"))) / "weights" / "model"
-        if not (folder / "model_index.json").is_file():
-            raise AutointerpError("the weights of the shapes model are not installed", "install autointerp again")
-        return folder
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder.resolve()
-    if folder.is_file() and folder.suffix not in SUFFIXES:
-        raise AutointerpError(
-            f"the model {name!r} is a file, and no checkpoint", f"one ends in {' or '.join(SUFFIXES)}; or give a folder"
-        )
-    if folder.is_file():
-        return folder.resolve()
-    parts = name.split("/")
-    if len(parts) == 1:
-        raise UsageError(f"there is no model {name!r}", f"give a folder or a hub id; {nearest(name, [SHAPES])}")
-    if len(parts) != 2 or name.startswith((".", "/", "~")) or not all(parts):
-        what = "checkpoint" if folder.suffix in SUFFIXES else "model folder"
-        raise AutointerpError(f"there is no {what} {name!r}", "check the path")
-    return None
-
-
 def _config_file(component: str) -> str:
+    """Return the path of a component's configuration within a pipeline."""
     return f"{component}/{'scheduler_' if component == 'scheduler' else ''}config.json"
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object from a file; None where there is no file."""
     if not path.is_file():
         return None
+    check_no_pointer(path)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -166,27 +72,40 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 def _describe_pipeline(
     name: str, folder: Path | None, revision: str | None, loading: LoadingSettings
 ) -> ModelDescription:
-    """Of a folder, or of a hub repository where there is none."""
+    """Describe a pipeline's folder, or a hub repository where there is none."""
     if folder is None:
-        return _describe_hub(name, revision, loading.local_files_only)
+        return describe_hub(name, revision, loading.local_files_only)
     if revision is not None:
         raise UsageError(f"--revision does not apply to the local model {name!r}", "leave it out")
     index = _read_json(folder / "model_index.json")
     if index is None:
         raise AutointerpError(f"{folder} is no pipeline: it has no model_index.json", "name the folder that has one")
+    check_index(name, index)
     family = family_of(str(index.get("_class_name")), index)
-    configs = {}
-    for part in family.components:
+    shared, configs = world_of(name).shared_folder, {}
+    for part in _configured(family, index):
         file = _config_file(part)
-        if (config := _read_json(folder / file)) is None:
+        config = _read_json(folder / file)
+        if config is None and shared is not None:
+            config = _read_json(shared / file)
+        if config is None:
             raise AutointerpError(f"{folder} is not complete: {file} is missing", "fetch the model again")
         configs[part] = config
     own = _read_json(folder / "autointerp.json") or {}
-    kept_name = SHAPES if name == SHAPES else str(folder)
-    return _described(kept_name, str(folder), folder_revision(folder), family, configs, own)
+    kept_name = str(folder) if world_of(name).is_open else name
+    revision = folder_revision(folder, *([] if shared is None else [shared]))
+    described = _described(kept_name, str(folder), revision, family, configs, own)
+    return replace(described, shared=shared, index=index)
 
 
-def _describe_hub(name: str, revision: str | None, local_files_only: bool) -> ModelDescription:
+def _configured(family: Family, index: Mapping[str, Any]) -> list[str]:
+    """List the components whose configuration is read: those of the family, and the scheduler, which decides steps."""
+    named = index.get("scheduler")
+    return list(dict.fromkeys([*family.components, *(["scheduler"] if named and named[0] else [])]))
+
+
+def describe_hub(name: str, revision: str | None, local_files_only: bool) -> ModelDescription:
+    """Describe a hub repository."""
     from huggingface_hub import hf_hub_download
 
     offline = not hub_answers(local_files_only)
@@ -198,19 +117,20 @@ def _describe_hub(name: str, revision: str | None, local_files_only: bool) -> Mo
     with asking(name, revision=revision, local_files_only=local_files_only, absent=absent):
         index_path = fetch("model_index.json")
         index = _read_json(index_path) or {}
+        check_index(name, index)
         family = family_of(str(index.get("_class_name")), index)
-        configs = {part: _read_json(fetch(_config_file(part))) or {} for part in family.components}
+        configs = {part: _read_json(fetch(_config_file(part))) or {} for part in _configured(family, index)}
     commit = index_path.parent.name
-    return replace(_described(name, name, commit, family, configs, {}), commit=commit)
+    return replace(_described(name, name, commit, family, configs, {}), commit=commit, index=index)
 
 
 def _describe_file(file: Path, revision: str | None, loading: LoadingSettings) -> ModelDescription:
-    """Weights alone: everything else is that of a pipeline with the same configuration."""
+    """Describe a file of weights; everything else comes from a pipeline with the same configuration."""
     if loading.variant is not None:
         raise UsageError(f"loading.variant does not apply to the checkpoint {file}", "leave it out")
-    config = loading.config or usual_config(file)
+    config, revision = plain_name(loading.config or usual_config(file), revision)
     try:
-        like = _describe_pipeline(config, _on_this_machine(config), revision, loading)
+        like = _describe_pipeline(config, on_this_machine(config), revision, loading)
     except AutointerpError as error:
         if loading.config is not None:
             raise
@@ -220,20 +140,25 @@ def _describe_file(file: Path, revision: str | None, loading: LoadingSettings) -
             retryable=error.retryable,
         ) from error
     digest = hashlib.sha256(f"{like.revision}\n".encode())
-    _take_in(digest, file, "")
+    hash_weights(digest, file, "")
     own = f"sha256-{digest.hexdigest()[:16]}"
-    return replace(like, name=str(file), source=str(file), revision=own, config=like.source)
+    whole = replace(like, name=str(file), source=str(file), revision=own, config=like.source)
+    found = distilled(file.stem, like.family, like.configs)
+    if found is None or like.distilled or "steps" in (_read_json(Path(like.source) / "autointerp.json") or {}):
+        return whole
+    few = like.defaults.updated({"steps": found.steps, "guidance": found.guidance}, str(file))
+    return replace(whole, defaults=few, distilled=found.why)
 
 
 def _may_be(family: Family, hookpoint: Any) -> bool:
-    """Whether a hookpoint that is not listed can be taken at the user's word."""
+    """Whether a hookpoint that is not listed may exist, which loading will find out."""
     return family.open and isinstance(hookpoint, str) and hookpoint.startswith(f"{family.denoiser}.")
 
 
 def _described(
     name: str, source: str, revision: str, family: Family, configs: Configs, own: dict[str, Any]
 ) -> ModelDescription:
-    """Put the model's own `autointerp.json` over what its family says."""
+    """Put the values `own` of the model's `autointerp.json` over what its family says."""
     where = f"{source}/autointerp.json"
     own = dict(own)
     changed = own.pop("aliases", {})
@@ -250,5 +175,9 @@ def _described(
     for alias, hookpoint in changed.items():
         if hookpoint not in known and not _may_be(family, hookpoint):
             raise AutointerpError(f"{where}: {alias} is no hookpoint: {hookpoint!r}", nearest(str(hookpoint), known))
-    defaults = family.defaults.updated(said, where).updated(own, where)
-    return ModelDescription(name, source, revision, family, configs, defaults, {**family.aliases(configs), **changed})
+    found = distilled(name, family, configs)
+    few = {} if found is None else {"steps": found.steps, "guidance": found.guidance}
+    defaults = family.defaults.updated({**said, **few}, where).updated(own, where)
+    aliases = {**family.aliases(configs), **changed}
+    why = None if found is None or "steps" in own else found.why
+    return ModelDescription(name, source, revision, family, configs, defaults, aliases, distilled=why)

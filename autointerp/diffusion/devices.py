@@ -1,4 +1,4 @@
-"""Where a model computes, in what, and what to do where there is not enough memory for it."""
+"""The device and dtype that a model computes in, and advice where memory runs out."""
 
 from __future__ import annotations
 
@@ -11,33 +11,73 @@ from autointerp.errors import AutointerpError, UsageError, is_out_of_memory, nea
 if TYPE_CHECKING:
     import torch
 
-    from autointerp.diffusion.describe import ModelDescription
+    from autointerp.diffusion.description import ModelDescription
 
 DTYPES = {"float32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16"}
 DTYPES |= {"float16": "float16", "fp16": "float16"}
 
 
-def pick_device(device: str) -> str:
-    """`auto` as the fastest device here; any other as it is, if it is here.
+OWN_MEMORY = ("cuda", "xpu", "npu", "hpu")
+"""Kinds of accelerators with memory beside the processor's, for which offloading makes room."""
 
-    Raises:
-        UsageError: There is no such device.
-    """
+
+def kind_of(device: str) -> str:
+    """Return the kind of a device, its name without the number."""
+    return device.partition(":")[0]
+
+
+def devices_of(kind: str) -> list[str]:
+    """Return the devices of a kind that this machine has, by their names; none of a kind that PyTorch does not know."""
     import torch
 
-    here = ["cpu"]
-    here += [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    here += ["mps"] if torch.backends.mps.is_available() else []
+    if kind == "cpu":
+        return ["cpu"]
+    try:
+        module = torch.get_device_module(kind)
+    except RuntimeError:  # No such kind, or none that computes.
+        return []
+    if not getattr(module, "is_available", bool)():
+        return []
+    return ["mps"] if kind == "mps" else [f"{kind}:{i}" for i in range(module.device_count())]
+
+
+def _accelerators() -> list[str]:
+    """Return the accelerators of this machine, that which PyTorch takes for the current one first."""
+    import torch
+
+    current = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    kinds = [*([current.type] if current else []), "cuda", "mps"]
+    return [device for kind in dict.fromkeys(kinds) for device in devices_of(kind)]
+
+
+def pick_device(device: str) -> str:
+    """Return the fastest device for `auto`, or the named device with its number.
+
+    Args:
+        device: `auto`, `cpu`, or an accelerator as PyTorch names it: `cuda`, `cuda:1`, `mps`, `xpu`, `npu`, ...
+
+    Raises:
+        UsageError: This machine has no such device.
+    """
     if device == "auto":
-        return here[1] if len(here) > 1 else "cpu"
-    named = "cuda:0" if device == "cuda" else device
-    if named not in here:
-        raise UsageError(f"there is no device {device!r} on this machine", nearest(device, ["auto", *here]))
-    return named
+        return [*_accelerators(), "cpu"][0]
+    found = devices_of(kind_of(device))
+    if device in found:
+        return device
+    if found and ":" not in device:
+        return found[0]
+    known = dict.fromkeys(["auto", "cpu", *_accelerators(), *found])
+    raise UsageError(f"there is no device {device!r} on this machine", nearest(device, known))
 
 
-def pick_dtype(dtype: str, device: str, half: str = "bfloat16") -> torch.dtype:
-    """What to compute in on a device; `half` is the half precision that the model's weights are made for.
+def pick_dtype(dtype: str, device: str, half: str = "bfloat16", wide: bool = False) -> torch.dtype:
+    """Choose the dtype to compute in.
+
+    Args:
+        dtype: `auto`, or a name of `DTYPES`.
+        device: The device.
+        half: The half precision that the model's weights are made for.
+        wide: Whether the model's numbers can be larger than those of float16. Then `auto` never means float16.
 
     Raises:
         UsageError: The name is unknown, or the device cannot compute in it at any useful speed.
@@ -50,12 +90,9 @@ def pick_dtype(dtype: str, device: str, half: str = "bfloat16") -> torch.dtype:
                 getattr(torch.cpu, test, bool)() for test in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
             )
             return torch.bfloat16 if fast else torch.float32
-        if device == "mps":
-            native = torch.backends.mps.is_macos_or_newer(14, 0)
-        else:
-            with on_device(device):
-                native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if half == "bfloat16" and native else torch.float16
+        if half == "bfloat16" and _computes_bfloat16(device):
+            return torch.bfloat16
+        return torch.float32 if wide else torch.float16
     if dtype not in DTYPES:
         raise UsageError(f"there is no dtype {dtype!r}", nearest(dtype, ["auto", *sorted(set(DTYPES.values()))]))
     if device == "cpu" and DTYPES[dtype] == "float16":
@@ -63,15 +100,31 @@ def pick_dtype(dtype: str, device: str, half: str = "bfloat16") -> torch.dtype:
     return getattr(torch, DTYPES[dtype])
 
 
+def _computes_bfloat16(device: str) -> bool:
+    """Whether an accelerator computes in bfloat16 itself, rather than emulating it; one that cannot be asked does."""
+    import torch
+
+    if kind_of(device) == "mps":
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    asked = getattr(torch.get_device_module(device), "is_bf16_supported", None)
+    if asked is None:
+        return True
+    with on_device(device):
+        try:
+            return bool(asked(including_emulation=False))
+        except TypeError:  # Only some kinds tell emulation apart.
+            return bool(asked())
+
+
 @contextmanager
 def out_of_memory(what: str, description: ModelDescription, device: str, running: bool = False) -> Iterator[None]:
-    """Turn running out of memory into one line with what reduces it.
+    """Turn running out of memory into an error of one line with advice.
 
     Args:
-        what: What there is not enough memory for.
+        what: The load that memory does not suffice for, for the error.
         description: The model, with the settings that it was loaded with.
-        device: Where it runs.
-        running: Whether it generates, rather than being loaded.
+        device: The device.
+        running: Whether the model generates, rather than being loaded.
     """
     try:
         yield
@@ -82,9 +135,9 @@ def out_of_memory(what: str, description: ModelDescription, device: str, running
 
 
 def memory_advice(description: ModelDescription, device: str, running: bool) -> str:
-    """What reduces memory there, the cheapest first, without what is on already or does not help.
+    """List settings that reduce memory, the cheapest first, without those that are set or do not help.
 
-    While a model is loaded its weights are what counts; while it runs, what the images of a batch need comes on top.
+    While a model is loaded, its weights need memory. While it runs, the images of a batch need memory too.
     """
     loading, family = description.loading, description.family
     advice = ["a smaller batch_size or size"] if running else []
@@ -93,19 +146,23 @@ def memory_advice(description: ModelDescription, device: str, running: bool) -> 
         advice += [] if loading.vae_tiling else ["loading.vae_tiling = true"]
     if device != "cpu":
         advice += [] if running else ["--dtype bfloat16 or float16, if it is float32"]
-    if device.startswith("cuda") and loading.offload == "none":  # Elsewhere both are the same memory.
+    apart = kind_of(device) in OWN_MEMORY
+    if apart and loading.offload == "none":
         advice.append('loading.offload = "model"')
     if loading.quantize == "none" and loading.offload != "sequential":
-        advice.append(f'loading.quantize = "{"nf4" if device.startswith("cuda") else "int8"}"')
+        advice.append(f'loading.quantize = "{"nf4" if kind_of(device) == "cuda" else "int8"}"')
     if running and family.denoiser == "unet" and not loading.attention_slicing:
         advice.append("loading.attention_slicing = true")
-    if device.startswith("cuda") and loading.offload != "sequential" and loading.quantize == loading.compile == "none":
+    if apart and loading.offload != "sequential" and loading.quantize == loading.compile == "none":
         advice.append('loading.offload = "sequential"')
     return f"in this order: {'; '.join(advice)}" if advice else "take a machine with more memory, or a smaller model"
 
 
 def on_device(device: str) -> AbstractContextManager[Any]:
-    """The context in which a CUDA device is the present one; nothing of any other."""
+    """Return the context in which a device is the current one of its kind; an empty one where there is only one."""
     import torch
 
-    return torch.cuda.device(device) if device.startswith("cuda") else nullcontext()
+    if device == "cpu":
+        return nullcontext()
+    current = getattr(torch.get_device_module(device), "device", None)
+    return nullcontext() if current is None else current(device)

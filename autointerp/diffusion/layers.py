@@ -1,4 +1,4 @@
-"""A layer: which tensor of a model a dictionary decomposes."""
+"""Layers: the tensors of a model that dictionaries decompose."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from autointerp.diffusion.families import Signal, Stream
-from autointerp.diffusion.sizes import Size
 from autointerp.errors import UsageError, nearest
+from autointerp.sizes import Size
 
 if TYPE_CHECKING:
-    from autointerp.diffusion.describe import ModelDescription
-    from autointerp.diffusion.loading import Model
+    from autointerp.diffusion.description import Described, ModelDescription
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a model: `hookpoint` is the dotted module path in the pipeline.
+    """A tensor of a model.
 
-    `grid` is (rows, cols) of image tokens in pictures of the size that the layer was resolved for, see `grid_at` for
-    any other, or (1, number of text tokens); `signal` is `output` (the residual stream after the block) or `update`
-    (output minus input); `stream` says whose tokens are read.
+    Attributes:
+        alias: The layer's short name; None where it has none.
+        hookpoint: The dotted path of the module in the pipeline.
+        d_in: Channels of a token.
+        grid: (rows, cols) of image tokens in pictures of the size that the layer was resolved for (see `grid_at` for
+            other sizes), or (1, number of text tokens).
+        stream: The stream whose tokens are read.
+        signal: `output` (the residual stream after the block) or `update` (output minus input).
     """
 
     alias: str | None
@@ -32,11 +36,11 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """What people call it: the alias where there is one."""
+        """The alias, or the hookpoint of a layer without one."""
         return self.alias or self.hookpoint
 
     def as_dict(self) -> dict[str, Any]:
-        """The layer as `layers --json` prints it."""
+        """Return the layer as `layers --json` prints it."""
         return {
             "alias": self.alias,
             "hookpoint": self.hookpoint,
@@ -47,16 +51,18 @@ class Layer:
         }
 
 
-def _description(model: ModelDescription | Model) -> ModelDescription:
-    described: ModelDescription = getattr(model, "description", model)  # type: ignore[arg-type]
-    return described
-
-
 def list_layers(
-    model: ModelDescription | Model, size: Size | None = None, all_hookpoints: bool = False, stream: str = "image"
+    model: Described, size: Size | None = None, all_hookpoints: bool = False, stream: str = "image"
 ) -> list[Layer]:
-    """The layers of a model that have a name and this stream; with `all_hookpoints` every one that can be captured."""
-    description = _description(model)
+    """List the layers of a model that have an alias.
+
+    Args:
+        model: A loaded model or its description.
+        size: Size of the pictures; the model's default if None.
+        all_hookpoints: Whether to list every hookpoint of the family.
+        stream: `image` or `text`; layers that lack the stream are left out.
+    """
+    description = model.description
     family, aliases = description.family, description.aliases
     names = list(aliases)
     if all_hookpoints:
@@ -69,7 +75,7 @@ def list_layers(
 
 
 def resolve_layer(
-    model: ModelDescription | Model,
+    model: Described,
     name: str,
     signal: str | None = None,
     size: Size | None = None,
@@ -81,17 +87,17 @@ def resolve_layer(
         model: A loaded model or its description.
         name: An alias, or a dotted hookpoint; a hookpoint that has an alias gets it.
         signal: `output` or `update`; the model's default if None.
-        size: Of the pictures, which decides the grid; the model's default if None.
+        size: Size of the pictures, which decides the grid; the model's default if None.
         stream: `image` or `text`, whose grid is (1, text tokens of the model's default length).
 
     Raises:
         UsageError: The name, signal, size or stream does not exist here; the hint holds the nearest names.
     """
-    description = _description(model)
+    description = model.description
     family, aliases = description.family, dict(description.aliases)
     hookpoints = family.hookpoints(description.configs)
     hookpoint = aliases.get(name, name)
-    # Of a pipeline class without an entry, any module may be named; loading finds out whether it exists.
+    # In an open family any module may be named; loading finds out whether it exists.
     if hookpoint not in hookpoints and not (family.open and hookpoint.startswith(f"{family.denoiser}.")):
         if not aliases and "." not in name:
             example = hookpoints[len(hookpoints) // 2] if hookpoints else f"{family.denoiser}.PATH"
@@ -113,24 +119,24 @@ def resolve_layer(
 
 
 def _text_grid(description: ModelDescription, hookpoint: str) -> tuple[int, int]:
-    """One row of text tokens."""
+    """Return the grid of text tokens: one row."""
     text = description.family.text_stream()
     if hookpoint not in text.hookpoints(description.configs):
         raise UsageError(f"{hookpoint} of {description.name} hands no text on", "name a block before it")
     return 1, text.length(description.defaults.max_sequence_length)
 
 
-def grid_at(model: ModelDescription | Model, layer: Layer, size: Size | None) -> tuple[int, int]:
-    """The grid of a layer's tokens in pictures of another size; in an MLP it is that of the block around it.
+def grid_at(model: Described, layer: Layer, size: Size | None) -> tuple[int, int]:
+    """Return the grid of a layer's tokens in pictures of another size; inside a block it is that of the block.
 
-    Text tokens are as many in any picture: a capture holds them against the call's own.
+    The number of text tokens does not depend on the size. A capture compares it with that of the call.
 
     Raises:
         UsageError: The size does not fit the layer.
     """
     if layer.stream == "text":
         return layer.grid
-    description = _description(model)
+    description = model.description
     known = set(description.family.hookpoints(description.configs))
     hookpoint = layer.hookpoint
     while hookpoint not in known and "." in hookpoint and not description.family.open:
@@ -138,14 +144,14 @@ def grid_at(model: ModelDescription | Model, layer: Layer, size: Size | None) ->
     return description.grid(size, hookpoint)
 
 
-def layer_at(model: ModelDescription | Model, layer: Layer, size: Size | None) -> Layer:
-    """The layer in pictures of another size; see `grid_at`."""
+def layer_at(model: Described, layer: Layer, size: Size | None) -> Layer:
+    """Return the layer in pictures of another size; see `grid_at`."""
     return replace(layer, grid=grid_at(model, layer, size))
 
 
-def neurons_of(model: ModelDescription | Model, layer: Layer) -> Layer:
-    """The hidden units of a layer's MLP, as a layer of the same name."""
-    description = _description(model)
+def neurons_of(model: Described, layer: Layer) -> Layer:
+    """Return the hidden units of a layer's MLP, as a layer of the same name."""
+    description = model.description
     family = description.family
     neurons = family.neurons if layer.stream == "image" else family.text_stream().neurons
     hookpoint, width = neurons(description.configs, layer.hookpoint)

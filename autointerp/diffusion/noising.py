@@ -1,7 +1,7 @@
-"""Running the denoiser at latents of our choice, inside the pipeline's own call.
+"""Run the denoiser at chosen latents, inside the pipeline's own call.
 
-The pipeline prepares everything else that the denoiser is told (text, timesteps, positions, sizes), in whichever way
-its family does that. So nothing about a family is said here.
+The pipeline prepares all other arguments of the denoiser (text, timesteps, positions, sizes) as its family does. So
+this module holds nothing about any family.
 """
 
 from __future__ import annotations
@@ -12,42 +12,39 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autointerp.diffusion.capture import Calls, denoised, named
+from autointerp.diffusion.calls import Calls, denoised, latents_key, named
 
 if TYPE_CHECKING:
-    from autointerp.diffusion.loading import Model
+    from autointerp.diffusion.model import Model
+    from autointerp.diffusion.passes import Pass
 
 Latents = Callable[[int, torch.Tensor], torch.Tensor]
-"""(number of the denoiser's run, noise that the generation begins with) -> what the denoiser gets in that run.
+"""(number of the denoiser's run, noise that the generation begins with) -> the denoiser's input in that run.
 
-Both [images, ...] in the form in which the denoiser takes latents; the noise is float32, of unit variance.
+Both tensors are [images, ...] in the form in which the denoiser takes latents; the noise is float32, of unit variance.
 """
 
 
 @contextmanager
-def denoising_at(
-    model: Model, count: int, total: int, branches: int, steps: Collection[int], latents: Latents
-) -> Iterator[Calls]:
-    """In the one generation that runs inside, the denoiser runs at some steps alone, at the given latents.
+def denoising_at(batch: Pass, steps: Collection[int], latents: Latents) -> Iterator[Calls]:
+    """Run the denoiser only at some steps of the one generation inside, at the given latents.
 
-    Everywhere else it is answered for. Under guidance the other half of a doubled batch runs at the same latents, as
-    the pipeline does it; a call of the other branch alone is answered for. Hooks on the denoiser stay.
+    All other calls are answered with zeros. Under guidance, the other half of a doubled batch runs at the same latents,
+    as in the pipeline; a separate call of the other branch is answered with zeros. Hooks on the denoiser stay.
 
     Args:
-        model: The model that runs.
-        count: Images of the batch.
-        total: Denoising steps of the generation.
-        branches: Denoiser runs a step, the conditional one first.
-        steps: 0-based steps at which it runs.
-        latents: What it gets there.
+        batch: The pass that runs inside.
+        steps: 0-based steps at which the denoiser runs.
+        latents: Gives the denoiser's input at each.
 
     Yields:
-        What is known of the present call.
+        The denoiser's calls, which describe the present one.
     """
-    calls = Calls(model, total, branches, count)
+    model, count = batch.model, batch.count
+    calls = Calls(batch)
     noise: list[torch.Tensor] = []
 
-    def counts() -> bool:
+    def runs() -> bool:
         return calls.conditional and calls.step in steps
 
     def put(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -56,26 +53,28 @@ def denoising_at(
         old = denoised(inputs)
         if not noise:
             noise.append(initial_noise(model, old, count))
-        if not counts():
+        if not runs():
             return None
         given = latents(calls.run, noise[0]).to(old.dtype)
-        key = "hidden_states" if "hidden_states" in inputs else "sample"
-        return (), {**inputs, key: torch.cat([given] * (old.shape[0] // count))}
-
-    def answer(inputs: dict[str, Any]) -> Any:
-        return None if counts() else nothing(model, inputs)
+        return (), {**inputs, latents_key(inputs): torch.cat([given] * (old.shape[0] // count))}
 
     handle = model.denoiser.register_forward_pre_hook(put, with_kwargs=True)
     try:
-        with answering(model, answer):
+        with answering(model, lambda inputs: None if runs() else zero_answer(model, inputs)):
             yield calls
+        calls.check()
     finally:
         handle.remove()
 
 
 @contextmanager
 def answering(model: Model, answer: Callable[[dict[str, Any]], Any]) -> Iterator[None]:
-    """The denoiser gives what `answer` does of its arguments, and runs only where that is None. Its hooks stay."""
+    """Let `answer` stand in for the denoiser's forward; where it returns None, the denoiser runs. Hooks stay.
+
+    Args:
+        model: The model whose denoiser is replaced.
+        answer: Maps the denoiser's arguments by name to its output, or to None.
+    """
     denoiser = model.denoiser
     own, run = vars(denoiser).get("forward"), denoiser.forward
 
@@ -93,8 +92,8 @@ def answering(model: Model, answer: Callable[[dict[str, Any]], Any]) -> Iterator
             denoiser.forward = own
 
 
-def nothing(model: Model, inputs: dict[str, Any]) -> tuple[torch.Tensor]:
-    """An answer of zeros, of the shape that the denoiser's own would have."""
+def zero_answer(model: Model, inputs: dict[str, Any]) -> tuple[torch.Tensor]:
+    """Return zeros in the shape of the denoiser's output."""
     old = denoised(inputs)
     sizes: Any = model.denoiser.config
     channels = sizes.get("out_channels") if old.ndim == 4 else None
@@ -102,32 +101,49 @@ def nothing(model: Model, inputs: dict[str, Any]) -> tuple[torch.Tensor]:
 
 
 def initial_noise(model: Model, given: torch.Tensor, count: int) -> torch.Tensor:
-    """The noise that a generation begins with, float32, of what the denoiser gets in its first run."""
+    """Recover the noise that a generation begins with, float32, from the denoiser's first input."""
     scheduler = model.pipeline.scheduler
     scale = float(getattr(scheduler, "init_noise_sigma", 1.0))
     if hasattr(scheduler, "scale_model_input"):
-        scale *= float(scheduler.scale_model_input(torch.ones(1), scheduler.timesteps[0]))
+        first = scheduler.timesteps[0]
+        scale *= float(scheduler.scale_model_input(torch.ones(1, device=first.device), first))
     return given[-count:].float() / scale
 
 
 def matches_flow(scheduler: Any) -> bool:
-    """Whether it mixes picture and noise on a straight line."""
+    """Whether the scheduler mixes picture and noise on a straight line (flow matching)."""
     return hasattr(scheduler, "scale_noise") and hasattr(scheduler, "sigmas")
 
 
 def noised(model: Model, run: int, clean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """What the denoiser gets at its run number `run` for clean latents with this noise, by the scheduler's own rule."""
+    """Noise clean latents to the level of a run of the denoiser, by the scheduler's own rule."""
     scheduler = model.pipeline.scheduler
     if matches_flow(scheduler):
         sigma = float(scheduler.sigmas[run])
         return (1 - sigma) * clean + sigma * noise
     timestep = scheduler.timesteps[run]
-    mixed: torch.Tensor = scheduler.add_noise(clean, noise, timestep.reshape(1).expand(len(clean)))
-    return scheduler.scale_model_input(mixed, timestep) if hasattr(scheduler, "scale_model_input") else mixed
+    with _at_position(scheduler, run):
+        mixed: torch.Tensor = scheduler.add_noise(clean, noise, timestep.reshape(1).expand(len(clean)))
+        return scheduler.scale_model_input(mixed, timestep) if hasattr(scheduler, "scale_model_input") else mixed
+
+
+@contextmanager
+def _at_position(scheduler: Any, run: int) -> Iterator[None]:
+    """Let a scheduler find its noise level by position: a rounded timestep that two steps share finds one of them."""
+    if not hasattr(scheduler, "_begin_index"):
+        yield
+        return
+    kept = scheduler._begin_index, scheduler._step_index
+    scheduler._begin_index, scheduler._step_index = run, None
+    try:
+        yield
+    finally:
+        scheduler._begin_index, scheduler._step_index = kept
 
 
 def picture_share(model: Model, run: int) -> float:
-    """Which share of the variance of what the denoiser gets at that run is the picture's, from 0 to 1."""
-    one, none = torch.ones(1, 1), torch.zeros(1, 1)
+    """Return the picture's share of the variance of the denoiser's input at a run, from 0 to 1."""
+    one = torch.ones(1, 1, device=model.pipeline.scheduler.timesteps.device)
+    none = torch.zeros_like(one)
     kept, added = (float(noised(model, run, *pair)) for pair in ((one, none), (none, one)))
     return kept**2 / (kept**2 + added**2)

@@ -1,4 +1,4 @@
-"""Running a model on real pictures: encoded by its autoencoder, noised to the wanted steps, and read there."""
+"""Run a model on real pictures: encode them by its autoencoder, noise them to chosen steps, and read there."""
 
 from __future__ import annotations
 
@@ -9,79 +9,82 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from autointerp.diffusion.generation import GenerationSettings, ImageJob, float32_steps, run_pipeline
+from autointerp.diffusion.finite import check_encoded
 from autointerp.diffusion.inversion import invert
 from autointerp.diffusion.noising import denoising_at, noised, picture_share
-from autointerp.diffusion.pictures import load_picture
-from autointerp.diffusion.sizes import sides
+from autointerp.diffusion.running import float32_steps, run_pipeline
+from autointerp.diffusion.sources.picture_files import load_picture
 from autointerp.errors import AutointerpError
+from autointerp.sizes import sides
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from autointerp.diffusion.loading import Model
+    from autointerp.diffusion.model import Model
+    from autointerp.diffusion.passes import Pass
 
 LEAST_SHARE = 0.01
-"""Share of the variance that must be the picture's: below it, activations would be those of the noise."""
+"""Least share of the variance that must be the picture's. Below it, activations would be those of the noise."""
 
 
 def read_pictures(
-    model: Model,
-    batch: Sequence[ImageJob],
-    settings: GenerationSettings,
-    steps: Collection[int],
-    reading: AbstractContextManager[Any],
-    decode: bool = True,
+    batch: Pass, steps: Collection[int], reading: AbstractContextManager[Any], decode: bool = True
 ) -> list[Image.Image]:
-    """Run the denoiser once at each wanted step on the noised pictures of a batch of jobs.
+    """Run the denoiser once at each wanted step on the noised pictures of a batch.
 
-    Noise is that which the pipeline draws with each job's own generator. Where pictures are inverted, what stands in
-    the place of noised latents is the way that leads to them, see `invert`.
+    The noise is the one that the pipeline draws with each job's own generator. Where pictures are inverted, the path
+    that leads to them replaces the noised latents (see `invert`).
 
     Args:
-        model: The model.
-        batch: Jobs that have a picture, all of one size and kind.
-        settings: How an image is generated; its size is theirs.
-        steps: 0-based steps at which the denoiser runs; none does nothing but load the pictures.
-        reading: Entered while it does, e.g. `capture`.
-        decode: False gives no pictures back.
+        batch: A pass whose jobs all have a picture.
+        steps: 0-based steps at which the denoiser runs; with none, the pictures are only loaded.
+        reading: Entered while the denoiser runs, e.g. `capturing`.
+        decode: Whether to return the pictures.
 
     Returns:
         The pictures as they were encoded, RGB, of the settings' size.
 
     Raises:
-        AutointerpError: A picture cannot be read, a step has nothing of it left, or it cannot be inverted.
+        AutointerpError: A picture cannot be read, is all noise at a step, or cannot be inverted.
     """
-    pictures = [load_picture(job, sides(settings.size)) for job in batch]
+    model = batch.model
+    pictures = load_batch(batch)
     if steps:
         clean = encode_pictures(model, pictures)
-        arguments, branches = model.family.call(model.configs, settings.guidance, len(batch))
-        if any(job.picture and job.picture.inverted for job in batch):
-            way = invert(model, batch, settings, clean, min(steps))
+        inverted = any(job.picture and job.picture.inverted for job in batch.jobs)
+        path = invert(batch, clean, min(steps)) if inverted else None
 
-            def at(run: int, noise: torch.Tensor) -> torch.Tensor:
-                return way.given[run]
-        else:
-
-            def at(run: int, noise: torch.Tensor) -> torch.Tensor:
-                if (share := picture_share(model, run)) < LEAST_SHARE:
-                    raise AutointerpError(
-                        f"at step {calls.step} a real picture is {1 - share:.1%} noise",
-                        "fit a dictionary of later steps (capture_steps), run more steps, or set invert = true",
-                    )
-                check_shape(model, clean, noise)
-                return noised(model, run, clean, noise)
+        def at(run: int, noise: torch.Tensor) -> torch.Tensor:
+            if path is not None:
+                return path.given[run]
+            if (share := picture_share(model, run)) < LEAST_SHARE:
+                raise AutointerpError(
+                    f"at step {calls.step} a real picture is {1 - share:.1%} noise",
+                    "fit a dictionary of later steps (capture_steps), run more steps, or set invert = true",
+                )
+            check_shape(model, clean, noise)
+            return noised(model, run, clean, noise)
 
         with ExitStack() as stack:
-            calls = stack.enter_context(denoising_at(model, len(batch), settings.steps, branches, steps, at))
+            calls = stack.enter_context(denoising_at(batch, steps, at))
             stack.enter_context(float32_steps(model))
             stack.enter_context(reading)
-            run_pipeline(model, batch, settings, arguments, stop_after=max(steps))
+            run_pipeline(batch, stop_after=max(steps))
     return pictures if decode else []
 
 
+def load_batch(batch: Pass) -> list[Image.Image]:
+    """Load the pictures of a batch, RGB, cropped to its size.
+
+    Raises:
+        AutointerpError: A picture cannot be read, or has changed since the command began.
+    """
+    size = sides(batch.settings.size)
+    return [load_picture(job, size) for job in batch.jobs]
+
+
 def check_shape(model: Model, clean: torch.Tensor, wanted: torch.Tensor) -> None:
-    """Raise `AutointerpError` where encoded pictures are not of the shape that the denoiser takes."""
+    """Raise `AutointerpError` where encoded pictures do not have the shape that the denoiser takes."""
     if clean.shape != wanted.shape:
         raise AutointerpError(
             f"{type(model.pipeline).__name__} denoises latents of shape {tuple(wanted.shape)}, and its pictures are "
@@ -91,16 +94,19 @@ def check_shape(model: Model, clean: torch.Tensor, wanted: torch.Tensor) -> None
 
 
 def encode_pictures(model: Model, pictures: Sequence[Image.Image]) -> torch.Tensor:
-    """Latents of pictures of one size, as the denoiser gets them without noise: float32, on the model's device.
+    """Encode pictures of one size to latents: float32, on the model's device, in the form that the denoiser takes.
 
-    The mean of what the autoencoder says, shifted and scaled as its configuration says, and packed where the family
-    packs.
+    Take the mean of the autoencoder's distribution, shift and scale it as its configuration says, and pack it where the
+    family packs latents.
+
+    Raises:
+        NotFiniteError: The latents are not finite.
     """
     vae = model.pipeline.vae
     pixels = torch.from_numpy(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
     given = pixels.permute(0, 3, 1, 2).float().to(model.device) / 127.5 - 1
     kept = vae.dtype
-    # Some overflow in float16, which their configuration says.
+    # Some autoencoders overflow in float16; their configuration says so.
     upcast = kept == torch.float16 and vae.config.get("force_upcast")
     if upcast:
         vae.to(torch.float32)
@@ -110,6 +116,7 @@ def encode_pictures(model: Model, pictures: Sequence[Image.Image]) -> torch.Tens
     finally:
         if upcast:
             vae.to(kept)
+    check_encoded(model, latents)
     config = vae.config
     if config.get("latents_mean") is not None and config.get("latents_std") is not None:
         mean, std = (torch.tensor(config[key]).to(latents).view(1, -1, 1, 1) for key in ("latents_mean", "latents_std"))
@@ -121,7 +128,7 @@ def encode_pictures(model: Model, pictures: Sequence[Image.Image]) -> torch.Tens
 
 
 def _latents(encoded: Any) -> torch.Tensor:
-    """What an autoencoder of any kind says a picture's latents are."""
+    """Return the latents in the output of an autoencoder of any kind."""
     if hasattr(encoded, "latent_dist"):
         mode: torch.Tensor = encoded.latent_dist.mode()
         return mode

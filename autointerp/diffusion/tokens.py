@@ -1,4 +1,4 @@
-"""What the text tokens of a layer stand for, read by a model's tokenizers alone: no weights are loaded."""
+"""Text tokens of a prompt, read by a model's tokenizers alone: no weights are loaded."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
-    from autointerp.diffusion.describe import ModelDescription
+    from autointerp.diffusion.description import ModelDescription
 
 
 class TokenReader:
-    """Prompts as the tokens that run through a model's text stream, padding included.
+    """Reads prompts as the tokens that run through a model's text stream, padding included.
 
     Raises:
         UsageError: The model has no text stream inside its blocks.
@@ -23,7 +23,7 @@ class TokenReader:
         self.parts = description.family.text_stream().parts(description.defaults.max_sequence_length)
 
     def read(self, prompt: str) -> list[str]:
-        """The prompt's tokens, as the tokenizers write them, one a column of a text layer's grid.
+        """Return the prompt's tokens as the tokenizers write them, one for each column of a text layer's grid.
 
         Raises:
             AutointerpError: A tokenizer is not on this machine.
@@ -36,18 +36,31 @@ class TokenReader:
 
     @cached_property
     def _tokenizers(self) -> list[tuple[Any, int]]:
-        from transformers import AutoTokenizer
+        """Each tokenizer with its number of tokens."""
+        return [(load_tokenizer(self.description, part), length) for part, length in self.parts]
 
-        # Those of a single-file checkpoint lie where its configuration is.
-        source = self.description.config or self.description.source
-        where: dict[str, Any] = {"local_files_only": True}
-        if self.description.commit is not None:
-            where["revision"] = self.description.commit
-        try:
-            return [
-                (AutoTokenizer.from_pretrained(source, subfolder=part, **where), length) for part, length in self.parts
-            ]
-        except (OSError, ValueError, ImportError) as error:
-            raise AutointerpError(
-                f"the tokenizers of {self.description.name} are not on this machine", "copy the model's folder here"
-            ) from error
+
+def load_tokenizer(description: ModelDescription, part: str, ask: bool = False) -> Any:
+    """Load one tokenizer of a model.
+
+    Args:
+        description: The model.
+        part: The tokenizer's folder in it.
+        ask: Whether the hub may be asked for it; else it has to be on this machine.
+
+    Raises:
+        AutointerpError: It is not there.
+    """
+    from transformers import AutoTokenizer
+
+    # The tokenizers of a single-file checkpoint lie beside its configuration.
+    source = description.config or description.source
+    where: dict[str, Any] = {"local_files_only": not ask}
+    if description.commit is not None:
+        where["revision"] = description.commit
+    try:
+        return AutoTokenizer.from_pretrained(source, subfolder=part, **where)
+    except (OSError, ValueError, ImportError) as error:
+        raise AutointerpError(
+            f"the tokenizers of {description.name} are not on this machine", "copy the model's folder here"
+        ) from error

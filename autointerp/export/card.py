@@ -1,4 +1,4 @@
-"""The model card of a bundle: what is inside, how good the labels are, and how to load it."""
+"""The card of a bundle: its contents, how good its labels are, and how to load it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from autointerp.export.rows import ExportRow
 from autointerp.texts import clean
 
 SHEET = "features.png"
-"""The card's picture, beside it."""
+"""The picture that the card shows, in the same folder."""
+_BEST = 20
+"""The most features that the card lists."""
 _TEMPLATE = """\
 ---
 library_name: autointerp
@@ -102,12 +104,15 @@ have none.
 that nothing else makes the feature fire.
 - Labels hold for the model, revision, layer, signal and steps above, and for images of the kind of prompts it was \
 harvested on.
+{% for note in assumed %}
+- Assumed when it was imported from another tool's files: {{ note }}
+{% endfor %}
 - What the dictionary leaves unexplained (FVU{{ " " ~ fvu if fvu }}) is in no feature.
 """
 
 
 def safe_cell(text: str, limit: int = 160) -> str:
-    """A text for a cell of a Markdown table: one line, nothing in it acts as markup."""
+    """Return a text for a cell of a Markdown table: one line in which nothing acts as markup."""
     text = clean(text, limit)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~!])", r"\\\1", text)
@@ -120,34 +125,18 @@ def render_card(
     counts: Mapping[str, int],
     sheet: bool,
 ) -> str:
-    """The README of a bundle, in Markdown.
+    """Return the README of a bundle, in Markdown.
 
     Args:
-        config: the dictionary's.
-        provenance: where it comes from.
-        rows: one a feature.
-        counts: table -> rows that travel.
-        sheet: whether a picture lies beside it.
+        config: The dictionary's configuration.
+        provenance: Where the dictionary comes from.
+        rows: The labels, one row a feature.
+        counts: Table -> number of rows that the bundle carries.
+        sheet: True where the card's picture is in the bundle.
     """
     from jinja2.sandbox import SandboxedEnvironment
 
-    statuses = [row.status for row in rows]
-    states: dict[str, int] = {name: statuses.count(name) for name in ("ok", "uninterpretable")}
-    states |= {"total": len(rows), "dead": sum(row.state == "dead" for row in rows)}
-    states["unlabeled"] = len(rows) - states["ok"] - states["uninterpretable"]
-    states["untested"] = sum(row.status == "ok" and all(s.value is None for s in row.scores) for row in rows)
     methods = list(dict.fromkeys(s.method for row in rows for s in row.scores))
-    scores = []
-    for method in methods:
-        values = [v for row in rows if (v := row.score(method)) is not None]
-        if values:
-            scores.append((method, fmean(values), len(values)))
-
-    def worth(row: ExportRow) -> tuple[float, float, int]:
-        value = row.score(methods[0]) if methods else None
-        return (-(value or 0.0), -(row.confidence or 0.0), row.index)
-
-    best = sorted((row for row in rows if row.status == "ok"), key=worth)[:20]
     environment = SandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters |= {
         "safe_cell": safe_cell,
@@ -158,14 +147,15 @@ def render_card(
         title=safe_cell(str(provenance.get("name", "A labeled dictionary"))),
         base_model=model if re.fullmatch(r"[\w.-]+/[\w.-]+", model) else "",
         sheet=SHEET if sheet else "",
-        facts=[(key, _said(v)) for key in _FACTS if (v := provenance.get(key)) not in (None, "", [])],
+        facts=[(key, _cell(v)) for key in _FACTS if (v := provenance.get(key)) not in (None, "", [])],
         figures=_figures(provenance),
-        counts=states,
-        scores=scores,
+        counts=_counts(rows),
+        scores=_mean_scores(rows, methods),
         methods=methods,
-        best=best,
+        best=_best(rows, methods),
         tables=", ".join(f"{name} ({n})" for name, n in counts.items() if n),
         labelers=safe_cell(", ".join(sorted({row.labeler for row in rows if row.status == "ok" and row.labeler}))),
+        assumed=[safe_cell(note, 400) for note in provenance.get("assumed") or [] if isinstance(note, str)],
         fvu=_number(provenance.get("fvu")),
         d_in=config.get("d_in", "d_in"),
     )
@@ -175,14 +165,50 @@ _FACTS = ("model", "revision", "layer", "hookpoint", "signal", "stream", "steps"
 _FIGURES = {"fvu": "fraction of variance unexplained (FVU)", "l0": "mean active features a token (L0)"}
 
 
-def _said(value: Any) -> str:
+def _counts(rows: Sequence[ExportRow]) -> dict[str, int]:
+    """Return how many features have each status or state, and how many names have no score."""
+    statuses = [row.status for row in rows]
+    named, uninterpretable = statuses.count("ok"), statuses.count("uninterpretable")
+    return {
+        "ok": named,
+        "uninterpretable": uninterpretable,
+        "total": len(rows),
+        "dead": sum(row.state == "dead" for row in rows),
+        "unlabeled": len(rows) - named - uninterpretable,
+        "untested": sum(row.status == "ok" and all(s.value is None for s in row.scores) for row in rows),
+    }
+
+
+def _mean_scores(rows: Sequence[ExportRow], methods: Sequence[str]) -> list[tuple[str, float, int]]:
+    """Return each method with the mean of its scores and how many there are; methods without a value are left out."""
+    found = []
+    for method in methods:
+        values = [value for row in rows if (value := row.score(method)) is not None]
+        if values:
+            found.append((method, fmean(values), len(values)))
+    return found
+
+
+def _best(rows: Sequence[ExportRow], methods: Sequence[str]) -> list[ExportRow]:
+    """Return the named features with the best scores by the first method, then with the most confidence."""
+
+    def worth(row: ExportRow) -> tuple[float, float, int]:
+        value = row.score(methods[0]) if methods else None
+        return (-(value or 0.0), -(row.confidence or 0.0), row.index)
+
+    return sorted((row for row in rows if row.status == "ok"), key=worth)[:_BEST]
+
+
+def _cell(value: Any) -> str:
+    """Return a value of the provenance as text for the card."""
     return safe_cell(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _figures(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How well the dictionary rebuilds, as far as it is known."""
+    """Return how well the dictionary rebuilds its layer, as far as the provenance says."""
     return [(words, text) for key, words in _FIGURES.items() if (text := _number(provenance.get(key)))]
 
 
 def _number(value: Any) -> str:
+    """Return a figure with three decimals; empty where there is none."""
     return f"{value:.3f}" if isinstance(value, int | float) else ""

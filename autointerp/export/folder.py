@@ -1,4 +1,4 @@
-"""A folder that is written whole or not at all, and takes the place of an earlier export alone."""
+"""A folder that is written whole or not at all, and that replaces nothing but an earlier export."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from autointerp.errors import AutointerpError, UsageError
 
 
 @contextmanager
-def whole_folder(out_dir: Path, ours: Callable[[Path], bool], what: str) -> Iterator[Path]:
-    """A new folder to write into, put at `out_dir` when all of it is there.
+def whole_folder(out_dir: Path, is_export: Callable[[Path], bool], what: str) -> Iterator[Path]:
+    """Yield a new folder to write into, and move it to `out_dir` when the block ends well.
 
     Args:
-        out_dir: where it goes, an absolute path.
-        ours: whether a folder there is an earlier export, which may be replaced.
-        what: what is written, for messages: "the bundle".
+        out_dir: The folder to make, an absolute path.
+        is_export: Returns whether a folder holds an earlier export, which may be replaced.
+        what: The name of the export in messages: "the bundle".
 
     Raises:
-        UsageError: the target is a file or a folder of something else.
-        AutointerpError: the disk refuses.
+        UsageError: The target is a file, or a folder that holds something else.
+        AutointerpError: The folder cannot be written.
     """
     if out_dir.exists() and not out_dir.is_dir():
         raise UsageError(f"{out_dir} is a file", "name a folder that does not exist yet")
-    if out_dir.exists() and any(out_dir.iterdir()) and not ours(out_dir):
+    if out_dir.exists() and any(out_dir.iterdir()) and not is_export(out_dir):
         raise UsageError(f"{out_dir} holds something that is not {what}", "name an empty or a new folder")
     partial: Path | None = None
     try:
@@ -46,7 +46,7 @@ def whole_folder(out_dir: Path, ours: Callable[[Path], bool], what: str) -> Iter
 
 
 def _swap(partial: Path, out_dir: Path) -> None:
-    """Put the finished folder in place; an older one goes only when the new one stands."""
+    """Put the finished folder in place; remove an older one only after that has worked."""
     old = out_dir.with_name(f".{out_dir.name}.old-{os.getpid()}")
     if out_dir.exists():
         os.replace(out_dir, old)

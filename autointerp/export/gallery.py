@@ -1,7 +1,7 @@
 """A gallery of labeled features: one folder of files that a browser opens as they are.
 
-Nothing is asked of a network. Whatever a labeler, a prompt or a model's name says is shown as text, its marks of
-direction included. Pictures are there once; the page cuts crops out of them and lays activation maps over them.
+The page asks no network. Texts of labelers, prompts and models are shown as text, with their direction marks spelled
+out. Each picture is stored once. The page cuts the crops out of it and lays activation maps over them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from autointerp.version import VERSION
 
 GENERATOR = "autointerp-gallery"
 PART = 16
-"""Features whose details are in one file."""
+"""How many features have their details in one file."""
 _DIRECTING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff]")
 _IN_SCRIPT = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 @dataclass(frozen=True)
 class GalleryPicture:
-    """A whole picture: WebP bytes, (width, height), and what it was made from."""
+    """A whole picture: WebP bytes, (width, height) in pixels, and its prompt."""
 
     data: bytes
     size: tuple[int, int]
@@ -39,7 +39,17 @@ class GalleryPicture:
 
 @dataclass(frozen=True)
 class GalleryCrop:
-    """Where a feature fires: the number of the picture, box in its pixels, and the activation map, if it has one."""
+    """A place where a feature fires.
+
+    Attributes:
+        picture: The number of the picture.
+        box: Left, top, right and bottom in the picture's pixels; right and bottom exclusive.
+        role: top, quantile or negative.
+        activation: The feature's activation there.
+        step: The 0-based denoising step; None for a negative.
+        where: The cell or the token, in words.
+        activation_map: The feature's activation over the grid, float [rows, cols], if there is a grid.
+    """
 
     picture: int
     box: tuple[int, int, int, int]
@@ -52,10 +62,15 @@ class GalleryCrop:
 
 @dataclass(frozen=True)
 class GalleryFeature:
-    """What is shown of a feature: its row, the one figure of its label, and more for its own page.
+    """A feature as its own page shows it.
 
-    `histogram`: (activation, cells) of each level. `steps`: (step, share of the activation). `neighbours`: (latent,
-    Jaccard index).
+    Attributes:
+        row: The feature with its label.
+        score: The one figure that stands for the label.
+        crops: Places where the feature fires, strongest first, then negatives.
+        histogram: (activation, cells) of each level.
+        steps: (step, share of the activation).
+        neighbours: (latent, Jaccard index) of the features that fire with it most.
     """
 
     row: ExportRow
@@ -68,7 +83,17 @@ class GalleryFeature:
 
 @dataclass(frozen=True)
 class GalleryDictionary:
-    """A dictionary with its features; `facts` are what the page says of it, `cells` what it calls its tokens."""
+    """A dictionary with its features.
+
+    Attributes:
+        name: Its name.
+        layer: The layer that it reads.
+        cells: The word for its tokens: cells, or text tokens.
+        facts: (word, value) pairs that the page shows about it.
+        rows: Its features with their labels.
+        scores: The one figure of each row's label.
+        features: The details of each of `rows`, in their order; iterated once.
+    """
 
     name: str
     layer: str
@@ -77,26 +102,25 @@ class GalleryDictionary:
     rows: Sequence[ExportRow]
     scores: Sequence[float | None]
     features: Iterable[GalleryFeature]
-    """One for each of `rows`, in their order; read once."""
 
 
 def write_gallery(
     out_dir: Path, title: str, dictionaries: Sequence[GalleryDictionary], pictures: Iterable[GalleryPicture]
 ) -> Path:
-    """Write a gallery, replacing one of an earlier export; returns its path.
+    """Write a gallery, in the place of an earlier one; return its path.
 
     Args:
-        out_dir: the folder to make; `index.html` in it is to be opened.
-        title: what stands above all.
-        dictionaries: what is shown.
-        pictures: those that crops name by their place here; read after all features.
+        out_dir: The folder to make; a browser opens `index.html` in it.
+        title: The page's title.
+        dictionaries: The dictionaries with their features.
+        pictures: The pictures in the order of the numbers that crops have; iterated after all features.
 
     Raises:
-        UsageError: the target is a file or a folder of something else.
-        AutointerpError: the disk refuses.
+        UsageError: The target is a file, or a folder that holds something else.
+        AutointerpError: The folder cannot be written.
     """
     out_dir = out_dir.absolute()
-    with whole_folder(out_dir, _ours, "a gallery") as partial:
+    with whole_folder(out_dir, _is_gallery, "a gallery") as partial:
         data = partial / "data"
         data.mkdir()
         about = {"part": PART, "dictionaries": [_about(one, len(dictionaries)) for one in dictionaries]}
@@ -117,7 +141,7 @@ def write_gallery(
 
 
 def render_page(title: str, dictionaries: Sequence[GalleryDictionary], about: dict[str, Any]) -> str:
-    """The page, in which every value is escaped."""
+    """Return the page, in which every value is escaped."""
     from jinja2 import Environment
     from markupsafe import Markup
 
@@ -134,7 +158,7 @@ def render_page(title: str, dictionaries: Sequence[GalleryDictionary], about: di
 
 
 def visible(text: str) -> str:
-    r"""Text in which marks of direction and control characters are spelled out, so that they do nothing.
+    r"""Return a text in which direction marks and control characters are spelled out, so that they have no effect.
 
     >>> visible("abc\u202edef")
     'abc[U+202E]def'
@@ -143,7 +167,7 @@ def visible(text: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    r"""JSON that can stand in a script of a page, whatever is in it.
+    r"""Return JSON that can stand in a script of a page, whatever texts it holds.
 
     >>> script_json("</script>")
     '"\\u003c/script\\u003e"'
@@ -152,6 +176,7 @@ def script_json(value: Any) -> str:
 
 
 def _about(one: GalleryDictionary, count: int) -> dict[str, Any]:
+    """Return what the page's script knows about one of `count` dictionaries."""
     return {
         "name": visible(one.name),
         "layer": visible(one.layer),
@@ -162,13 +187,14 @@ def _about(one: GalleryDictionary, count: int) -> dict[str, Any]:
 
 
 def _line(dictionary: int, row: ExportRow, score: float | None) -> list[Any]:
-    """What the page knows of every feature from the start; gallery.js takes it apart."""
+    """Return what the page knows about a feature from the start, in the order in which gallery.js reads it."""
     texts = (visible(row.name), visible(row.explanation), row.status, row.state)
     figures = (_figure(score), _figure(row.density), _figure(row.max_activation))
     return [dictionary, row.index, *texts, *figures, visible(row.labeler)]
 
 
 def _write_parts(folder: Path, dictionary: int, features: Iterable[GalleryFeature]) -> None:
+    """Write the details of features, `PART` of them a file."""
     part: dict[int, Any] = {}
     number = 0
     for feature in features:
@@ -185,6 +211,7 @@ def _write_part(folder: Path, name: str, part: dict[int, Any]) -> None:
 
 
 def _details(feature: GalleryFeature) -> dict[str, Any]:
+    """Return what the page of a feature shows."""
     return {
         "scores": [
             [visible(s.method), _figure(s.value), _figure(s.ci_low), _figure(s.ci_high)] for s in feature.row.scores
@@ -197,10 +224,11 @@ def _details(feature: GalleryFeature) -> dict[str, Any]:
 
 
 def _crop(crop: GalleryCrop) -> list[Any]:
+    """Return a crop in the order in which gallery.js reads it; of the activation map only the cells that show."""
     heat = None
     if crop.activation_map is not None and crop.activation_map.max() > 0:
         flat = crop.activation_map.reshape(-1)
-        # Out of 255: what is less than half of one is not seen.
+        # Shares are out of 255, the levels of a pixel. Cells that round to 0 would be invisible.
         shares = np.round(255 * flat / flat.max()).astype(int)
         cells = np.flatnonzero(shares)
         heat = [*crop.activation_map.shape, cells.tolist(), shares[cells].tolist()]
@@ -208,10 +236,12 @@ def _crop(crop: GalleryCrop) -> list[Any]:
 
 
 def _figure(value: float | None) -> float | None:
+    """Return a figure with four digits; None where it is missing or not finite."""
     return None if value is None or not np.isfinite(value) else float(f"{value:.4g}")
 
 
 def _write_pictures(folder: Path, pictures: Iterable[GalleryPicture]) -> None:
+    """Write the pictures under their numbers, and a script with their sizes and prompts."""
     (folder / "pictures").mkdir()
     known = []
     for number, picture in enumerate(pictures):
@@ -228,8 +258,8 @@ def _template(name: str) -> str:
     return (files("autointerp.export") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _ours(folder: Path) -> bool:
-    """Whether a gallery of ours is there."""
+def _is_gallery(folder: Path) -> bool:
+    """Return whether a folder holds a gallery that autointerp wrote."""
     with suppress(OSError, UnicodeDecodeError):
         return f'name="generator" content="{GENERATOR} ' in (folder / "index.html").read_text(encoding="utf-8")
     return False

@@ -1,6 +1,6 @@
-"""Rows as Neuronpedia imports them: release, model, source set, source, features and explanations.
+"""The rows that Neuronpedia imports: release, model, source set, source, features and explanations.
 
-Its activations are of text tokens, which images do not have, so there are none.
+No activations are written, because Neuronpedia shows activations of text tokens.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ def write_neuronpedia(
     directions: torch.Tensor,
     histograms: Mapping[int, Sequence[tuple[float, int]]],
 ) -> Path:
-    """Write `MODEL/N-SET/` into a folder, replacing one of an earlier export; returns the folder's path.
+    """Write `MODEL/N-SET/` into a folder, in the place of an earlier export; return the folder's path.
 
     Args:
-        out_dir: the folder to make.
-        provenance: name, model, layer, hookpoint and so on.
-        rows: one a feature.
-        directions: of each latent, float32 [num_latents, d_in].
-        histograms: latent -> (activation, number of cells) of each level, where it ever fired.
+        out_dir: The folder to make.
+        provenance: Name, model, layer, hookpoint and so on.
+        rows: The labels, one row a feature.
+        directions: The direction of each latent, float32 [num_latents, d_in].
+        histograms: Latent -> (activation, number of cells) of each level; empty for a latent that never fired.
 
     Raises:
-        UsageError: the target is a file or a folder of something else.
-        AutointerpError: the disk refuses.
+        UsageError: The target is a file, or a folder that holds something else.
+        AutointerpError: The folder cannot be written.
     """
     from autointerp.dictionaries.neighbours import nearest_directions
 
-    place = _Place(provenance)
+    place = NeuronpediaSource(provenance)
     ordered = sorted(rows, key=lambda row: row.index)
     near = [part.tolist() for part in nearest_directions(directions, _NEAREST)]
     out_dir = out_dir.absolute()
-    with whole_folder(out_dir, _ours, "an export of neuronpedia") as partial:
+    with whole_folder(out_dir, _is_release, "an export of neuronpedia") as partial:
         folder = partial / place.model / place.source
         folder.mkdir(parents=True)
         for name, row in place.rows(directions.shape[1], len(directions)).items():
@@ -68,22 +68,26 @@ def write_neuronpedia(
     return out_dir
 
 
-class _Place:
-    """What a dictionary is called there, and rows of it."""
+class NeuronpediaSource:
+    """A dictionary as Neuronpedia knows it: its ids there, and its rows.
+
+    Args:
+        provenance: Name, model, layer, hookpoint, kind and signal of the dictionary.
+    """
 
     def __init__(self, provenance: Mapping[str, Any]) -> None:
         self.known = provenance
         named = str(provenance["model"])
         self.model = _slug(named.rstrip("/").rpartition("/")[2]).lower()
         numbers = re.findall(r"\d+", str(provenance["hookpoint"]))
-        # Theirs are numbered; of a path like down_blocks.2.attentions.1 the last number tells neighbours apart.
+        # Layers have a number there. The last one of a path like down_blocks.2.attentions.1 tells neighbours apart.
         self.number = int(numbers[-1]) if numbers else 0
         self.set = _slug(f"{provenance['layer']}-{provenance['kind']}-{provenance['signal']}")
         self.source = f"{self.number}-{self.set}"
         self.release = _slug(str(provenance["name"]))
 
     def rows(self, d_in: int, num_latents: int) -> dict[str, dict[str, Any]]:
-        """File -> its one row."""
+        """Return the files that hold one row each, with their rows."""
         known = self.known
         about = f"{known['kind']} dictionary of {known['hookpoint']} ({known['signal']}) of {known['model']}"
         by = {"creatorId": CREATOR, "creatorName": CREATOR, "visibility": "UNLISTED"}
@@ -131,6 +135,14 @@ class _Place:
         near: Sequence[Sequence[Any]],
         histogram: Sequence[tuple[float, int]],
     ) -> dict[str, Any]:
+        """Return the row of a feature.
+
+        Args:
+            row: The feature with its label.
+            directions: The direction of each latent, float32 [num_latents, d_in].
+            near: The nearest latents of each latent, and their cosines: two lists [num_latents][n].
+            histogram: (activation, number of cells) of each level.
+        """
         index, cosine = near
         return {
             "modelId": self.model,
@@ -151,6 +163,7 @@ class _Place:
         }
 
     def explanation(self, row: ExportRow) -> dict[str, Any]:
+        """Return the row of a feature's label."""
         scores = {s.method: s.value for s in row.scores if s.value is not None}
         return {
             "id": _cuid(f"{self.model}/{self.source}/{row.index}/{row.labeler}/{row.name}"),
@@ -168,16 +181,14 @@ class _Place:
 
 
 def _slug(text: str) -> str:
-    """Letters, digits, `_` and `-`, which is all that their ids may have."""
+    """Return a text with only letters, digits, `_` and `-`, as ids of Neuronpedia have them."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "unnamed"
 
 
 def _cuid(text: str) -> str:
-    """An id of their form, 25 characters from `c` on; the same for the same row."""
-    number, signs = (
-        int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"),
-        "0123456789abcdefghijklmnopqrstuvwxyz",
-    )
+    """Return an id as Neuronpedia makes them, `c` and 24 characters; the same text always gives the same id."""
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+    signs = "0123456789abcdefghijklmnopqrstuvwxyz"
     found = ""
     while len(found) < 24:
         number, rest = divmod(number, 36)
@@ -186,18 +197,20 @@ def _cuid(text: str) -> str:
 
 
 def _finite(value: float) -> float:
+    """Return a figure, or 0 in the place of one that JSON does not know."""
     return value if math.isfinite(value) else 0.0
 
 
 def _write_lines(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write rows as JSON lines, compressed if the file's name says so."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    # Without a time in it the same rows are the same bytes.
+    # No time is written into the file, so that the same rows give the same bytes.
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
-def _ours(folder: Path) -> bool:
-    """Whether a release there is of our making."""
+def _is_release(folder: Path) -> bool:
+    """Return whether a folder holds a release that autointerp wrote."""
     for path in folder.glob(f"*/*/{_RELEASE}"):
         return f'"creatorId": "{CREATOR}"' in path.read_text(encoding="utf-8", errors="replace")
     return False

@@ -1,6 +1,7 @@
-"""Parquet files: labels for people who read tables, and rows of a database that travel in a bundle.
+"""Parquet files: tables of labels, and the rows of a database that a bundle carries.
 
-A file of rows has the ids of where it was written. Only what they refer to within the same files means anything.
+The ids in a file of rows are those of the database that it was written from. They only serve to tell which rows of the
+same bundle refer to each other.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ Type = Literal["int", "float", "text", "bool", "bytes", "json", "time"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: what it holds, whether that may be missing, and the table whose ids it names, if any."""
+    """A column of a table.
+
+    Attributes:
+        name: Its name.
+        type: The type of its values.
+        null: True where a value may be missing.
+        refers: The table whose ids the column holds, if any.
+    """
 
     name: str
     type: Type
@@ -36,7 +44,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's columns, `id` among them, with its rows, which are read once."""
+    """A table with its columns, one of which is `id`; its rows are iterated once."""
 
     name: str
     columns: tuple[Column, ...]
@@ -44,6 +52,7 @@ class Table:
 
 
 def _arrow(kind: Type) -> pa.DataType:
+    """Return the Arrow type of a column."""
     import pyarrow as pa
 
     types = {
@@ -59,7 +68,7 @@ def _arrow(kind: Type) -> pa.DataType:
 
 
 def write_rows(table: Table, path: Path) -> int:
-    """Write a table's rows, a few in memory at a time; returns how many there are."""
+    """Write the rows of a table, a few in memory at a time; return how many."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -74,6 +83,7 @@ def write_rows(table: Table, path: Path) -> int:
 
 
 def _plain(value: Any, kind: Type) -> Any:
+    """Return a value as Arrow takes it: JSON as text, a moment without its zone, which is UTC."""
     if value is None:
         return None
     if kind == "json":
@@ -82,10 +92,14 @@ def _plain(value: Any, kind: Type) -> Any:
 
 
 def read_rows(path: Path, columns: Sequence[Column]) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a file, a few at a time, with those of the columns that it has; others in it are passed over.
+    """Yield the rows of a file, a few at a time.
+
+    Args:
+        path: The file.
+        columns: The columns to read. Those that the file lacks are left out, and so are other columns of the file.
 
     Raises:
-        AutointerpError: It is no such file, or a value is not what its column holds.
+        AutointerpError: The file is no Parquet file, or a value does not have the type of its column.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -103,6 +117,7 @@ def read_rows(path: Path, columns: Sequence[Column]) -> Iterator[list[dict[str, 
 
 
 def _values(array: Any, column: Column) -> list[Any]:
+    """Return the values of a column; ValueError where one is missing or is no JSON."""
     values: list[Any] = array.to_pylist()
     if not column.null and any(value is None for value in values):
         raise ValueError(f"{column.name} is missing in a row")
@@ -114,10 +129,10 @@ def _values(array: Any, column: Column) -> list[Any]:
 
 
 def check_rows(folder: Path, tables: Mapping[str, Sequence[Column]]) -> None:
-    """Read every file of rows once: ids are unique, and what a row refers to is there.
+    """Read every file of rows once, and check that ids are unique and that references lead to a row.
 
     Args:
-        folder: Holds a file `NAME.parquet` of each table.
+        folder: The folder with a file `NAME.parquet` for each table.
         tables: Name -> columns, each table after those that it refers to.
 
     Raises:
@@ -139,7 +154,7 @@ def check_rows(folder: Path, tables: Mapping[str, Sequence[Column]]) -> None:
 
 
 def write_label_table(rows: Iterable[ExportRow], path: Path) -> int:
-    """Write labels with the columns of `labels.jsonl`, but `extra`; returns how many rows there are."""
+    """Write labels with the columns of `labels.jsonl` except `extra`; return how many rows there are."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -157,12 +172,14 @@ def write_label_table(rows: Iterable[ExportRow], path: Path) -> int:
         ]
     )
     values = [row.model_dump(exclude={"extra"}) for row in rows]
-    parquet.write_table(pa.Table.from_pylist(values, schema), path, compression="zstd")
+    # Of a path, pyarrow wants text; the name of a file may be no text.
+    with path.open("wb") as file:
+        parquet.write_table(pa.Table.from_pylist(values, schema), file, compression="zstd")
     return len(values)
 
 
 def read_label_table(path: Path) -> list[ExportRow]:
-    """Read what `write_label_table` wrote."""
+    """Read the rows that `write_label_table` wrote."""
     from pyarrow import parquet
 
     return [ExportRow.model_validate(row) for row in parquet.read_table(path).to_pylist()]

@@ -1,4 +1,4 @@
-"""What an export says of a feature, and how it is written as JSON lines."""
+"""A feature's row in an export, and its form as a JSON line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ExportScore(BaseModel):
 
 
 class ExportRow(BaseModel):
-    """A feature with its label, one line of `labels.jsonl`. A feature without a label has status `unlabeled`."""
+    """A feature with its label, one line of `labels.jsonl`; a feature without a label has the status `unlabeled`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -42,12 +42,12 @@ class ExportRow(BaseModel):
     extra: dict[str, Any] = Field(default_factory=dict)
 
     def score(self, method: str) -> float | None:
-        """The value of a score, if there is one."""
+        """Return the value of the first score of a method; None without one."""
         return next((s.value for s in self.scores if s.method == method), None)
 
 
 def write_lines(rows: Iterable[ExportRow], path: Path) -> int:
-    """Write rows as JSON lines, one feature a line, and say how many."""
+    """Write rows as JSON lines, one feature a line; return how many."""
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
@@ -57,10 +57,10 @@ def write_lines(rows: Iterable[ExportRow], path: Path) -> int:
 
 
 def read_lines(path: Path) -> Iterator[ExportRow]:
-    """Read rows of JSON lines.
+    """Read the rows that `write_lines` wrote.
 
     Raises:
-        AutointerpError: a line is no row; the message says which.
+        AutointerpError: A line is no row; the message says which line.
     """
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):

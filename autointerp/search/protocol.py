@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,23 +11,25 @@ if TYPE_CHECKING:
 
 
 class TextEmbedder(Protocol):
-    """Maps texts into a space in which what means the same is close.
+    """Maps texts into a space in which texts of like meaning are close.
 
-    `name` identifies the model and its weights (it is stored beside every index made with it); `dim` is the
-    width of its vectors.
+    Attributes:
+        name: Identifies the model and its weights; stored beside every index that is made with it.
+        dim: Width of the vectors.
     """
 
     name: str
     dim: int
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Unit vectors of texts, float32 [n, dim]."""
+        """Embed texts: unit vectors, float32 [n, dim]."""
         ...
 
 
+@runtime_checkable
 class Embedder(TextEmbedder, Protocol):
-    """Maps pictures into the same space, so that a picture is close to the words for it."""
+    """Maps pictures into the same space as texts, so that a picture is close to the words that describe it."""
 
     def embed_images(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Unit vectors of RGB pictures of any size, float32 [n, dim]."""
+        """Embed RGB pictures of any size: unit vectors, float32 [n, dim]."""
         ...

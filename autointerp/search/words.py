@@ -1,4 +1,4 @@
-"""The words of a user, as all that full-text search is told: nothing the user types is an operator."""
+"""Words to look for in full text. Only letters and digits are passed on, so that no typed text is an operator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MAX_WORDS = 64
 
 
 def query_words(text: str) -> list[str]:
-    """The words to look for, any of which may be found: letters and digits alone, lower case, each once, in order.
+    """Return the words of a text: letters and digits alone, lower case, each once, in order.
 
     >>> query_words('Red "striped" circle*')
     ['red', 'striped', 'circle']

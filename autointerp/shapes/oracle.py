@@ -1,7 +1,7 @@
 """The oracle: a small convolutional network that reads the truth of every cell off any picture of the world.
 
-A generated picture comes without masks. The oracle stands in for them: it was trained on renders, whose truth is
-exact, and on their reconstructions by the autoencoder, so that it reads what the diffusion model paints.
+A generated picture has no masks, so the oracle reads it. The oracle was trained on renders, whose truth is exact, and
+on their reconstructions by the autoencoder, so that it can read pictures of the diffusion model.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "weights" / "oracle"
 
 HEADS: dict[str, int] = {name: len(values) for name, values in ATTRIBUTES.items()} | {"part": 3}
-"""Attribute -> number of logits. `part` has `none` first, which says that the cell is background."""
+"""Number of logits of each attribute. The first logit of `part` is `none`, which means background."""
 
 
-class _Block(nn.Module):
-    """A residual step that starts as the identity, so that the network needs no normalisation."""
+class _ResidualBlock(nn.Module):
+    """A residual block that starts as the identity, so that the network needs no normalisation."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
@@ -40,10 +40,10 @@ class _Block(nn.Module):
 
 
 class OracleNet(nn.Module):
-    """Pictures [n, 3, 96, 96] in [-1, 1] -> logits [n, sum of HEADS, 12, 12].
+    """A network from pictures [n, 3, 96, 96] in [-1, 1] to logits [n, sum of HEADS, 12, 12].
 
-    Two blocks at 4 pixels see edges and texture; those at 8 pixels, dilated, see a whole object from any of its
-    cells (an object is at most 48 pixels wide, the field of view is over 100).
+    Two blocks at a stride of 4 pixels see edges and texture. The dilated blocks at 8 pixels see a whole object from any
+    of its cells: an object is at most 48 pixels wide, and their field of view is over 100.
     """
 
     def __init__(self, fine: int = 64, width: int = 96, dilations: Sequence[int] = (1, 2, 4, 1)) -> None:
@@ -53,27 +53,27 @@ class OracleNet(nn.Module):
             nn.Conv2d(3, 32, 3, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(32, fine, 3, stride=2, padding=1),
-            _Block(fine, 1),
-            _Block(fine, 1),
+            _ResidualBlock(fine, 1),
+            _ResidualBlock(fine, 1),
             nn.ReLU(),
             nn.Conv2d(fine, width, 3, stride=2, padding=1),
-            *(_Block(width, d) for d in dilations),
+            *(_ResidualBlock(width, d) for d in dilations),
             nn.ReLU(),
             nn.Conv2d(width, sum(HEADS.values()), 1),
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of every cell."""
+        """Return the logits of every cell."""
         return self.layers(images)
 
 
 def split_heads(logits: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Logits [n, sum of HEADS, 12, 12] by attribute."""
+    """Split logits [n, sum of HEADS, 12, 12] by attribute."""
     return dict(zip(HEADS, logits.split(list(HEADS.values()), dim=1), strict=True))
 
 
 def as_pictures(images: Sequence[Image.Image] | np.ndarray) -> np.ndarray:
-    """Pictures of any size, or an array of the right one, as uint8 [n, 96, 96, 3]."""
+    """Return pictures of any size, or an array of the right size, as uint8 [n, 96, 96, 3]."""
     if isinstance(images, np.ndarray):
         if images.ndim != 4 or images.shape[1:] != (SIZE, SIZE, 3) or images.dtype != np.uint8:
             raise ValueError(f"expected uint8 [n, {SIZE}, {SIZE}, 3], got {images.dtype} {list(images.shape)}")
@@ -84,20 +84,20 @@ def as_pictures(images: Sequence[Image.Image] | np.ndarray) -> np.ndarray:
 
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:
-    """uint8 [n, 96, 96, 3] -> float32 [n, 3, 96, 96] in [-1, 1], channels last in memory."""
+    """Turn uint8 [n, 96, 96, 3] into float32 [n, 3, 96, 96] in [-1, 1], channels last in memory."""
     tensor = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return tensor.contiguous(memory_format=torch.channels_last)
 
 
 class Oracle:
-    """Reads pictures into the same form as `Render.cells`."""
+    """A reader of pictures, whose readings have the form of `Render.cells`."""
 
     def __init__(self, net: OracleNet) -> None:
         self.net: OracleNet = net.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, folder: Path = FOLDER) -> Oracle:
-        """The shipped oracle, or another one saved the same way."""
+        """Load the shipped oracle, or another one of the same form."""
         from safetensors.torch import load_file
 
         net = OracleNet(**json.loads((folder / "config.json").read_text()))
@@ -105,7 +105,7 @@ class Oracle:
         return cls(net)
 
     def save(self, folder: Path) -> None:
-        """Write weights, half precision, and configuration."""
+        """Write weights, in half precision, and configuration."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ class Oracle:
 
     @torch.inference_mode()
     def read(self, images: Sequence[Image.Image] | np.ndarray, batch: int = 64) -> dict[str, np.ndarray]:
-        """What holds in each cell of each picture: attribute -> int64 [n, 12, 12], -1 where none.
+        """Read each attribute in each cell of each picture: int64 [n, 12, 12], -1 for no value.
 
         As in `Render.cells`, `background` holds in cells of no object and all other attributes in cells of one;
         `part` decides which a cell is.
@@ -133,10 +133,15 @@ class Oracle:
         return read
 
 
-def cell_accuracy(read: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> dict[str, float]:
-    """Share of cells read right, by attribute, over the cells where the attribute holds.
+def load_oracle() -> Oracle:
+    """Load the shipped oracle."""
+    return Oracle.load()
 
-    `part` counts every cell: a background cell taken for an object's is an error there.
+
+def cell_accuracy(read: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return the share of cells read right, by attribute, over the cells that have the attribute.
+
+    `part` counts every cell, since a background cell that is read as an object's is an error.
     """
     shares = {}
     for name in HEADS:

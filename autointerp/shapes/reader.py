@@ -1,37 +1,60 @@
-"""The judge `reader`: what a label says, held against what the oracle reads in the picture.
+"""The judge `reader`, which holds a label's words against the oracle's reading of the picture.
 
-It sees the world exactly and is told nothing of the trial. Its score is what the label and the trials allow: a judge
-with worse eyes is to be measured by it, not by 1.0.
+This judge sees the world exactly and knows nothing of the trial. So its score is the most that the label and the trials
+allow, and other judges are measured by that score, rather than by 1.0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autointerp.errors import NotAvailable
+from autointerp.labeling.judging.questions import TrialQuestion
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
-from autointerp.labeling.questions import Question
+from autointerp.shapes.concepts import LEAST_CELLS
 from autointerp.shapes.oracle import Oracle
 from autointerp.shapes.scenes import GRID
-from autointerp.shapes.truth import LEAST_CELLS, name_masks
+from autointerp.shapes.truth import name_masks
 
-ANSWERS = ("detection", "fuzzing")
-"""The questions that can be answered by reading."""
+if TYPE_CHECKING:
+    from autointerp.labeling.asking.protocol import Asker
+    from autointerp.labeling.setup import LabelerSetup
+
+ANSWERS = ("gain", "detection", "fuzzing")
+"""Purposes of the questions that the oracle's reading answers."""
 
 
 class ReaderJudge:
-    """Answers detection and fuzzing trials about pictures of the shapes world; the same trials always alike."""
+    """A judge of gain, detection and fuzzing trials on pictures of the shapes world; equal trials get equal answers."""
 
     kind, model, base_url, prompt_hash = "control", "reader", "", ""
+    asker = None
+    jobs = together = 1
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: TrialQuestion) -> None:
         """Take one of the questions in `ANSWERS`."""
         self.question = question
-        self.config: dict[str, Any] = {"question": question.purpose}
+        self.config: dict[str, Any] = question.config
         self._oracle = Oracle.load()
         self._read: dict[int, dict[str, np.ndarray]] = {}
+
+    @classmethod
+    def make_judge(cls, setup: LabelerSetup, question: TrialQuestion, asker: Asker | None = None) -> ReaderJudge:
+        """See `JudgeKind`; the oracle takes the place of a VLM.
+
+        Raises:
+            NotAvailable: The model's world has no known truth, or the question is not one of `ANSWERS`.
+        """
+        del asker
+        if setup.world.truth is None or question.purpose not in ANSWERS:
+            raise NotAvailable(
+                f"reader answers no {question.purpose} questions about {setup.model}",
+                f"it reads pictures of shapes, for {' and '.join(ANSWERS)}; name another judge",
+            )
+        return cls(question)
 
     def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
         """Answer all trials; they may be of several labels."""
@@ -54,6 +77,6 @@ class ReaderJudge:
             return int(mask.sum()) >= LEAST_CELLS
         if crop.cell is None:
             return False
-        # The middle of the marked cell, in a grid that may be another one.
+        # The middle of the marked cell, in the oracle's grid, which may differ from that of the crop.
         row, col = ((2 * at + 1) * GRID // (2 * size) for at, size in zip(crop.cell, crop.grid, strict=True))
         return bool(mask[row, col])

@@ -1,7 +1,7 @@
 """The forms of a reply that shapes-vlm was taught, kept token by token while it writes.
 
-A model of this size now and then writes a piece of a reply in the place of another, and an answer is then of no use. So
-at each token it may choose only among those that keep the reply readable, as servers do that are given a schema.
+A model of this size sometimes writes one piece of a reply in place of another, and the answer cannot be read. So at
+each token it chooses only among those that keep the reply readable, as a server does that is given a schema.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ MOST_PARTS = 20
 NEXT_PARTS = tuple(f'", "{n}: ' for n in range(2, MOST_PARTS + 1))
 """The pieces of a reply, each of them one token."""
 LONGEST = {NAME: 10, EXPLANATION: 24, FIRST_PART: 9}
-"""The most tokens of a name, an explanation and a part: more than it was taught, too few for a reply to be cut off."""
+"""The most tokens of a name, an explanation and a part: longer than taught, and short enough for a whole reply."""
 
 
 class ReplyForm:
-    """Says which tokens may come next in a reply: to a labeling prompt, or to a judge's.
+    """The tokens that may come next in a reply, to a labeler's prompt or to a judge's.
 
     Args:
-        tokenizer: That of shapes-vlm.
+        tokenizer: The tokenizer of shapes-vlm.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -40,30 +40,35 @@ class ReplyForm:
         special = set(tokenizer.all_special_ids)
         said = ((i, tokenizer.decode([i])) for i in vocabulary.values() if i not in special)
         kept_out = set('"\\{}[]\N{REPLACEMENT CHARACTER}')
-        self._text = [i for i, text in said if text.strip() and text.isprintable() and not set(text) & kept_out]
-        self._is_text = frozenset(self._text)
+        kept = (i for i, text in said if text.strip() and text.isprintable() and not set(text) & kept_out)
+        self._text = frozenset(kept)
+        self._text_or: dict[tuple[int, ...], frozenset[int]] = {}
 
-    def allowed(self, reply: Sequence[int]) -> list[int]:
-        """The ids that may follow those of a reply so far."""
+    def allowed(self, reply: Sequence[int]) -> frozenset[int]:
+        """Return the ids that may follow those of a reply so far."""
         if not reply:
-            return [self._id[NAME], self._id[ANSWERS]]
+            return frozenset((self._id[NAME], self._id[ANSWERS]))
         if self._end_of_text in reply:
-            return [self._end_of_text]
+            return frozenset((self._end_of_text,))
         return self._of_judge(reply) if reply[0] == self._id[ANSWERS] else self._of_labeler(reply)
 
-    def _of_judge(self, reply: Sequence[int]) -> list[int]:
+    def closing(self, reply: Sequence[int]) -> str | None:
+        """Return the text that ends a label's reply after its confidence: nobody reads the parts, which come last."""
+        return "}" if reply and reply[0] == self._id[NAME] and self._is_tenth(reply, len(reply) - 1) else None
+
+    def _of_judge(self, reply: Sequence[int]) -> frozenset[int]:
         last = reply[-1]
         if last == self._id[ANSWERS]:
-            return [self._id["true"], self._id["false"]]
+            return frozenset((self._id["true"], self._id["false"]))
         if last == self._id["]"]:
-            return [self._id["}"]]
+            return frozenset((self._id["}"],))
         if last == self._id["}"]:
-            return [self._end_of_text]
+            return frozenset((self._end_of_text,))
         more = [self._id[", true"], self._id[", false"]] if len(reply) <= MOST_PARTS else []
-        return [*more, self._id["]"]]
+        return frozenset((*more, self._id["]"]))
 
-    def _of_labeler(self, reply: Sequence[int]) -> list[int]:
-        at = max(i for i, token in enumerate(reply) if token not in self._is_text or self._is_tenth(reply, i))
+    def _of_labeler(self, reply: Sequence[int]) -> frozenset[int]:
+        at = max(i for i, token in enumerate(reply) if token not in self._text or self._is_tenth(reply, i))
         last, length = reply[at], len(reply) - 1 - at
         if last == self._id[NAME]:
             return self._texts(length, LONGEST[NAME], [self._id[EXPLANATION]])
@@ -72,16 +77,19 @@ class ReplyForm:
             then = [self._id[INTERPRETABLE if named else NOT]]
             return self._texts(length, LONGEST[EXPLANATION], then if length else [])
         if last in (self._id[INTERPRETABLE], self._id[NOT]):
-            return [self._id[tenth] for tenth in TENTHS]
+            return frozenset(self._id[tenth] for tenth in TENTHS)
         if last in self._parts:
             part = self._parts.index(last) + 1
             then = [self._id[END_OF_PARTS], *self._parts[part : part + 1]]
             return self._texts(length, LONGEST[FIRST_PART], then if length else [])
-        return [self._end_of_text] if last == self._id[END_OF_PARTS] else [self._id[FIRST_PART]]
+        return frozenset((self._end_of_text if last == self._id[END_OF_PARTS] else self._id[FIRST_PART],))
 
     def _is_tenth(self, reply: Sequence[int], at: int) -> bool:
-        """Whether a token is the confidence."""
+        """Return whether a token is the confidence."""
         return at > 0 and reply[at - 1] in (self._id[INTERPRETABLE], self._id[NOT])
 
-    def _texts(self, length: int, longest: int, then: list[int]) -> list[int]:
-        return then if length >= longest else [*self._text, *then]
+    def _texts(self, length: int, longest: int, then: Sequence[int]) -> frozenset[int]:
+        if length >= longest:
+            return frozenset(then)
+        # A set keeps its hash, so that the same set is found quickly among a batch's masks.
+        return self._text_or.setdefault(tuple(then), self._text.union(then))

@@ -1,8 +1,8 @@
 """The world of `shapes`: procedural scenes whose every concept is known, pixel by pixel.
 
-A scene holds one to three objects that do not overlap, on one of four backgrounds. Everything a caption
-can say about it is an attribute with a closed list of values, so that what is true of any cell of any
-render is exact. Rendering is plain NumPy on signed distances: no fonts, no files, the same on every machine.
+A scene holds one to three objects that do not overlap, on one of four backgrounds. All that a caption can say of a
+scene is an attribute with a closed list of values, so the truth of every cell of every render is exact. Rendering is
+plain NumPy on signed distances, without fonts or files, so it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLORS: dict[str, tuple[int, int, int]] = {
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 TEXTURES = ("solid", "striped", "dotted")
 SIZES: dict[str, float] = {"small": 15.5, "large": 22.0}
-"""Size word -> radius in pixels of the circle that the object fits in."""
+"""Radius in pixels of the circle around an object of each size."""
 BACKGROUNDS = ("sky", "night", "sand", "checkered")
 POSITIONS: dict[str, tuple[float, float]] = {
     "top left": (24.0, 24.0),
@@ -39,7 +39,7 @@ POSITIONS: dict[str, tuple[float, float]] = {
     "bottom right": (72.0, 72.0),
     "center": (48.0, 48.0),
 }
-"""Position phrase -> (x, y) in pixels that the object's centre is jittered around."""
+"""Mean centre of an object at each position, (x, y) in pixels."""
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "color": tuple(COLORS),
@@ -49,12 +49,12 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "background": BACKGROUNDS,
     "part": ("edge", "inside"),
 }
-"""What can be read off a cell, with the values of each. `part` says where in an object the cell lies."""
+"""The attributes of a cell, with the values of each. `part` is the place of the cell in its object."""
 
 OBJECT_COVERAGE = 0.2
-"""A cell belongs to an object from this share of covered pixels on; below, it is background."""
+"""A cell belongs to an object if the object covers at least this share of its pixels; otherwise it is background."""
 INSIDE_COVERAGE = 0.9
-"""From this share on, an object's cell is `inside`; below, it is `edge`."""
+"""An object's cell is `inside` if the object covers at least this share of its pixels; otherwise it is `edge`."""
 
 _EDGE_MARGIN = 1.0
 _STRIPE_PERIOD = 9.0
@@ -64,7 +64,7 @@ _DOT_RADIUS = 2.7
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One object: its words, and the continuous jitter that the words leave open.
+    """An object of a scene: its words, and the jitter within what the words say.
 
     `x`, `y`, `radius` are in pixels; `phase` (two numbers in [0, 1)) shifts the texture; `tint` is added to the
     colour (three numbers in 8-bit units).
@@ -83,7 +83,7 @@ class SceneObject:
 
     @property
     def phrase(self) -> str:
-        """All that words can say of it, e.g. `large red striped circle top left`."""
+        """The words of the object, e.g. `large red striped circle top left`."""
         return f"{self.size} {self.color} {self.texture} {self.shape} {self.position}"
 
 
@@ -98,11 +98,11 @@ class Scene:
 
     @property
     def caption(self) -> str:
-        """The full caption: every object's phrase in the scene's order, then the background."""
+        """The full caption: the phrase of every object in order, then the background."""
         return ", ".join([o.phrase for o in self.objects] + [f"{self.background} background"])
 
     def spoken(self, rng: np.random.Generator, drop: float = 0.06) -> str:
-        """A caption that leaves out each of an object's words but its shape with probability `drop`."""
+        """Draw a caption in which each word but an object's shape is left out with probability `drop`."""
         parts = []
         for o in self.objects:
             words = [w for w in (o.size, o.color, o.texture) if rng.random() >= drop]
@@ -116,7 +116,7 @@ class Scene:
 
 
 def held_out(caption: str) -> bool:
-    """Whether a caption is kept from all training: one in ten, by its hash alone."""
+    """Return whether a caption is kept from all training: one in ten is, by its hash alone."""
     return hashlib.sha256(caption.encode()).digest()[0] < 26
 
 
@@ -124,10 +124,8 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     """Draw a scene: objects at distinct positions, the centre only for a lone object."""
     count = int(rng.choice([1, 2, 3], p=[0.15, 0.35, 0.5]))
     corners = list(POSITIONS)[:4]
-    if count == 1 and rng.random() < 0.5:
-        places = ["center"]
-    else:
-        places = [corners[i] for i in rng.permutation(4)[:count]]
+    alone = count == 1 and rng.random() < 0.5
+    places = ["center"] if alone else [corners[i] for i in rng.permutation(4)[:count]]
     objects = []
     for place in places:
         size = str(rng.choice(list(SIZES), p=[0.4, 0.6]))
@@ -169,7 +167,7 @@ _YY, _XX = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + 0.5
 
 
 def _distance(shape: str, x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:
-    """Signed distance in pixels to a shape of radius `r` at the origin; negative inside, y grows downwards."""
+    """Return the signed distance in pixels to a shape of radius `r` at the origin; negative inside, y downwards."""
     if shape == "circle":
         return np.hypot(x, y) - r
     if shape == "square":
@@ -194,7 +192,7 @@ def _distance(shape: str, x: np.ndarray, y: np.ndarray, r: float) -> np.ndarray:
 
 
 def _paint_background(scene: Scene) -> np.ndarray:
-    """The background alone, float32 [SIZE, SIZE, 3] in 8-bit units."""
+    """Paint the background alone, float32 [SIZE, SIZE, 3] in 8-bit units."""
     y = _YY[..., None] / SIZE
     if scene.background == "sky":
         image = (1 - y) * np.array([150, 195, 240], np.float32) + y * np.array([225, 238, 250], np.float32)
@@ -212,7 +210,7 @@ def _paint_background(scene: Scene) -> np.ndarray:
 
 
 def _paint_texture(obj: SceneObject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The object's surface over the whole canvas, float32 [SIZE, SIZE, 3] in 8-bit units."""
+    """Paint the object's surface over the whole canvas, float32 [SIZE, SIZE, 3] in 8-bit units."""
     base = np.array(COLORS[obj.color], np.float32) + np.array(obj.tint, np.float32)
     if obj.texture == "solid":
         ink = np.zeros_like(x)
@@ -231,7 +229,7 @@ def _paint_texture(obj: SceneObject, x: np.ndarray, y: np.ndarray) -> np.ndarray
 
 @dataclass(frozen=True)
 class Render:
-    """A picture and its truth.
+    """A drawn scene: the picture and its truth.
 
     `image`: uint8 [SIZE, SIZE, 3]. `coverage`: float32 [objects, SIZE, SIZE], the share of each pixel that each
     object covers.
@@ -242,7 +240,7 @@ class Render:
     coverage: np.ndarray
 
     def masks(self) -> dict[str, np.ndarray]:
-        """Concept word -> exact mask, bool [SIZE, SIZE], for every concept of the scene."""
+        """Return the exact mask of every concept word of the scene, bool [SIZE, SIZE]."""
         solid = self.coverage > 0.5
         masks: dict[str, np.ndarray] = {}
         for obj, mask in zip(self.scene.objects, solid, strict=True):
@@ -252,7 +250,7 @@ class Render:
         return masks
 
     def cells(self) -> dict[str, np.ndarray]:
-        """What holds in each cell: attribute -> int64 [GRID, GRID], an index into `ATTRIBUTES`, -1 where none.
+        """Return the value of each attribute in each cell: int64 [GRID, GRID], an index into `ATTRIBUTES`, -1 for none.
 
         `background` holds in cells of no object; all other attributes in cells of an object.
         """
@@ -270,7 +268,7 @@ class Render:
 
 
 def render(scene: Scene) -> Render:
-    """Draw a scene with edges one pixel soft."""
+    """Draw a scene, with edges that are soft over one pixel."""
     image = _paint_background(scene)
     coverage = np.zeros((len(scene.objects), SIZE, SIZE), np.float32)
     for i, obj in enumerate(scene.objects):

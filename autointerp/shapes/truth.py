@@ -1,9 +1,8 @@
-"""What a feature of a shapes model is truly about: the narrowest concept that holds where it fires.
+"""The truth of a feature of a shapes model: the narrowest concept that holds where the feature fires.
 
-The concepts of a cell are single words (colours, shapes, textures, sizes, backgrounds), positions of the cell in the
-picture, pairs of these, parts of objects, and plain `object`. A feature's truth is chosen by precision and lift, not
-by F1: a dictionary splits concepts, and a feature that fires on the left edges of red things alone is still truly
-about red. NumPy alone, so that an evaluation needs the oracle's readings but not the oracle.
+A feature's truth is chosen by precision and lift, and not by F1: a dictionary splits concepts, so a feature that fires
+only on the left edges of red objects still has the truth `red`. The module needs NumPy alone: an evaluation needs the
+oracle's readings, but not the oracle.
 """
 
 from __future__ import annotations
@@ -11,97 +10,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
-from autointerp.shapes.scenes import ATTRIBUTES, GRID, POSITIONS
-
-Kind = Literal["color", "shape", "texture", "size", "position", "pair", "background", "part", "object"]
+from autointerp.shapes.concepts import REGIONS, Concept
+from autointerp.shapes.scenes import ATTRIBUTES
 
 MIN_PRECISION = 0.8
 MIN_ODDS_RATIO = 11.0
-"""A lift of 3 at a precision of 0.8."""
+"""The odds ratio of a lift of 3 at a precision of 0.8."""
 PRECISION_CAP = 0.95
-"""A precision counts as this at most in the odds ratio: no feature is so pure that a base rate ceases to matter."""
+"""The most that a precision counts in the odds ratio, so that the base rate matters for every feature."""
 MIN_IMAGES = 10
-LEAST_CELLS = 3
-"""A picture shows a concept from this many cells on."""
-
-_HALF, _QUARTER = GRID // 2, GRID // 4
-REGIONS: dict[str, tuple[slice, slice]] = {
-    "top left": (slice(0, _HALF), slice(0, _HALF)),
-    "top right": (slice(0, _HALF), slice(_HALF, GRID)),
-    "bottom left": (slice(_HALF, GRID), slice(0, _HALF)),
-    "bottom right": (slice(_HALF, GRID), slice(_HALF, GRID)),
-    "center": (slice(_QUARTER, GRID - _QUARTER), slice(_QUARTER, GRID - _QUARTER)),
-}
-"""Position -> rows and columns of the grid: the quadrants, and a centre as large as they are, which is what an
-object at the centre covers. Every position has the base rate 1/4."""
-
-
-@dataclass(frozen=True)
-class Concept:
-    """A thing that can be true of a cell.
-
-    `words` are what a label must say to name it: one word, two for a pair (a position counts as one entry, e.g.
-    `("red", "top left")`). `specific`: neither background nor plain object.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    kind: Kind
-    specific: bool
-
-
-def all_concepts() -> list[Concept]:
-    """Every concept, in the order of the rows of `concept_masks`; a pair's words stand as a caption would say them."""
-    single: dict[Kind, tuple[str, ...]] = {
-        "size": ATTRIBUTES["size"],
-        "color": ATTRIBUTES["color"],
-        "texture": ATTRIBUTES["texture"],
-        "shape": ATTRIBUTES["shape"],
-        "position": tuple(POSITIONS),
-    }
-    concepts = [Concept(word, (word,), kind, True) for kind, words in single.items() for word in words]
-    for one, other in combinations(single.values(), 2):
-        concepts += [Concept(f"{a} {b}", (a, b), "pair", True) for a in one for b in other]
-    concepts += [Concept(word, (word,), "part", True) for word in ATTRIBUTES["part"]]
-    concepts += [Concept(word, (word,), "background", False) for word in ATTRIBUTES["background"]]
-    return [*concepts, Concept("object", ("object",), "object", False)]
-
-
-def concept_masks(cells: dict[str, np.ndarray]) -> tuple[list[Concept], np.ndarray]:
-    """Where each concept holds.
-
-    Args:
-        cells: attribute -> int [n, 12, 12], indices into `ATTRIBUTES`, -1 where none; as `Oracle.read` gives.
-
-    Returns:
-        The concepts, and bool [concepts, n, 12, 12] (36 MB for 1,000 pictures). A position holds in every cell of
-        its region, object or not; a pair with a position holds in the region's cells that carry the other word.
-    """
-    shape = cells["part"].shape
-    concepts = all_concepts()
-    masks = np.zeros((len(concepts), *shape), bool)
-    row_of = {concept.words: i for i, concept in enumerate(concepts)}
-    for concept, mask in zip(concepts, masks, strict=True):
-        if concept.kind == "pair":
-            one, other = (masks[row_of[(word,)]] for word in concept.words)
-            np.logical_and(one, other, out=mask)
-        elif concept.kind == "position":
-            mask[(slice(None), *REGIONS[concept.name])] = True
-        elif concept.kind == "object":
-            np.greater_equal(cells["part"], 0, out=mask)
-        else:
-            np.equal(cells[concept.kind], ATTRIBUTES[concept.kind].index(concept.name), out=mask)
-    return concepts, masks
+ACTIVE_SHARE = 0.25
+"""A feature is active in a cell where its activation is above this share of its maximum."""
 
 
 @dataclass(frozen=True)
 class ActiveCells:
-    """Where features are active: four int arrays [entries], each (feature, image, row, col) at most once."""
+    """The cells in which features are active.
+
+    Int arrays [entries], with each (feature, image, row, col) at most once.
+    """
 
     num_features: int
     feature: np.ndarray
@@ -112,7 +42,7 @@ class ActiveCells:
 
 @dataclass(frozen=True)
 class FeatureTruth:
-    """The concept that a feature is about, with the figures that made it so."""
+    """The concept that is true of a feature, with the figures that decided it."""
 
     concept: Concept
     precision: float
@@ -127,41 +57,45 @@ class FeatureTruth:
 
 
 def odds_ratios(precision: np.ndarray, base_rate: np.ndarray) -> np.ndarray:
-    """Odds of precisions, each counted as 0.95 at most, over the odds of base rates; 0 for what never holds."""
+    """Return the odds of precisions, each at most 0.95, over the odds of base rates; 0 for concepts that never hold."""
     counted = np.minimum(precision, PRECISION_CAP)
     base = np.clip(base_rate, 1e-12, 1 - 1e-12)
     return np.where(base_rate > 0, counted / (1 - counted) * (1 - base) / base, 0.0)
 
 
 def feature_precisions(active: ActiveCells, masks: np.ndarray) -> np.ndarray:
-    """P(concept in the cell | feature active in the cell), float64 [features, concepts]; nan for a silent feature.
+    """Return P(concept in the cell | feature active in the cell), float64 [features, concepts]; nan for silent
+    features.
 
-    Cells with the same concepts are one state; a feature is a histogram over the states (a few thousand, however
-    many pictures there are), and the rest is a matrix product.
+    Cells with the same concepts are one state. There are a few thousand states, whatever the number of pictures. A
+    feature is a histogram over the states, and the precisions are a matrix product.
     """
     flat = masks.reshape(len(masks), -1)
     packed = np.ascontiguousarray(np.packbits(flat, axis=0).T)
     states = packed.view(np.dtype((np.void, packed.shape[1]))).reshape(-1)
     _, first, state = np.unique(states, return_index=True, return_inverse=True)
-    of_state = flat[:, first].T.astype(np.float64)
+    of_state = flat[:, first].T.astype(np.float32)
     _, _, height, width = masks.shape
     cell = (active.image.astype(np.int64) * height + active.row) * width + active.col
     entry_state = state.reshape(-1)[cell]
     precisions = np.empty((active.num_features, len(masks)))
     order = np.argsort(active.feature, kind="stable")
     feature, entry_state = active.feature[order].astype(np.int64), entry_state[order]
-    for start in range(0, active.num_features, 512):
-        stop = min(start + 512, active.num_features)
+    chunk = max(1, 2**24 // len(of_state))  # counts of 64 MB, however many states there are
+    for start in range(0, active.num_features, chunk):
+        stop = min(start + chunk, active.num_features)
         low, high = np.searchsorted(feature, [start, stop])
         keys = (feature[low:high] - start) * len(of_state) + entry_state[low:high]
         counts = np.bincount(keys, minlength=(stop - start) * len(of_state)).reshape(stop - start, -1)
         with np.errstate(invalid="ignore"):
-            precisions[start:stop] = (counts @ of_state) / counts.sum(1, keepdims=True)
+            # Sums of counts below 2**24 are exact in float32.
+            held = counts.astype(np.float32) @ of_state
+            precisions[start:stop] = held.astype(np.float64) / counts.sum(1, keepdims=True)
     return precisions
 
 
 def images_active(active: ActiveCells) -> np.ndarray:
-    """In how many images each feature is active, int64 [features]."""
+    """Count the images in which each feature is active, int64 [features]."""
     seen = np.zeros((active.num_features, int(active.image.max(initial=-1)) + 1), bool)
     seen[active.feature, active.image] = True
     return seen.sum(1)
@@ -176,18 +110,18 @@ def feature_truths(
     min_odds_ratio: float = MIN_ODDS_RATIO,
     min_images: int = MIN_IMAGES,
 ) -> list[FeatureTruth | None]:
-    """Each feature's truth, None for one that is about no concept (silent ones too).
+    """Return each feature's truth; None for a feature of no concept, such as a silent one.
 
-    Among concepts of sufficient precision and odds ratio over the base rate (the share of all cells where the
-    concept holds), the one with the largest lift, precision uncapped. Of equal lifts the concept of fewer words
-    wins, then the earlier one.
+    Candidates are concepts of sufficient precision and odds ratio over the base rate, which is the share of all cells
+    in which the concept holds. The candidate of largest lift wins, with its precision uncapped. Of equal lifts, the
+    concept of fewer words wins, then the earlier one.
     """
     precision = feature_precisions(active, masks)
     base_rate = masks.reshape(len(masks), -1).mean(1)
     ratio = odds_ratios(precision, base_rate)
     images = images_active(active)
     good = (precision >= min_precision) & (ratio >= min_odds_ratio) & (images[:, None] >= min_images)
-    # Rounded, so that equal lifts are equal whatever the order of the sums that made them.
+    # Lifts are rounded, so that equal ones are equal whatever the order of their sums.
     lift = np.where(good, np.round(precision / np.maximum(base_rate, 1e-12), 9), -1.0)
     simple_first = np.array(sorted(range(len(concepts)), key=lambda i: (len(concepts[i].words), i)))
     best = simple_first[lift[:, simple_first].argmax(1)]
@@ -228,7 +162,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "bottom": ("lower",),
     "object": ("objects", "shape", "shapes"),
 }
-"""Other words for a word of the world, in a label."""
+"""Synonyms of the words of the world, as labels may say them."""
 
 
 def _says(tokens: set[str], word: str) -> bool:
@@ -236,10 +170,10 @@ def _says(tokens: set[str], word: str) -> bool:
 
 
 def names_truth(label_name: str, truth: Concept) -> bool:
-    """Whether a label's name says a concept: all of its words, or their synonyms, as whole words.
+    """Return whether a label's name says a concept: all of its words, or their synonyms, as whole words.
 
-    Other words may stand beside them, but no second colour, shape, texture or size where the concept has one: a
-    label that lists many is not right by listing.
+    The name may have other words, but no second colour, shape, texture or size where the concept has one, so that a
+    label is not right by listing many.
     """
     tokens = set(re.findall(r"[a-z]+", label_name.lower()))
     for word in truth.words:
@@ -252,12 +186,12 @@ def names_truth(label_name: str, truth: Concept) -> bool:
 
 
 def name_masks(label_name: str, cells: dict[str, np.ndarray]) -> np.ndarray:
-    """Where all holds that a label's name says of the world, bool [n, 12, 12]; nowhere if it says nothing of it.
+    """Find the cells in which all words of a label's name hold, bool [n, 12, 12]; none if it has no word of the world.
 
-    Of several values of one attribute any may hold. Words that the world does not know are passed over.
+    Of several values of one attribute, any one must hold. Words that the world does not know are ignored.
 
     Args:
-        label_name: As a labeler gives it.
+        label_name: The name, as a labeler writes it.
         cells: As for `concept_masks`.
     """
     tokens = set(re.findall(r"[a-z]+", label_name.lower()))

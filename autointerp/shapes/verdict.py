@@ -1,7 +1,7 @@
-"""A dictionary's features and labels against what is true in the cells of held-out images.
+"""The verdict on a dictionary: its features and labels against the truth in the cells of held-out images.
 
-The share of its maximum above which a feature counts as active is chosen on one part of the images, and all figures
-come from the other part.
+A feature is active above a share of its maximum. The share is chosen on one part of the images, and all figures come
+from the other part.
 """
 
 from __future__ import annotations
@@ -11,16 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.shapes.truth import (
-    ActiveCells,
-    Concept,
-    FeatureTruth,
-    all_concepts,
-    concept_masks,
-    feature_precisions,
-    feature_truths,
-    names_truth,
-)
+from autointerp.shapes.concepts import Concept, all_concepts, concept_masks
+from autointerp.shapes.truth import ActiveCells, FeatureTruth, feature_precisions, feature_truths, names_truth
 
 SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Shares of a feature's maximum that are tried as the threshold of being active."""
@@ -32,18 +24,18 @@ _CHOOSING = 0.5
 
 @dataclass(frozen=True)
 class Firing:
-    """Where features of one dictionary fire: int32/float32 arrays [entries], each (feature, cell) at most once."""
+    """The cells in which a dictionary's features fire: arrays [entries], with each (feature, cell) at most once."""
 
     num_features: int
     feature: np.ndarray
     cell: np.ndarray
-    """Image * rows * cols + row * cols + col."""
+    """Number of the cell over all images: image * rows * cols + row * cols + col."""
     act: np.ndarray
     maximum: np.ndarray
-    """float32 [num_features], over all images here."""
+    """Largest activation of each feature, float32 [num_features]."""
 
     def active(self, share: float, keep: np.ndarray, grid: tuple[int, int]) -> ActiveCells:
-        """Cells above `share` of the feature's maximum, in the images of the mask `keep` [images]."""
+        """Return the cells above `share` of the feature's maximum, in the images of the mask `keep` [images]."""
         tokens = grid[0] * grid[1]
         image = self.cell // tokens
         on = (self.act > share * self.maximum[self.feature]) & keep[image]
@@ -62,7 +54,7 @@ class Evaluated:
     concepts: list[Concept]
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it in JSON's types: of each feature its truth's figures, and the concepts of precision > 0."""
+        """Return JSON values: the figures of each feature's truth, and the concepts of precision above 0."""
         truths = [
             None if t is None else [self.concepts.index(t.concept), t.precision, t.base_rate, t.odds_ratio, t.images]
             for t in self.truths
@@ -73,7 +65,7 @@ class Evaluated:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Evaluated:
-        """What `as_dict` gave, to the fourth decimal of a precision."""
+        """Make the verdict that `as_dict` was called on, with precisions to the fourth decimal."""
         by_name = {concept.name: concept for concept in all_concepts()}
         concepts = [by_name[name] for name in stored["concepts"]]
         truths = [None if t is None else FeatureTruth(concepts[t[0]], *t[1:]) for t in stored["truths"]]
@@ -143,14 +135,16 @@ class Collected:
         self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add(self, code: Any, first_cell: int) -> None:
-        """Take in the `SparseCode` of consecutive cells, the first of them numbered `first_cell`."""
-        acts, indices = code.latent_acts.cpu().numpy(), code.latent_indices.cpu().numpy()
+        """Add the `SparseCode` of consecutive cells, of which the first has the number `first_cell`."""
+        from autointerp.dictionaries.reading import read_together
+
+        acts, indices = (t.numpy() for t in read_together(code.latent_acts, code.latent_indices))
         token, slot = np.nonzero(acts > 0)
         cell = (token + first_cell).astype(np.int64)
         self.parts.append((indices[token, slot].astype(np.int64), cell, acts[token, slot].astype(np.float32)))
 
     def firing(self) -> Firing:
-        """All that was taken in."""
+        """Return where the features fire in all cells that were added."""
         feature, cell, act = (np.concatenate([part[i] for part in self.parts]) for i in range(3))
         order = np.lexsort((-act, cell, feature))
         feature, cell, act = feature[order], cell[order], act[order]
@@ -162,7 +156,7 @@ class Collected:
 
 
 def accuracy(truths: list[FeatureTruth | None], names: dict[int, str]) -> dict[str, float | None]:
-    """Share of grounded (and of specific) features whose label names the truth; no label is a wrong one."""
+    """Return the share of grounded (and of specific) features whose label names the truth; a missing label is wrong."""
     grounded = [(i, t.concept) for i, t in enumerate(truths) if t is not None]
     right = {i: names_truth(names.get(i, ""), concept) for i, concept in grounded}
     specific = [i for i, concept in grounded if concept.specific]
@@ -173,11 +167,11 @@ def accuracy(truths: list[FeatureTruth | None], names: dict[int, str]) -> dict[s
 
 
 SHUFFLES = 20
-"""Permutations of the labels that the control is a mean over: one alone says little of a few hundred labels."""
+"""Permutations of the labels that the control is a mean over; a single one of a few hundred labels varies much."""
 
 
 def shuffled_accuracy(truths: list[FeatureTruth | None], names: dict[int, str], seed: int) -> dict[str, float | None]:
-    """`accuracy` of the same labels on other features, the mean of several permutations."""
+    """Return the mean `accuracy` of the same labels on other features, over several permutations."""
     indices = sorted(names)
     draw = np.random.default_rng((seed, 41))
     found = []
@@ -191,7 +185,7 @@ def shuffled_accuracy(truths: list[FeatureTruth | None], names: dict[int, str], 
 
 
 def correlation(own: Evaluated, named: dict[int, tuple[str, float | None]]) -> float | None:
-    """Pearson's r of a label's score with the precision of what it says; a label that says no concept has 0."""
+    """Correlate the scores of labels with the precisions of the concepts that they say (0 for none): Pearson's r."""
     pairs = []
     said: dict[str, list[int]] = {}
     for index, (name, score) in named.items():
@@ -199,7 +193,7 @@ def correlation(own: Evaluated, named: dict[int, tuple[str, float | None]]) -> f
             continue
         if name not in said:
             said[name] = [c for c, concept in enumerate(own.concepts) if names_truth(name, concept)]
-        # The narrowest concept that the label says: the one that is most rarely true here.
+        # Of the concepts that a label says, the narrowest counts: the one of lowest precision.
         claims = [own.precisions[index, c] for c in said[name]]
         pairs.append((score, min(claims) if claims else 0.0))
     if len(pairs) < 3:
@@ -211,7 +205,7 @@ def correlation(own: Evaluated, named: dict[int, tuple[str, float | None]]) -> f
 
 
 def truth_auroc(own: Evaluated, scores: dict[int, float | None]) -> float | None:
-    """How well a score tells features with a truth from those without: the share of pairs that it puts in order."""
+    """Return how well a score tells features with a truth from those without: the share of pairs in the right order."""
     known = [(s, own.truths[i] is not None) for i, s in scores.items() if s is not None]
     values, has = np.array([s for s, _ in known]), np.array([h for _, h in known], bool)
     if has.all() or not has.any():
@@ -221,7 +215,7 @@ def truth_auroc(own: Evaluated, scores: dict[int, float | None]) -> float | None
 
 
 def kinds(truths: list[FeatureTruth | None]) -> dict[str, int]:
-    """How many features have a truth of each kind."""
+    """Count the features by the kind of their truth."""
     kinds: dict[str, int] = {}
     for truth in truths:
         if truth is not None:

@@ -1,39 +1,52 @@
 """shapes-vlm: the vision-language model of the shapes world, a small LLaVA trained on this project's own prompts.
 
-Its folder is a model as transformers saves one: `LlavaForConditionalGeneration`, processor, tokenizer and chat
-template, so that transformers' Auto classes load it and `transformers serve` serves it.
+Its folder has the form in which transformers saves a `LlavaForConditionalGeneration`, with processor, tokenizer and
+chat template. So transformers' Auto classes load it, and `transformers serve` serves it.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
+
+from typing_extensions import override
 
 from autointerp.errors import NotAvailable
 from autointerp.files import sha256_of
-from autointerp.labeling.judge import JudgeOptions
-from autointerp.labeling.local import LocalVlm
-from autointerp.labeling.vlm import VlmOptions
+from autointerp.labeling.asking.local import LocalChat
+from autointerp.labeling.asking.local_vlm import LocalVlm
+from autointerp.labeling.judging.questions import TrialQuestion
+from autointerp.labeling.judging.vlm_judge import JudgeOptions
+from autointerp.labeling.labelers.feature_messages import VlmOptions
+from autointerp.labeling.setup import LabelerSetup
+from autointerp.labeling.vlms import VlmKind
 from autointerp.shapes.reply_form import ReplyForm
 
 FOLDER = Path(__file__).parent / "weights" / "vlm"
-NAME = "shapes-vlm"
-TRAIN = "python -m autointerp.shapes.train vlm"
-OPTIONS = VlmOptions(crops=20, context=False)
-"""How a feature is shown to it: marked alone, as it was trained on."""
-JUDGING = JudgeOptions(batch=1)
-"""How it judges: one picture a request, which it does best, and its requests are short."""
+NAME: Final = "shapes-vlm"
+TRAIN = "python -m training.shapes vlm"
+OPTIONS = VlmOptions(crops=20, context=False, image_format="pixels")
+"""The form in which a feature is shown to it, as in its training: crops with marks, without the whole picture."""
+JUDGING = JudgeOptions(batch=1, image_format="pixels")
+"""The form in which it judges: one picture a request, with which it is right most often."""
 MAX_TOKENS = 256
-ANSWERS = ("detection", "fuzzing")
-"""The questions of judges that it was taught."""
+"""Tokens of its longest answer."""
+BATCH = 16
+"""Requests of a batch."""
+BATCHES = 2
+"""Batches that it answers at the same time, at most."""
+ANSWERS = ("gain", "detection", "fuzzing")
+"""Purposes of the questions that it was taught as a judge."""
 
 
 def is_there(folder: Path = FOLDER) -> bool:
-    """Whether its weights are here."""
+    """Return whether the weights are in a folder."""
     return (folder / "model.safetensors").is_file()
 
 
 def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
-    """The model in a folder, named by its weights' hash.
+    """Load the model in a folder; its name holds the hash of its weights.
 
     Raises:
         NotAvailable: There are no weights.
@@ -43,7 +56,43 @@ def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
     digest = sha256_of(folder / "model.safetensors")
     vlm = LocalVlm.load(str(folder))
     vlm.name = f"{NAME}@{digest[:12]}"
-    # Threads would wait for one another longer than they work.
+    # With so small a model, several threads would wait for one another longer than they work.
     vlm.threads = 1
-    vlm.allowed = ReplyForm(vlm.tokenizer).allowed
+    vlm.form = ReplyForm(vlm.tokenizer)
     return vlm
+
+
+class ShapesVlmKind(VlmKind):
+    """shapes-vlm as a labeler and a judge. It is shown what it was trained on, whatever is set."""
+
+    @override
+    def make_asker(self, setup: LabelerSetup) -> LocalChat:
+        """Load the shipped weights."""
+        vlm, cores = load_shapes_vlm(), os.cpu_count() or 1
+        return LocalChat(vlm, NAME, setup.ledger(), BATCH, MAX_TOKENS, setup.vlm.max_calls, batches=min(cores, BATCHES))
+
+    @override
+    def jobs(self, wanted: int) -> int:
+        """Return a batch more than are answered at the same time, so that one is prepared meanwhile."""
+        return (1 + BATCHES) * BATCH
+
+    @override
+    def label_options(self, setup: LabelerSetup) -> VlmOptions:
+        """Return the options of its training."""
+        return OPTIONS
+
+    @override
+    def judge_options(self, setup: LabelerSetup, question: TrialQuestion) -> JudgeOptions:
+        """Return the options of its training.
+
+        Raises:
+            NotAvailable: It was not taught such questions.
+        """
+        if question.purpose not in ANSWERS:
+            raise NotAvailable(
+                f"{NAME} answers no {question.purpose} questions", "name another judge: --judge vlm --vlm MODEL"
+            )
+        return JUDGING
+
+
+SHAPES_VLM = ShapesVlmKind()

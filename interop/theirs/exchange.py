@@ -22,7 +22,8 @@ D, N, K, ROWS = 64, 256, 8, 256
 def bare(name: str) -> None:
     """Make a package's modules importable without running its `__init__`, which imports what encoding does not need."""
     spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.submodule_search_locations is not None, f"{name} is not installed"
+    assert spec is not None, f"{name} is not installed"
+    assert spec.submodule_search_locations is not None, f"{name} is not installed"
     module = types.ModuleType(name)
     module.__path__ = list(spec.submodule_search_locations)
     module.__spec__ = spec

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from autointerp.crops.best import first_of_groups
 from autointerp.crops.collect import (
     NEIGHBOURS,
     POOL,
@@ -21,12 +20,14 @@ from autointerp.crops.collect import (
 )
 from autointerp.crops.hashing import hashed
 from autointerp.crops.maps import decode_map
-from autointerp.crops.maxima import level_edges, reduce_batch
-from autointerp.crops.nearest import Nearest
+from autointerp.crops.maxima import reduce_batch
+from autointerp.crops.nearest import NearestLatents
+from autointerp.crops.reading import level_edges
 from autointerp.crops.split import SPLITS, split_of
 from autointerp.dictionaries.protocol import SparseCode
 
 GRID, LATENTS, STEPS, SEED = (3, 4), 7, (1, 4), 5
+
 TOKENS = GRID[0] * GRID[1]
 
 
@@ -50,12 +51,12 @@ def run_of(
     return [(batch, [random_code(rng, size, TOKENS, LATENTS, 3, levels, share) for _ in STEPS]) for batch in images]
 
 
-def nearest_of(seed: int) -> Nearest:
+def nearest_of(seed: int) -> NearestLatents:
     """Two nearest features of each, some of them none."""
     rng = np.random.default_rng(seed)
     index = np.stack([rng.permutation(np.delete(np.arange(LATENTS), i))[:2] for i in range(LATENTS)])
     cosine = np.sort(rng.integers(-1, 4, index.shape) / 4, axis=1)[:, ::-1]
-    return Nearest(index.astype(np.int32), cosine.astype(np.float32))
+    return NearestLatents(index.astype(np.int32), cosine.astype(np.float32))
 
 
 def collector_of(top: int, reservoir: int, negatives: int, hard: int = 0, cells: int = 0) -> CropCollector:
@@ -167,17 +168,13 @@ def naive_neighbours(dense: dict[int, dict[int, np.ndarray]]) -> list[list[tuple
     size=st.integers(1, 5),
     levels=st.sampled_from([2, 5, 1000]),
     share=st.sampled_from([0.02, 0.2, 1.0]),
-    top=st.integers(0, 4),
-    reservoir=st.integers(0, 4),
-    negatives=st.integers(0, 2),
-    hard=st.integers(0, 3),
+    kept=st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 2), st.integers(0, 3)),
 )
-def test_rows_are_those_of_sorting_everything(
-    seed, batches, size, levels, share, top, reservoir, negatives, hard
-) -> None:
+def test_rows_are_those_of_sorting_everything(seed, batches, size, levels, share, kept) -> None:
     run = run_of(seed, batches, size, levels, share)
-    expected, truth = naive(run, top, reservoir, negatives, hard)
-    collector = fed(collector_of(top, reservoir, negatives, hard, cells=10_000), run)
+    expected, truth = naive(run, *kept)
+    top, reservoir, negatives, hard = kept
+    collector = fed(collector_of(top, reservoir, negatives, hard, 10_000), run)
     rows = list(collector.rows())
     assert [row._replace(activation_map=None) for row in rows] == expected
     for row in rows:
@@ -186,8 +183,10 @@ def test_rows_are_those_of_sorting_everything(
     stats = collector.stats()
     for feature in range(LATENTS):
         density, mean, most, images, levels, by_step = truth[feature]
-        assert stats.density[feature] == density and stats.maximum[feature] == most
-        assert stats.images[feature] == images and stats.mean[feature] == pytest.approx(mean, abs=1e-6)
+        assert stats.density[feature] == density
+        assert stats.maximum[feature] == most
+        assert stats.images[feature] == images
+        assert stats.mean[feature] == pytest.approx(mean, abs=1e-6)
         assert stats.histogram[feature].tolist() == levels.tolist()
         for step, total in zip(STEPS, by_step, strict=True):
             share = stats.steps[step][feature] if step in stats.steps else 0
@@ -224,24 +223,10 @@ def test_order_shards_and_restarts_change_nothing(seed, levels, share, data) -> 
         if isinstance(figure, np.ndarray):
             assert np.array_equal(ours, figure), name
         elif isinstance(figure, dict):
-            assert ours.keys() == figure.keys() and all(np.array_equal(ours[s], figure[s]) for s in figure)
+            assert ours.keys() == figure.keys()
+            assert all(np.array_equal(ours[s], figure[s]) for s in figure)
         else:
             assert ours == figure, name
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2**64 - 2)), max_size=80, unique=True),
-    st.integers(1, 9),
-)
-def test_first_of_groups_is_sorting_everything(entries: list[tuple[int, int]], n: int) -> None:
-    group = np.array([g for g, _ in entries], np.int64)
-    key = np.array([k for _, k in entries], np.uint64)
-    found = first_of_groups(group, key, n).tolist()
-    expected = []
-    for g in range(10):
-        expected += sorted((i for i in range(len(entries)) if group[i] == g), key=lambda i: int(key[i]))[:n]
-    assert found == expected
 
 
 def test_waiting_candidates_are_sorted_in_before_they_pile_up() -> None:
@@ -278,7 +263,9 @@ def test_images_of_different_grids_keep_their_own() -> None:
     rows = [row for row in again.rows() if row.role != "negative"]
     assert {row.image for row in rows} == set(grids)
     for row in rows:
-        assert row.grid == grids[row.image] and row.row is not None and row.col is not None
+        assert row.grid == grids[row.image]
+        assert row.row is not None
+        assert row.col is not None
         heat = decode_map(row.activation_map or b"")
         assert np.array_equal(heat, dense[row.image][:, row.feature].reshape(row.grid))
         assert heat[row.row, row.col] == heat.max() == row.activation
@@ -294,7 +281,8 @@ def test_what_cannot_be_kept_brings_no_map() -> None:
     for image in (0, 1):
         collector.update([collector.reduce(strong, [image], [SPLITS[image]], GRID, 0)])
     dropped = collector.reduce(weak, [2], [SPLITS[0]], GRID, 0)
-    assert dropped.maxima.length.tolist() == [0] and not len(dropped.maxima.cells)
+    assert dropped.maxima.length.tolist() == [0]
+    assert not len(dropped.maxima.cells)
     assert dropped.maxima.active.tolist() == [TOKENS]
     # As strong as the one that is there, but of a later image; and stronger.
     assert collector.reduce(strong, [3], [SPLITS[0]], GRID, 0).maxima.length.tolist() == [0]

@@ -5,8 +5,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from autointerp.crops.geometry import cell_box, crop_box
-from autointerp.crops.maps import decode_map, encode_map
-from autointerp.crops.split import split_of
 
 SIDES = st.integers(1, 40)
 
@@ -41,36 +39,3 @@ def test_boxes_lie_inside_hold_their_cell_and_tile_the_picture(rows, cols, extra
 def test_a_cell_outside_the_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="not in a grid"):
         crop_box((12, 0), (12, 12), (96, 96))
-
-
-@given(rows=SIDES, cols=SIDES, seed=st.integers(0, 99), share=st.floats(0, 1))
-def test_maps_come_back_as_they_were(rows, cols, seed, share) -> None:
-    rng = np.random.default_rng(seed)
-    dense = rng.gamma(1.0, 10.0, (rows, cols)).astype(np.float16).astype(np.float32)
-    dense[rng.random((rows, cols)) < share] = 0
-    data = encode_map(dense)
-    assert np.array_equal(decode_map(data), dense)
-    assert len(data) == 8 + 4 * np.count_nonzero(dense)
-
-
-def test_a_map_keeps_every_active_cell_active_and_finite() -> None:
-    back = decode_map(encode_map(np.array([[1e-30, 1e30, 0.0]], np.float32)))
-    assert (back[0, :2] > 0).all() and np.isfinite(back).all() and back[0, 2] == 0
-
-
-@pytest.mark.parametrize("data", [b"", b"\x01", encode_map(np.ones((2, 2), np.float32))[:-1]])
-def test_damaged_maps_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError):
-        decode_map(data)
-
-
-def test_a_map_that_names_a_cell_outside_is_refused() -> None:
-    with pytest.raises(ValueError, match="names cell"):
-        decode_map(b"\x01\x00\x01\x00\x01\x00\x00\x00" + b"\x05\x00" + b"\x00\x3c")
-
-
-def test_splits_are_forty_to_sixty_and_never_change() -> None:
-    splits = [split_of(f"prompt {i}") for i in range(5000)]
-    assert 0.37 < splits.count("score") / 5000 < 0.43
-    # Written down: stored rows depend on them for ever.
-    assert [split_of(p) for p in ("a red circle", "a dog", "", "ü")] == ["explain", "explain", "explain", "score"]

@@ -10,6 +10,8 @@ from PIL import Image as Picture
 
 from autointerp.db import models, queries
 from autointerp.db.engine import Database
+from autointerp.db.errors import DatabaseError
+from tests.rows import dictionary
 
 NUMBERS = count()
 
@@ -53,27 +55,6 @@ def webp(size=8, colour="red"):
     return buffer.getvalue()
 
 
-def dictionary(name="shapes.mid.topk", layer="mid", **values):
-    return models.Dictionary(
-        **{
-            "name": name,
-            "identity": f"identity of {name}",
-            "kind": "topk",
-            "model": "shapes",
-            "layer": layer,
-            "hookpoint": f"transformer.{layer}",
-            "signal": "output",
-            "grid_rows": 4,
-            "grid_cols": 4,
-            "d_in": 8,
-            "num_latents": 4,
-            "k": 2,
-            "weights_sha256": "0" * 64,
-            **values,
-        }
-    )
-
-
 def image(number, **values):
     return {
         "image_index": number,
@@ -109,12 +90,12 @@ def fill(db):
         session.add(dictionary())
         session.flush()
         states = ["live", "dead", "live", "dense"]
-        queries.insert_many(
+        queries.bulk.insert_many(
             session,
             models.Feature,
             [{"dictionary_id": 1, "latent_index": i, "state": state} for i, state in enumerate(states)],
         )
-        queries.insert_many(session, models.Image, [image(i) for i in range(1, 7)])
+        queries.bulk.insert_many(session, models.Image, [image(i) for i in range(1, 7)])
         rows = [
             crop(1, 3, "negative", activation=0.0),
             crop(1, 2, rank=1),
@@ -123,7 +104,7 @@ def fill(db):
             crop(1, 5, split="score"),
             crop(3, 6),
         ]
-        queries.insert_many(session, models.Crop, rows)
+        queries.bulk.insert_many(session, models.Crop, rows)
     return db
 
 
@@ -131,3 +112,28 @@ def fill(db):
 def filled(db):
     """See `fill`."""
     return fill(db)
+
+
+SECRET = "s3cret"
+
+
+def refused(database):
+    with pytest.raises(DatabaseError) as caught:
+        database.upgrade()
+    said = str(caught.value)
+    assert SECRET not in said
+    assert "\n" not in said
+    assert len(said) < 300
+    return said
+
+
+def label(session, feature_id, labeler, name="red circle", status="ok"):
+    row = models.Label(feature_id=feature_id, labeler_id=labeler.id, name=name, status=status)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def scored(session, row, method, value, judge=None, **more):
+    session.add(models.Score(label_id=row.id, method=method, value=value, judge_id=judge and judge.id, **more))
+    session.flush()

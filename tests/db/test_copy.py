@@ -7,13 +7,15 @@ from datetime import datetime, timezone
 import pytest
 from sqlalchemy import func, insert, select, text
 
-from autointerp.db import copy, models, queries
+from autointerp.db import models, queries
+from autointerp.db.check import find_problems
 from autointerp.db.copy import copy_rows, count_rows, tables
 from autointerp.db.engine import Database
 from autointerp.db.errors import DatabaseError
+from autointerp.db.queries.labelers import LabelerKey
 
 from .conftest import fill, image
-from .test_words import found
+from .queries.test_words import found
 
 EVERY_BYTE = bytes(range(256)) * 40
 
@@ -28,7 +30,7 @@ def fill_all(database):
     fill(database)
     moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone.utc)
     with database.session() as session:
-        labeler = queries.ensure_labeler(session, {"z": 1, "a": [0.1, None, "é\\0\U0001f600"]}, kind="clip")
+        labeler = queries.labelers.ensure(session, LabelerKey("clip"), {"z": 1, "a": [0.1, None, "é\\0\U0001f600"]})
         row = models.Label(
             feature_id=1, labeler_id=labeler.id, status="ok", name="a \U0001f600 star", explanation="it's \"\\\n\t'"
         )
@@ -48,6 +50,11 @@ def fill_all(database):
         session.flush()
         session.add(models.Checkpoint(run_id=run.id, name="x", part=0, dtype="|u1", shape=[256], data=EVERY_BYTE))
         session.add(models.Index(name="i", kind="crops", dictionary_id=1, embedder="e", content_hash="c", path="p"))
+        place = {"step": 1, "row": 0, "col": 3, "grid_rows": 4, "grid_cols": 4}
+        session.add(models.CellRow(dictionary_id=1, image_id=1, split="score", **place))
+        session.add(
+            models.StoredBaseRate(dictionary_id=1, judge_id=labeler.id, name="star", cells_hash="c", yes=3, no=4)
+        )
         # Ids have gaps after deletions.
         session.execute(insert(models.Image), [{**image(9, seed=2**62, picture=EVERY_BYTE), "id": 700}])
     return database
@@ -58,12 +65,12 @@ def full(in_file):
     return fill_all(in_file)
 
 
-def test_there_and_back_every_row_is_the_same(full, on_server, tmp_path, monkeypatch):
-    monkeypatch.setattr(copy, "_CHUNK", 3)
-    monkeypatch.setattr(copy, "_CHUNKS", {"images": 2, "checkpoints": 1})
+def test_there_and_back_every_row_is_the_same(full, on_server, tmp_path):
     steps = []
-    copy_rows(full, on_server, lambda n, table: steps.append((table, n)))
-    assert sum(n for _, n in steps) == count_rows(full) and max(n for _, n in steps) == 3
+    sizes = {"images": 2, "checkpoints": 1}
+    copy_rows(full, on_server, lambda n, table: steps.append((table, n)), lambda table: sizes.get(table, 3))
+    assert sum(n for _, n in steps) == count_rows(full)
+    assert max(n for _, n in steps) == 3
     # Never more rows at a time, and every table after those that it refers to.
     order = list(dict.fromkeys(table for table, _ in steps))
     assert order.index("images") < order.index("crops") < order.index("judgements")
@@ -72,12 +79,13 @@ def test_there_and_back_every_row_is_the_same(full, on_server, tmp_path, monkeyp
     again = Database(tmp_path / "again.db")
     copy_rows(back, again)
     expected = content(full)
-    assert all(expected.values()) and set(expected) == {table.name for table in tables()}
+    assert all(expected.values())
+    assert set(expected) == {table.name for table in tables()}
     for database in (on_server, back, again):
         found_there = content(database)
         for table, rows in expected.items():
             assert found_there[table] == rows, table
-        assert database.check() == full.check() == []
+        assert find_problems(database) == find_problems(full) == []
         # Labels that came are found by their words.
         assert found(database, "star") == [0]
     with on_server.session() as session:
@@ -85,7 +93,7 @@ def test_there_and_back_every_row_is_the_same(full, on_server, tmp_path, monkeyp
         session.add(models.Call(request_hash="next", purpose="label", model="m"))
         session.flush()
         assert session.scalar(select(func.max(models.Call.id))) == 2
-        queries.insert_many(session, models.Image, [image(50)])
+        queries.bulk.insert_many(session, models.Image, [image(50)])
         assert session.scalar(select(func.max(models.Image.id))) == 701
 
 
@@ -134,4 +142,5 @@ def test_what_is_written_meanwhile_is_left_out(kind, request, tmp_path):
 
     target = Database(tmp_path / "copy.db")
     copy_rows(source, target, write)
-    assert written and content(target) == expected != content(source)
+    assert written
+    assert content(target) == expected != content(source)

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings, strategies as st
 
-from autointerp.dictionaries import pursuit
+from autointerp.dictionaries import correlations, pursuit
 from autointerp.dictionaries.protocol import SparseCode
 from autointerp.dictionaries.pursuit import gradient_pursuit, matching_pursuit
+from tests.waits import waits
 
 MODES = ("exact", "fast")
 
@@ -88,19 +89,23 @@ def left(x: torch.Tensor, atoms: torch.Tensor, code: SparseCode) -> torch.Tensor
 def check_form(code: SparseCode, n: int, m: int, k: int) -> None:
     """What the contract says of every code."""
     acts, indices = code
-    assert acts.shape == indices.shape == (n, k) and indices.dtype == torch.int64
-    assert bool((acts >= 0).all()) and bool((acts[:, 1:] <= acts[:, :-1]).all())
-    assert bool((indices[acts == 0] == 0).all()) and bool((indices >= 0).all())
+    assert acts.shape == indices.shape == (n, k)
+    assert indices.dtype == torch.int64
+    assert bool((acts >= 0).all())
+    assert bool((acts[:, 1:] <= acts[:, :-1]).all())
+    assert bool((indices[acts == 0] == 0).all())
+    assert bool((indices >= 0).all())
     for row, act in zip(indices, acts, strict=True):
         fired = row[act > 0]
-        assert len(fired.unique()) == len(fired) and bool((fired < m).all())
+        assert len(fired.unique()) == len(fired)
+        assert bool((fired < m).all())
 
 
 @pytest.fixture(params=["gram", "products"])
 def either_way(request, monkeypatch):
     """Once with the Gram matrix, once as if it were too large."""
     if request.param == "products":
-        monkeypatch.setattr(pursuit, "GRAM_BYTES", 0)
+        monkeypatch.setattr(correlations, "GRAM_BYTES", 0)
     return request.param
 
 
@@ -174,7 +179,8 @@ def test_no_refit_lets_the_residual_grow(seed, size):
     for steps in range(1, 8):
         after = pursuit._refit(inner, x @ atoms.T, w, used, steps)
         now = (x - after @ atoms).norm(dim=1)
-        assert bool((after >= 0).all()) and bool((now <= before + 1e-9).all())
+        assert bool((after >= 0).all())
+        assert bool((now <= before + 1e-9).all())
         before = now
 
 
@@ -197,7 +203,8 @@ def test_orthogonal_atoms_give_the_coefficients(either_way, mode):
     weights[2, :5] = -1
     code = gradient_pursuit(weights, torch.eye(8, dtype=torch.float64), 4, mode)
     torch.testing.assert_close(dense_of(code, 8), weights.relu(), rtol=1e-12, atol=1e-15)
-    assert code.latent_indices[0].tolist() == [4, 6, 1, 0] and code.latent_indices[2].tolist() == [0] * 4
+    assert code.latent_indices[0].tolist() == [4, 6, 1, 0]
+    assert code.latent_indices[2].tolist() == [0] * 4
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -206,8 +213,10 @@ def test_what_nothing_helps_is_coded_as_nothing(either_way, mode):
     atoms = atoms.abs()
     x = torch.cat([torch.zeros(2, 4, dtype=torch.float64), -atoms[:3], atoms[:1]])
     acts, indices = gradient_pursuit(x, atoms, 5, mode)
-    assert not acts[:5].any() and not indices[:5].any()
-    assert float(acts[5, 0]) == pytest.approx(1) and int(indices[5, 0]) == 0
+    assert not acts[:5].any()
+    assert not indices[:5].any()
+    assert float(acts[5, 0]) == pytest.approx(1)
+    assert int(indices[5, 0]) == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -240,7 +249,9 @@ def test_nothing_to_code():
     for mode in MODES:
         assert [t.shape for t in gradient_pursuit(x[:0], atoms, 3, mode)] == [(0, 3)] * 2
         acts, indices = gradient_pursuit(x, atoms[:0], 3, mode)
-        assert acts.shape == indices.shape == (len(x), 3) and not acts.any() and not indices.any()
+        assert acts.shape == indices.shape == (len(x), 3)
+        assert not acts.any()
+        assert not indices.any()
     assert [t.shape for t in matching_pursuit(x[:0], atoms, 3)] == [(0, 3)] * 2
     assert not matching_pursuit(x, atoms[:0], 3).latent_acts.any()
 
@@ -357,3 +368,31 @@ def test_gpu():
         here, there = gradient_pursuit(x, atoms, 6, mode), gradient_pursuit(x.cuda(), atoms.cuda(), 6, mode)
         assert torch.equal(here.latent_indices, there.latent_indices.cpu())
         torch.testing.assert_close(here.latent_acts, there.latent_acts.cpu(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("with_gram", [True, False])
+def test_exact_pursuit_is_the_same_where_rows_are_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, with_gram: bool
+) -> None:
+    atoms = F.normalize(torch.randn(200, 24, generator=torch.Generator().manual_seed(1)), dim=1)
+    x = torch.randn(150, 24, generator=torch.Generator().manual_seed(2))
+    gram = correlations.wide_gram(atoms) if with_gram else None
+    asked = pursuit.pursue(x, atoms, 16, "exact", gram, chunk=40)
+    monkeypatch.setattr(pursuit, "ASKED", set())
+    with waits() as found:
+        code = pursuit.pursue(x, atoms, 16, "exact", gram, chunk=40)
+    assert not found
+    assert all(torch.equal(mine, other) for mine, other in zip(code, asked, strict=True))
+
+
+@pytest.mark.parametrize("encoder", ["exact", "fast", "matching"])
+def test_a_row_that_is_not_finite_has_a_code_of_nan_and_harms_no_other(encoder: pursuit.Encoder) -> None:
+    atoms = F.normalize(torch.randn(70, 12, generator=torch.Generator().manual_seed(1)), dim=1)
+    x = torch.randn(9, 12, generator=torch.Generator().manual_seed(2))
+    damaged = x.clone()
+    damaged[2, 3], damaged[5, 0] = torch.nan, torch.inf
+    well, ill = (pursuit.pursue(rows, atoms, 4, encoder, correlations.wide_gram(atoms)) for rows in (x, damaged))
+    others = [0, 1, 3, 4, 6, 7, 8]
+    assert torch.equal(well.latent_acts[others], ill.latent_acts[others])
+    assert ill.latent_acts[[2, 5]].isnan().all()
+    assert not ill.latent_indices[[2, 5]].any()

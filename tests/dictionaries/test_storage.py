@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from autointerp.dictionaries.sae import TopK
-from autointerp.dictionaries.storage import load_dictionary, read_config, save_dictionary
+from autointerp.dictionaries.storage import check_dictionary, load_dictionary, read_config, save_dictionary
 from autointerp.errors import AutointerpError
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 50344\n"
 
 
 @pytest.fixture
@@ -37,9 +39,23 @@ def cut(folder: Path) -> None:
     (folder / "weights.safetensors").write_bytes(data[: len(data) // 2])
 
 
+def cut_without_hash(folder: Path) -> None:
+    cut(folder)
+    edit(folder, weights_sha256=None)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "one bit": (flip, "not those cfg.json names"),
-    "half a file": (cut, "cannot read the weights"),
+    "half a file": (cut, "cut short or changed"),
+    "half a file without a hash": (cut_without_hash, "cannot read the weights"),
+    "no bytes": (lambda f: (f / "weights.safetensors").write_bytes(b""), "an empty file"),
+    "a pointer": (lambda f: (f / "weights.safetensors").write_text(LFS), "git LFS pointer.*git lfs pull"),
+    "a config that is a pointer": (lambda f: (f / "cfg.json").write_text(LFS), "git LFS pointer.*git lfs pull"),
+    "no k": (lambda f: edit(f, kind="itda", k=None), "do not fit its cfg.json"),
+    "another kind": (lambda f: edit(f, kind="jumprelu"), "do not fit its cfg.json"),
+    "another width": (lambda f: edit(f, d_in=5), "cfg.json says otherwise"),
+    "a format that is none": (lambda f: edit(f, format="new"), "newer autointerp"),
+    "a kind that is none": (lambda f: edit(f, kind=["topk"]), "unknown kind"),
     "no weights": (lambda f: (f / "weights.safetensors").unlink(), "cannot read the weights"),
     "no folder": (lambda f: f.rename(f.with_name("elsewhere")), "no dictionary in"),
     "no config": (lambda f: (f / "cfg.json").unlink(), "no dictionary in"),
@@ -85,3 +101,17 @@ def test_a_stop_between_the_files_leaves_no_dictionary(tmp_path: Path, monkeypat
         save_dictionary(dictionary, tmp_path, {})
     with pytest.raises(AutointerpError, match="no dictionary in"):
         load_dictionary(tmp_path)
+
+
+def test_weights_must_be_those_that_a_database_knows(folder: Path) -> None:
+    """Another dictionary's folder is whole, and is another dictionary all the same."""
+    known = read_config(folder)["weights_sha256"]
+    check_dictionary(folder, known)
+    assert load_dictionary(folder, known).num_latents == 9
+    for check in (check_dictionary, load_dictionary):
+        with pytest.raises(AutointerpError, match="not those that the database knows"):
+            check(folder, "0" * 64)
+    for hurt in (flip, cut, lambda f: (f / "weights.safetensors").unlink()):
+        hurt(folder)
+        with pytest.raises(AutointerpError, match="weights"):
+            check_dictionary(folder, known)

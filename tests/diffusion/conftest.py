@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 
-from autointerp.diffusion.loading import Model, load_model
-
-from . import tiny
+from autointerp.diffusion.loading import load_model
+from autointerp.diffusion.model import Model
+from tests.diffusion import original, tiny
+from tests.diffusion.helpers import Folders, Models
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +59,30 @@ def tiny_model(tiny_folder: Callable[[str], Path]) -> Callable[[str], Model]:
         return loaded[name]
 
     return model
+
+
+@pytest.fixture(scope="session")
+def single(tiny_folder: Folders, tiny_model: Models, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A checkpoint in the original layout by its family's name, and beside it `config`, a pipeline without weights."""
+    made: dict[str, Path] = {}
+
+    def file(name: str) -> Path:
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            made[name] = folder / f"{name}.safetensors"
+            save_file(original.checkpoint(tiny_model(name).pipeline), made[name])
+            shutil.copytree(tiny_folder(name), folder / "config", ignore=shutil.ignore_patterns("*.safetensors"))
+        return made[name]
+
+    return file
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three soft pictures, one of them wide."""
+    path = tmp_path_factory.mktemp("photos")
+    draw = np.random.default_rng(0)
+    for name, size in {"a": (64, 64), "b": (64, 64), "c": (96, 64)}.items():
+        soft = Image.fromarray(draw.integers(0, 255, (6, 6, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        soft.save(path / f"{name}.png")
+    return path

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from autointerp.diffusion.capture import Captured
-from autointerp.diffusion.families import flux_image_tokens
-from autointerp.diffusion.generation import GenerationSettings, ImageJob, generate
+from autointerp.diffusion import calls, capture
+from autointerp.diffusion.capture import Capture, LayerActivations
+from autointerp.diffusion.generation import generate
+from autointerp.diffusion.jobs import GenerationSettings, ImageJob
 from autointerp.diffusion.layers import resolve_layer
 from autointerp.errors import AutointerpError
+from tests.waits import waits
 
 JOBS = [
     ImageJob(n, prompt, 100 + n)
@@ -20,6 +22,8 @@ JOBS = [
         ["large red solid circle center", "small blue star", "green ring top left", "sky background", ""]
     )
 ]
+
+
 LAYERS = ("early", "mid", "late")
 
 
@@ -33,13 +37,13 @@ def hooks_on(model) -> int:
 
 
 def captured_of(model, jobs, layers, steps, batch_size=2, decode=True, **overrides):
-    got: list[Captured] = []
+    got: list[LayerActivations] = []
 
-    def keep(c: Captured) -> None:
+    def keep(c: LayerActivations) -> None:
         got.append(dataclasses.replace(c, acts=c.acts.clone()))
 
     settings = settings_of(model, **overrides)
-    batches = list(generate(model, jobs, settings, layers, steps, keep, batch_size, decode))
+    batches = list(generate(model, jobs, settings, Capture(layers, steps, keep), batch_size, decode))
     return got, [picture for _, pictures in batches for picture in pictures]
 
 
@@ -78,7 +82,8 @@ def test_captured_tensors_are_bit_for_bit_those_of_the_conditional_call(model, g
     for c in got:
         assert len(seen[c.layer.hookpoint]) == 3
         assert torch.equal(c.acts, seen[c.layer.hookpoint][c.step])
-        assert c.acts.dtype == torch.float32 and c.jobs == tuple(JOBS[:2])
+        assert c.acts.dtype == torch.float32
+        assert c.jobs == tuple(JOBS[:2])
         assert c.timestep == pytest.approx([1000.0, 2000 / 3, 1000 / 3][c.step])
 
 
@@ -94,14 +99,14 @@ def test_pictures_are_the_same_with_and_without_capture_and_no_hook_stays(model)
 def test_hooks_are_gone_after_an_exception_and_while_a_batch_is_held(model) -> None:
     layer = resolve_layer(model, "mid")
 
-    def fail(captured: Captured) -> None:
+    def fail(captured: LayerActivations) -> None:
         raise KeyError("the consumer's own")
 
     with pytest.raises(KeyError, match="own"):
-        list(generate(model, JOBS, settings_of(model), [layer], (0,), fail))
+        list(generate(model, JOBS, settings_of(model), Capture([layer], (0,), fail)))
     assert hooks_on(model) == 0
     bf16 = dataclasses.replace(model, dtype=torch.bfloat16)
-    running = generate(bf16, JOBS, settings_of(model), [layer], (0,), lambda c: None, batch_size=2)
+    running = generate(bf16, JOBS, settings_of(model), Capture([layer], (0,), lambda c: None), batch_size=2)
     next(running)
     assert hooks_on(model) == 0
 
@@ -126,7 +131,7 @@ def test_a_batch_is_consumed_before_it_is_yielded(model) -> None:
     layer = resolve_layer(model, "mid")
     events: list[object] = []
     for batch, pictures in generate(
-        model, iter(JOBS), settings_of(model), [layer], (0, 2), lambda c: events.append(c.step), batch_size=3
+        model, iter(JOBS), settings_of(model), Capture([layer], (0, 2), lambda c: events.append(c.step)), batch_size=3
     ):
         events.append([job.index for job in batch])
         assert [p.size for p in pictures] == [(96, 96)] * len(batch)
@@ -145,7 +150,8 @@ def test_without_pictures_a_batch_ends_after_its_last_wanted_step(model) -> None
     got, pictures = captured_of(model, JOBS[:1], [layer], (1,), decode=False)
     handle.remove()
     full, _ = captured_of(model, JOBS[:1], [layer], (1,))
-    assert pictures == [] and calls == 4
+    assert pictures == []
+    assert calls == 4
     assert torch.equal(got[0].acts, full[0].acts)
 
 
@@ -159,55 +165,64 @@ def test_bfloat16_on_a_processor_hands_over_float32_near_the_exact_values(model)
     assert error < 0.05
 
 
-def test_single_blocks_of_older_diffusers_are_split_by_their_own_shapes() -> None:
-    text, image = torch.randn(2, 5, 8), torch.randn(2, 12, 8)
-    joint = torch.cat([text, image], 1)
-    before, after = flux_image_tokens({"hidden_states": joint, "temb": None}, joint + 1, 5, 12)
-    assert torch.equal(before, image) and torch.equal(after, image + 1)
-    inputs = {"hidden_states": image, "encoder_hidden_states": text}
-    before, after = flux_image_tokens(inputs, (text, image + 2), 5, 12)
-    assert torch.equal(before, image) and torch.equal(after, image + 2)
-
-
-@pytest.mark.parametrize("swap", ["swapped", "joint without text", "three"])
-def test_any_other_form_raises(swap: str) -> None:
-    text, image = torch.randn(2, 5, 8), torch.randn(2, 12, 8)
-    output = {"swapped": (image, text), "joint without text": image, "three": (text, image, image)}[swap]
-    with pytest.raises(AutointerpError, match="not known"):
-        flux_image_tokens({"hidden_states": image, "encoder_hidden_states": text}, output, 5, 12)
-
-
 def test_a_wrong_width_a_wrong_step_count_and_nan_raise(model, monkeypatch) -> None:
     layer = resolve_layer(model, "mid")
     with pytest.raises(AutointerpError, match="shape"):
-        list(generate(model, JOBS[:1], settings_of(model), [dataclasses.replace(layer, d_in=63)], (0,), print))
+        list(generate(model, JOBS[:1], settings_of(model), Capture([dataclasses.replace(layer, d_in=63)], (0,), print)))
     assert hooks_on(model) == 0
 
     def mistaken(configs, guidance, count):
         return {"true_cfg_scale": 2.0, "negative_prompt": [""] * count}, 1
 
-    family = dataclasses.replace(model.family, call=mistaken)
+    family = type("Mistaken", (type(model.family),), {"call": staticmethod(mistaken)})()
     wrong = dataclasses.replace(model, description=dataclasses.replace(model.description, family=family))
     with pytest.raises(AutointerpError, match="timestep|more often"):
-        list(generate(wrong, JOBS[:1], settings_of(model), [layer], (0,), lambda c: None))
+        list(generate(wrong, JOBS[:1], settings_of(model), Capture([layer], (0,), lambda c: None)))
     bias = model.denoiser.x_embedder.bias
     kept = bias.detach().clone()
     bias.fill_(float("nan"))
     try:
-        with pytest.raises(AutointerpError, match="no numbers"):
-            list(generate(model, JOBS[:1], settings_of(model), [layer], (0,), lambda c: None))
+        with pytest.raises(AutointerpError, match="not finite"):
+            list(generate(model, JOBS[:1], settings_of(model), Capture([layer], (0,), lambda c: None)))
     finally:
         bias.copy_(kept)
 
 
-def test_bfloat16_steps_are_added_in_float32(model) -> None:
-    given: list[torch.dtype] = []
+def test_what_an_accelerator_is_not_asked_at_once_still_stops_the_run(model, monkeypatch) -> None:
+    """A processor is told to do as an accelerator has to: checks come at the end of a pass, before it is yielded."""
+    for module in (calls, capture):
+        monkeypatch.setattr(module, "reads_freely", lambda _tensor: False)
+    layer = resolve_layer(model, "mid")
+    with waits() as found:
+        got, _ = captured_of(model, JOBS[:2], [layer], (0, 2), decode=False)
+    ours = {line: n for line, n in found.items() if line.startswith(("calls", "capture", "finite"))}
+    assert not ours
+    monkeypatch.undo()
+    asked, _ = captured_of(model, JOBS[:2], [layer], (0, 2), decode=False)
+    for one, other in zip(got, asked, strict=True):
+        assert torch.equal(one.acts, other.acts)
+    for module in (calls, capture):
+        monkeypatch.setattr(module, "reads_freely", lambda _tensor: False)
+    seen: list[int] = []
 
-    def note(module, args, kwargs) -> None:
-        given.append(kwargs["hidden_states"].dtype)
+    def refuse(captured: LayerActivations) -> None:
+        seen.append(captured.step)
+        if not captured.acts.isfinite().all():
+            raise ValueError("no numbers")
 
-    handle = model.denoiser.register_forward_pre_hook(note, with_kwargs=True)
-    rough = dataclasses.replace(model, dtype=torch.bfloat16)
-    list(generate(rough, JOBS[:1], settings_of(model, guidance=0.0)))
-    handle.remove()
-    assert given == [torch.float32] * 3
+    bias = model.denoiser.x_embedder.bias
+    kept = bias.detach().clone()
+    bias.fill_(float("nan"))
+    try:
+        for consumer, steps in ((refuse, [0]), (lambda c: seen.append(c.step), [0, 1])):
+            seen.clear()
+            with pytest.raises(AutointerpError, match="not finite at step 0"):
+                list(generate(model, JOBS[:1], settings_of(model), Capture([layer], (0, 1), consumer), decode=False))
+            assert seen == steps
+    finally:
+        bias.copy_(kept)
+    expected = calls.Calls._compare
+    monkeypatch.setattr(calls.Calls, "_compare", lambda self, run, value: expected(self, run, value * 1.5))
+    with pytest.raises(AutointerpError, match="call 0 of the denoiser ran at timestep"):
+        list(generate(model, JOBS[:1], settings_of(model), Capture([layer], (0,), lambda c: None), decode=False))
+    assert hooks_on(model) == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from autointerp.diffusion.capture import named
+from autointerp.diffusion.calls import named
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.layers import list_layers, resolve_layer
 from benchmarks.full_size import FLUX, MODELS, SD15, SDXL, TURBO, Configs
@@ -184,4 +184,5 @@ def test_the_neurons_of_a_u_net_are_those_of_its_last_transformer_block(tmp_path
 
     description = describe_model(str(written(tmp_path / "sdxl", "StableDiffusionXLPipeline", SDXL)))
     units = neurons_of(description, resolve_layer(description, "mid"))
-    assert units.hookpoint == "unet.mid_block.attentions.0.transformer_blocks.9.ff.net.0" and units.d_in == 5120
+    assert units.hookpoint == "unet.mid_block.attentions.0.transformer_blocks.9.ff.net.0"
+    assert units.d_in == 5120

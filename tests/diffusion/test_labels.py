@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from autointerp.diffusion.describe import describe_model
-
-from . import tiny
+from tests.diffusion import tiny
 
 SETTINGS = """\
 model = "{model}"
@@ -58,7 +57,8 @@ def test_every_alias_can_be_labeled(
             "SELECT sum(f.state = 'live'), count(l.id), max(d.d_in) FROM dictionaries d JOIN features f ON "
             f"f.dictionary_id = d.id LEFT JOIN labels l ON l.feature_id = f.id WHERE d.name = '{name}.{alias}.topk'",
         )[0]
-        assert live == labeled > 0 and wide == describe_width(folder, alias)
+        assert live == labeled > 0
+        assert wide == describe_width(folder, alias)
     assert cli("-w", tmp_path, "db", "check").code == 0
 
     # No truth is known here, but what is rebuilt can be measured on any model.
@@ -66,31 +66,37 @@ def test_every_alias_can_be_labeled(
     assert done.code == 0, done.err
     for alias, found in zip(aliases, json.loads(done.out), strict=True):
         assert (found["layer"], found["grounded"], found["controls"], found["kinds"]) == (alias, None, None, None)
-        assert found["fvu"] > 0 and found["l0"] == pytest.approx(2, abs=0.01)
+        assert found["fvu"] > 0
+        assert found["l0"] == pytest.approx(2, abs=0.01)
         error = found["denoising_error"]
         # In a model of random weights a block may change next to nothing.
-        assert error["unchanged"] > 0 and set(error) == {"unchanged", "spliced", "zeroed"}
+        assert error["unchanged"] > 0
+        assert set(error) == {"unchanged", "spliced", "zeroed"}
     shown = cli("-w", tmp_path, "evaluate", "--layer", "mid")
-    assert "loss recovered" in shown.out and "grounded" not in shown.out
+    assert "loss recovered" in shown.out
+    assert "grounded" not in shown.out
 
 
 def test_a_scheduler_of_another_kind_leaves_out_the_splice_alone(
     tmp_path: Path, tiny_folder: Callable[[str], Path], cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autointerp.diffusion import splice
+    from autointerp.diffusion import splicing
 
     def refuse(*args: Any, **kwargs: Any) -> None:
-        raise splice.NoDenoisingError("no denoising error is known for this scheduler")
+        raise splicing.NoDenoisingError("no denoising error is known for this scheduler")
 
     name = next(iter(tiny.FAMILIES))
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
     (tmp_path / "autointerp.toml").write_text(SETTINGS.format(model=tiny_folder(name), guidance=tiny.GUIDED[name]))
     assert cli("-w", tmp_path, "fit", "--layer", "mid").code == 0
-    monkeypatch.setattr(splice, "splice_images", refuse)
+    monkeypatch.setattr(splicing, "splice_images", refuse)
     done = cli("-w", tmp_path, "evaluate", "--layer", "mid", "--json")
     found = json.loads(done.out)
-    assert done.code == 0 and "no loss recovered: no denoising error is known" in done.err
-    assert found["loss_recovered"] is None and found["denoising_error"] is None and found["fvu"] > 0
+    assert done.code == 0
+    assert "no loss recovered: no denoising error is known" in done.err
+    assert found["loss_recovered"] is None
+    assert found["denoising_error"] is None
+    assert found["fvu"] > 0
     assert "FVU" in cli("-w", tmp_path, "evaluate", "--layer", "mid").out
 
 

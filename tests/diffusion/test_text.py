@@ -8,18 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from autointerp.diffusion.families.flux import flux_put_text_tokens, flux_text_tokens
-from autointerp.diffusion.families.sd3 import sd3_put_text_tokens, sd3_text_tokens
+from autointerp.diffusion.families.flux import FluxText
+from autointerp.diffusion.families.sd3 import SD3Text
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.layers import list_layers, neurons_of, resolve_layer
-from autointerp.diffusion.tokens import TokenReader
 from autointerp.errors import AutointerpError, UsageError
-
-from .test_families import JOBS, Models, captured_of, hooks_on, settings_of
+from tests.diffusion.helpers import JOBS, Models, captured_of, hooks_on, settings_of
 
 LENGTH = {"flux": 28, "sd3": 77 + 28}
+
+
 LAYERS = {"flux": ["early", "mid", "late"], "sd3": ["early", "mid", "transformer.transformer_blocks.0.attn"]}
-WANTED = [(name, layer) for name in LAYERS for layer in LAYERS[name]]
 
 
 @pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
@@ -56,11 +55,13 @@ def test_captured_text_is_bit_for_bit_what_plain_hooks_see(
     calls = {0: 0, 2: 4 if guided and name == "flux" else 2}  # FLUX asks the negative prompt in a call of its own
     for layer in layers:
         mine = [c for c in got if c.layer == layer]
-        assert [c.step for c in mine] == [0, 2] and layer.grid == (1, LENGTH[name])
+        assert [c.step for c in mine] == [0, 2]
+        assert layer.grid == (1, LENGTH[name])
         for c in mine:
             assert torch.equal(c.acts, seen[layer.hookpoint][calls[c.step]][-2:])  # [negative; positive]
             assert c.acts.shape == (2, LENGTH[name], layer.d_in)
-    assert [c.layer.stream for c in got].count("image") == len(images) * 2 and hooks_on(model) == 0
+    assert [c.layer.stream for c in got].count("image") == len(images) * 2
+    assert hooks_on(model) == 0
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -69,7 +70,8 @@ def test_every_text_layer_gives_tokens_of_the_width_and_grid_it_says(tiny_model:
     layers = [dataclasses.replace(x, signal="output") for x in list_layers(model, all_hookpoints=True, stream="text")]
     units = [neurons_of(model, layer) for layer in layers if not layer.hookpoint.endswith("attn")]
     got, _ = captured_of(model, [*layers, *units], (0,), settings_of(model, name), decode=False)
-    assert {c.layer for c in got} == {*layers, *units} and all(c.layer.stream == "text" for c in got)
+    assert {c.layer for c in got} == {*layers, *units}
+    assert all(c.layer.stream == "text" for c in got)
 
 
 @pytest.mark.parametrize("name", ["sd", "sdxl", "pixart"])
@@ -99,47 +101,25 @@ def test_text_of_another_length_is_refused(tiny_model: Models) -> None:
 def test_text_is_found_by_the_shapes_of_the_call() -> None:
     text, image = torch.randn(2, 5, 8), torch.randn(2, 12, 8)
     joint, both = torch.cat([text, image], 1), {"hidden_states": image, "encoder_hidden_states": text}
-    before, after = flux_text_tokens({"hidden_states": joint}, joint + 1, 5, 12)  # single blocks until diffusers 0.34
-    assert torch.equal(before, text) and torch.equal(after, text + 1)
-    before, after = flux_text_tokens(both, (text + 2, image), 5, 12)
-    assert torch.equal(before, text) and torch.equal(after, text + 2)
-    changed = flux_put_text_tokens({}, joint, text + 3)
-    assert torch.equal(changed[:, :5], text + 3) and torch.equal(changed[:, 5:], image)
-    before, after = sd3_text_tokens({**both, "temb": None}, (text + 1, image), 5, 0)
-    assert torch.equal(before, text) and torch.equal(after, text + 1)
-    assert torch.equal(sd3_text_tokens(both, (image, text), 5, 0)[1], text)
-    assert torch.equal(sd3_put_text_tokens(both, (image, text), text + 1)[1], text + 1)
+    before, after = FluxText().tokens({"hidden_states": joint}, joint + 1, 5, 12)  # single blocks until diffusers 0.34
+    assert before is not None
+    assert torch.equal(before, text)
+    assert torch.equal(after, text + 1)
+    before, after = FluxText().tokens(both, (text + 2, image), 5, 12)
+    assert before is not None
+    assert torch.equal(before, text)
+    assert torch.equal(after, text + 2)
+    changed = FluxText().put({}, joint, text + 3)
+    assert torch.equal(changed[:, :5], text + 3)
+    assert torch.equal(changed[:, 5:], image)
+    before, after = SD3Text().tokens({**both, "temb": None}, (text + 1, image), 5, 0)
+    assert before is not None
+    assert torch.equal(before, text)
+    assert torch.equal(after, text + 1)
+    assert torch.equal(SD3Text().tokens(both, (image, text), 5, 0)[1], text)
+    assert torch.equal(SD3Text().put(both, (image, text), text + 1)[1], text + 1)
     for output in ((image, text), joint, (None, image), (text, image, image)):
         with pytest.raises(AutointerpError, match="not known"):
-            flux_text_tokens(both, output, 5, 12)
+            FluxText().tokens(both, output, 5, 12)
         with pytest.raises(AutointerpError, match="not known"):
-            sd3_text_tokens({**both, "temb": None}, output, 5, 12)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_tokens_are_those_of_the_prompt(tiny_model: Models, name: str) -> None:
-    model = tiny_model(name)
-    tokens = TokenReader(model.description).read("large red circle")
-    assert len(tokens) == LENGTH[name]
-    words = "".join(tokens).replace("</w>", " ").replace("▁", " ")
-    assert words.count("large red circle") == len(TokenReader(model.description).parts)
-
-
-@pytest.mark.parametrize("config", [None, "owner/base"], ids=["repository", "file"])
-def test_tokens_of_a_quantized_model_and_of_a_single_file_are_found(
-    tiny_model: Models, monkeypatch: pytest.MonkeyPatch, config: str | None
-) -> None:
-    """The revision that results carry names weights, not what the hub knows; a checkpoint has no tokenizers."""
-    import transformers
-
-    model, commit = tiny_model("flux").description, "c" * 40
-    source = "owner/name" if config is None else "/models/one.safetensors"
-    asked = dataclasses.replace(model, source=source, config=config, commit=commit, revision=f"{commit}+nf4")
-    words, real = TokenReader(model).read("large red circle"), transformers.AutoTokenizer.from_pretrained
-
-    def from_pretrained(name: str, *, revision: str, **where: Any) -> Any:
-        assert (name, revision) == ("owner/base" if config else "owner/name", commit)
-        return real(model.source, **where)
-
-    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_pretrained)
-    assert TokenReader(asked).read("large red circle") == words
+            SD3Text().tokens({**both, "temb": None}, output, 5, 12)

@@ -56,7 +56,7 @@ def sd(scheduler: str = "PNDMScheduler", **config: Any) -> Any:
     """Stable Diffusion 1.x: three levels, no attention in the deepest down block and the first up block."""
     import diffusers
 
-    from autointerp.shapes.train.tokenizers import clip_tokenizer
+    from training.shapes.tokenizers import clip_tokenizer
 
     clip = clip_tokenizer()
     unet = diffusers.UNet2DConditionModel(
@@ -88,7 +88,7 @@ def sdxl() -> Any:
     """SDXL: attention in the two deeper levels, several transformer blocks in each; text encoders of two widths."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 
-    from autointerp.shapes.train.tokenizers import clip_tokenizer
+    from training.shapes.tokenizers import clip_tokenizer
 
     clip, second = clip_tokenizer(), 64
     unet = UNet2DConditionModel(
@@ -136,7 +136,7 @@ def flux(head: int = 16, axes: tuple[int, int, int] = (4, 6, 6), vae: Any = None
     """FLUX.1-schnell."""
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
-    from autointerp.shapes.train.tokenizers import clip_tokenizer, t5_tokenizer
+    from training.shapes.tokenizers import clip_tokenizer, t5_tokenizer
 
     clip, t5 = clip_tokenizer(), t5_tokenizer()
     transformer = FluxTransformer2DModel(
@@ -166,7 +166,7 @@ def sd3() -> Any:
     """Stable Diffusion 3.5 medium: dual attention in its first blocks."""
     from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 
-    from autointerp.shapes.train.tokenizers import clip_tokenizer, t5_tokenizer
+    from training.shapes.tokenizers import clip_tokenizer, t5_tokenizer
 
     clip, t5 = clip_tokenizer(77), t5_tokenizer()
     transformer = SD3Transformer2DModel(
@@ -202,7 +202,7 @@ def pixart(alpha: bool = False) -> Any:
     """PixArt-Sigma, or -Alpha."""
     import diffusers
 
-    from autointerp.shapes.train.tokenizers import t5_tokenizer
+    from training.shapes.tokenizers import t5_tokenizer
 
     t5 = t5_tokenizer()
     transformer = diffusers.PixArtTransformer2DModel(

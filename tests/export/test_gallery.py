@@ -116,7 +116,9 @@ def test_its_files_hold_everything_and_name_no_address(written: Path) -> None:
     for name in files:
         if name.endswith((".html", ".css", ".js")):
             text = (written / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
-            assert "://" not in text and "fetch(" not in text and "innerHTML" not in text, name
+            assert "://" not in text, name
+            assert "fetch(" not in text, name
+            assert "innerHTML" not in text, name
 
 
 def test_what_is_said_never_ends_a_script_or_opens_a_tag(written: Path) -> None:
@@ -125,7 +127,9 @@ def test_what_is_said_never_ends_a_script_or_opens_a_tag(written: Path) -> None:
         '<script type="application/json" id="about">',
         *(f'<script src="{name}">' for name in ("data/features.js", "data/pictures.js", "gallery.js")),
     ]
-    assert "<i>" not in page and "&lt;i&gt;m&lt;/i&gt;" in page and "{{" not in page
+    assert "<i>" not in page
+    assert "&lt;i&gt;m&lt;/i&gt;" in page
+    assert "{{" not in page
     for script in written.glob("data/*.js"):
         text = script.read_text(encoding="utf-8")
         assert not set("<>\u2028\u2029\u202e") & set(text.split(" = ", 1)[-1]), script
@@ -198,9 +202,11 @@ def test_hostile_text_shows_as_text(page: Any) -> None:
 
 def test_the_search_box_finds_names_first(page: Any) -> None:
     fill(page, "RED circle")
-    assert names(page) == [PLAIN, PLAIN] and page.locator("#count").inner_text() == "2 of 80 features"
+    assert names(page) == [PLAIN, PLAIN]
+    assert page.locator("#count").inner_text() == "2 of 80 features"
     fill(page, "no such thing at all")
-    assert names(page) == [] and page.locator("#none").is_visible()
+    assert names(page) == []
+    assert page.locator("#none").is_visible()
     fill(page, "")
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("/")
@@ -250,7 +256,9 @@ def test_a_feature_opens_with_its_crops_heat_scores_and_neighbours(page: Any) ->
     data = heat.evaluate("one => one.toDataURL()").partition(",")[2]
     with Image.open(io.BytesIO(base64.b64decode(data))) as drawn:
         strong, weak, silent = np.asarray(drawn.convert("RGBA"), int)[[3, 3, 0], [4, 5, 0]]
-    assert strong[0] > 200 and strong[3] > weak[3] > silent[3] > 0 and silent[0] < 40
+    assert strong[0] > 200
+    assert strong[3] > weak[3] > silent[3] > 0
+    assert silent[0] < 40
     assert page.locator(".whole img").evaluate("one => one.naturalWidth") == 96
     # Cut to its box: 40 of 96 pixels are as wide as the tile.
     tile = page.locator("#body .tiles .cut").first

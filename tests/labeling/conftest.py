@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autointerp.labeling.judging.controls import CoinJudge, ControlJudge, OracleJudge, YesJudge
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LayerContext
 
 from .openai_server import ScriptedServer
@@ -23,6 +24,7 @@ COLORS = {
 }
 CORNERS = {"top left": (0, 0), "top right": (0, 1), "bottom left": (1, 0), "bottom right": (1, 1)}
 GRID = (8, 8)
+CONTROL_JUDGES: dict[str, type[ControlJudge]] = {judge.model: judge for judge in (OracleJudge, CoinJudge, YesJudge)}
 
 
 class ColorEmbedder:

@@ -31,6 +31,22 @@ Script = Callable[[dict[str, Any], int], Reply]
 """Takes the request's JSON and its number (from 0)."""
 
 
+def thinking_model(need: int) -> Script:
+    """A model that thinks: it takes no `max_tokens` and no temperature, and its answer needs so many tokens."""
+
+    def script(request: dict[str, Any], number: int) -> Reply:
+        if "max_tokens" in request:
+            return Reply("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", 400)
+        if request.get("temperature") is not None:
+            return Reply("'temperature' does not support 0.0 with this model.", 400)
+        limit = request["max_completion_tokens"]
+        if limit < need:
+            return Reply("", usage=(1000, limit), finish_reason="length")
+        return Reply(label_json(), usage=(1000, need))
+
+    return script
+
+
 def label_json(name: str = "red things", **more: Any) -> str:
     """A well-formed labeling reply."""
     reply = {"name": name, "explanation": f"Fires on {name}.", "interpretable": True, "confidence": 0.9, "parts": []}
@@ -72,7 +88,8 @@ class ScriptedBatches:
             return fault
         boundary = data.split(b"\r\n", 1)[0]
         parts = [part for part in data.split(boundary) if b"filename=" in part]
-        assert b'name="purpose"\r\n\r\nbatch' in data and len(parts) == 1
+        assert b'name="purpose"\r\n\r\nbatch' in data
+        assert len(parts) == 1
         name = f"file-{len(self.files)}"
         self.files[name] = parts[0].split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
         return _raw({"id": name, "object": "file", "bytes": 1, "created_at": 0, "filename": "f", "purpose": "batch"})
@@ -80,7 +97,8 @@ class ScriptedBatches:
     def create(self, request: dict[str, Any]) -> Reply:
         if fault := self.fault("create"):
             return fault
-        assert request["endpoint"] == "/v1/chat/completions" and request["completion_window"] == "24h"
+        assert request["endpoint"] == "/v1/chat/completions"
+        assert request["completion_window"] == "24h"
         made: dict[str, Any] = {
             "id": f"batch_{len(self.made)}",
             "object": "batch",
@@ -93,12 +111,17 @@ class ScriptedBatches:
     def get(self, path: str) -> Reply:
         what, *rest = path.partition("?")[0].removeprefix("/v1/").split("/")
         if what == "files":
-            return self.fault("content") or Reply(raw=self.files[rest[0]].decode())
+            if fault := self.fault("content"):
+                return fault
+            kept = self.files.get(rest[0])
+            return Reply("No such File object", 404) if kept is None else Reply(raw=kept.decode())
         if not rest:
             newest = list(reversed(self.made.values()))
             return _raw({"object": "list", "data": newest, "has_more": False})
         if fault := self.fault("look"):
             return fault
+        if rest[0] not in self.made:
+            return Reply(f"No batch found with id '{rest[0]}'.", 404)
         with self._lock:
             batch = self.made[rest[0]]
             batch["looks"] -= 1

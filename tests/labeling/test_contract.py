@@ -1,29 +1,34 @@
-"""What holds for every labeler and every judge, whatever its kind. A new one is a line in `LABELERS` or `JUDGES`."""
+"""What holds for every labeler and every judge. A new row of a registry is a line in one of the tables here."""
 
 from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any
 
 import pytest
 
-from autointerp.labeling.chat import ChatClient, ChatOptions
-from autointerp.labeling.clip import ClipLabeler, ClipOptions
-from autointerp.labeling.given import GivenLabel, GivenLabeler
-from autointerp.labeling.judge import CONTROLS, ControlJudge, EmbedderJudge, JudgeOptions, VlmJudge
-from autointerp.labeling.local import Completion, LocalChat, LocalVlm
-from autointerp.labeling.prompts import PromptsLabeler
+from autointerp.labeling import judging, labelers
+from autointerp.labeling.asking.chat import ChatClient, ChatOptions
+from autointerp.labeling.asking.local import LocalChat
+from autointerp.labeling.asking.local_vlm import Completion, LocalVlm
+from autointerp.labeling.evidence.windows import WindowEmbedder
+from autointerp.labeling.judging.embedder_judge import EmbedderJudge
+from autointerp.labeling.judging.fuzzing import FUZZING
+from autointerp.labeling.judging.vlm_judge import JudgeOptions, VlmJudge
+from autointerp.labeling.labelers.clip import ClipLabeler
+from autointerp.labeling.labelers.clip_options import ClipOptions
+from autointerp.labeling.labelers.given import GivenLabel, GivenLabeler
+from autointerp.labeling.labelers.prompts import PromptsLabeler
+from autointerp.labeling.labelers.vlm import VlmLabeler
 from autointerp.labeling.protocol import FeatureEvidence, Judge, Labeler, LayerContext, Trial
-from autointerp.labeling.questions import FUZZING
-from autointerp.labeling.vlm import VlmLabeler
-from autointerp.labeling.windows import WindowEmbedder
+from autointerp.project.labelers import labeler_key
 from autointerp.shapes.reader import ReaderJudge
 from autointerp.shapes.vlm import OPTIONS
-from autointerp.stages.labelers import labeler_columns
 
-from .conftest import ColorEmbedder, World
+from .conftest import CONTROL_JUDGES, ColorEmbedder, World
 from .openai_server import Reply, ScriptedServer
 
 HOSTILE = "red\u202e \x1b[31mthings\x00 <script>\u2028[red]"
@@ -61,12 +66,22 @@ LABELERS: dict[str, Callable[[ScriptedServer], Labeler]] = {
     "human": lambda server: GivenLabeler({name: GivenLabel("", name, HOSTILE, HOSTILE) for name in FEATURES}),
 }
 JUDGES: dict[str, Callable[[ScriptedServer], Judge]] = {
-    **{name: lambda server, name=name: ControlJudge(name) for name in CONTROLS},  # type: ignore[misc]
+    **{name: lambda server, judge=judge: judge() for name, judge in CONTROL_JUDGES.items()},  # type: ignore[misc]
     "reader": lambda server: ReaderJudge(FUZZING),
     "vlm": lambda server: VlmJudge(client_of(server), JudgeOptions(batch=4)),
     "shapes-vlm": lambda server: VlmJudge(LocalChat(Answering(), "shapes-vlm", batch=6)),
+    "local-vlm": lambda server: VlmJudge(LocalChat(Answering()), JudgeOptions(batch=2)),
     "embedder": lambda server: EmbedderJudge(ColorEmbedder(), WindowEmbedder(ColorEmbedder(), (3.0,))),
 }
+
+
+def test_every_row_of_the_registries_is_held_to_the_contract() -> None:
+    """`embedder` judges are made by the score of that name, so that no command names them."""
+    assert set(labelers.LABELERS) == set(LABELERS)
+    assert set(judging.JUDGES) == set(JUDGES) - {"embedder"}
+    assert set(judging.CONTROLS) == set(CONTROL_JUDGES)
+    assert all(hasattr(kind.load(), "make_labeler") for kind in labelers.LABELERS.values())
+    assert all(hasattr(kind.load(), "make_judge") for kind in judging.JUDGES.values())
 
 
 @pytest.fixture(params=LABELERS)
@@ -80,7 +95,7 @@ def judge(request: pytest.FixtureRequest, scripted: ScriptedServer) -> tuple[str
 
 
 @pytest.fixture
-def scripted(server: ScriptedServer) -> Iterator[ScriptedServer]:
+def scripted(server: ScriptedServer) -> ScriptedServer:
     """Names as hostile as they can be; every image with an even number fits."""
 
     def answer(request: dict[str, Any], number: int) -> Reply:
@@ -91,7 +106,7 @@ def scripted(server: ScriptedServer) -> Iterator[ScriptedServer]:
         return Reply(json.dumps({"answers": [i % 2 == 0 for i in range(shown)]}))
 
     server.script = answer
-    yield server
+    return server
 
 
 GOOD = json.dumps({"name": "red", "explanation": "", "interpretable": True, "confidence": 0.9, "parts": []})
@@ -116,9 +131,12 @@ def test_every_feature_gets_one_result(labeler: Any, world: World) -> None:
     assert sorted(r.feature_id for r in results) == [9, 40, 41, 42, 43, 44]
     for result in results:
         assert result.status in ("ok", "uninterpretable", "failed")
-        assert bool(result.name) == (result.status == "ok") and 0 <= result.confidence <= 1
+        assert bool(result.name) == (result.status == "ok")
+        assert 0 <= result.confidence <= 1
         assert bool(result.error) == (result.status == "failed")
-        assert len(result.name) <= 120 and len(result.explanation) <= 600 and len(result.error) <= 400
+        assert len(result.name) <= 120
+        assert len(result.explanation) <= 600
+        assert len(result.error) <= 400
         for text in (result.name, result.explanation, result.error):
             assert not [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
     assert list(named.label([])) == []
@@ -145,11 +163,14 @@ def test_a_labelers_identity(labeler: Any) -> None:
 
 def check_identity(one: Any, two: Any) -> None:
     """All five columns of the table are there, and are the same for the same."""
-    columns = labeler_columns(one)
-    assert set(columns) == {"kind", "model", "base_url", "prompt_hash", "config_hash"}
-    assert all(isinstance(value, str) for value in columns.values()) and columns == labeler_columns(two)
-    assert columns["kind"] and len(columns["kind"]) <= 32 and len(columns["config_hash"]) == 64
-    assert isinstance(json.loads(json.dumps(one.config)), dict) and one.config == two.config
+    key = labeler_key(one)
+    assert all(isinstance(value, str) for value in astuple(key))
+    assert key == labeler_key(two)
+    assert key.kind
+    assert len(key.kind) <= 32
+    assert len(key.config_hash) == 64
+    assert isinstance(json.loads(json.dumps(one.config)), dict)
+    assert one.config == two.config
 
 
 def trials(world: World) -> list[Trial]:
@@ -164,8 +185,10 @@ def test_every_trial_gets_one_verdict_in_order(judge: Any, world: World) -> None
     verdicts = make().judge(asked)
     assert [verdict.trial for verdict in verdicts] == asked
     for verdict in verdicts:
-        assert verdict.scored and not verdict.error
-        assert verdict.holds in (None, True, False) and (verdict.value is None or -1.01 <= verdict.value <= 1.01)
+        assert verdict.scored
+        assert not verdict.error
+        assert verdict.holds in (None, True, False)
+        assert verdict.value is None or -1.01 <= verdict.value <= 1.01
     assert make().judge([]) == []
     # The same trials are answered alike, by the same judge and by another of the kind.
     again = make()
@@ -188,5 +211,5 @@ def test_a_judges_identity(judge: Any) -> None:
 
 
 def test_judges_are_told_apart(scripted: ScriptedServer) -> None:
-    columns = [tuple(labeler_columns(make(scripted)).values()) for make in JUDGES.values()]
-    assert len(set(columns)) == len(columns)
+    keys = [labeler_key(make(scripted)) for make in JUDGES.values()]
+    assert len(set(keys)) == len(keys)

@@ -18,19 +18,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autointerp.labeling.attempts import AskFailed
-from autointerp.labeling.chat import ChatClient, ChatOptions
-from autointerp.labeling.judge import VlmJudge
-from autointerp.labeling.local import LocalChat, LocalVlm
-from autointerp.labeling.messages import image_part, text_part
+from autointerp.labeling.asking.chat import ChatClient, ChatOptions
+from autointerp.labeling.asking.local import LocalChat
+from autointerp.labeling.asking.local_vlm import LocalVlm
+from autointerp.labeling.asking.messages import image_part, text_part
+from autointerp.labeling.asking.protocol import AskFailed
+from autointerp.labeling.judging.detection import DETECTION
+from autointerp.labeling.judging.fuzzing import FUZZING
+from autointerp.labeling.judging.vlm_judge import VlmJudge
+from autointerp.labeling.labelers.vlm import VlmLabeler
 from autointerp.labeling.protocol import FeatureEvidence, Trial
-from autointerp.labeling.questions import DETECTION, FUZZING
-from autointerp.labeling.vlm import VlmLabeler
-from autointerp.shapes.train.vlm import evidence
-from autointerp.shapes.train.vlm_pool import Pool, rendered_pool
-from autointerp.shapes.train.vlm_questions import Questions
 from autointerp.shapes.truth import names_truth
 from autointerp.shapes.vlm import FOLDER, JUDGING, OPTIONS, load_shapes_vlm
+from training.shapes.vlm_pool import Pool, rendered_pool
+from training.shapes.vlm_questions import Questions
+from training.shapes.vlm_requests import evidence
 
 CONCEPTS = ("red", "striped", "circle", "star", "blue circle", "green striped", "dotted square", "yellow solid")
 
@@ -133,22 +135,26 @@ def test_a_server_of_it_names_and_judges_alike(
 ) -> None:
     asked = features[:3]
     here = list(VlmLabeler(LocalChat(vlm, "shapes-vlm", batch=1), OPTIONS, 1).label(asked))
-    there = list(VlmLabeler(client_of(served), OPTIONS, 2).label(asked))
+    sent = replace(OPTIONS, image_format="png")  # No pixel is lost on the way.
+    there = list(VlmLabeler(client_of(served), sent, 2).label(asked))
     by_id = {result.feature_id: result for result in there}
     for result in here:
         other = by_id[result.feature_id]
         assert (other.status, other.name, other.explanation) == (result.status, result.name, result.explanation)
     some = trials(pool, True)[0]
     local, remote = LocalChat(vlm, "shapes-vlm", batch=1), client_of(served)
-    ours, theirs = (VlmJudge(chat, JUDGING, 1, FUZZING).judge(some) for chat in (local, remote))
+    ours = VlmJudge(local, JUDGING, 1, FUZZING).judge(some)
+    theirs = VlmJudge(remote, replace(JUDGING, image_format="png"), 1, FUZZING).judge(some)
     assert [verdict.holds for verdict in ours] == [verdict.holds for verdict in theirs]
     assert local.calls == len(some)
 
 
-def test_a_server_that_breaks_over_an_image_fails_that_request_alone(served: str) -> None:
+def test_a_server_that_breaks_over_an_image_fails_that_request_alone(served: str, vlm: LocalVlm) -> None:
     client = client_of(served, attempts=2)
     good = [text_part("Image 1:"), image_part(Image.new("RGB", (96, 96), "red"))]
     broken = [text_part("Image 1:"), {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
-    with pytest.raises(AskFailed, match="500"):
+    with pytest.raises(AskFailed, match="Internal Server Error"):
         client.ask([{"role": "user", "content": broken}], {}, "t")
-    assert client.ask([{"role": "user", "content": good}], {}, "t")
+    asked = [{"role": "user", "content": good}]
+    (here,) = vlm.answer([asked], max_new_tokens=256)
+    assert client.ask(asked, {}, "t") == here

@@ -33,16 +33,16 @@ def url_of(path: Path) -> str:
 
 def take_over() -> Any:
     """Make every workspace without a database of its own use its one here; returns what undoes it."""
-    from autointerp.workspace import Workspace
+    from autointerp.project.workspace import WorkspaceFolder
 
-    own: Any = Workspace.database_url
+    own: Any = WorkspaceFolder.database_url
 
-    def url(self: Workspace) -> str:
+    def url(self: WorkspaceFolder) -> str:
         return own.fget(self) if self.settings.database else url_of(self.path)
 
-    Workspace.database_url = property(url)  # type: ignore[assignment, method-assign]
+    WorkspaceFolder.database_url = property(url)  # type: ignore[assignment, method-assign]
 
     def undo() -> None:
-        Workspace.database_url = own  # type: ignore[method-assign]
+        WorkspaceFolder.database_url = own  # type: ignore[method-assign]
 
     return undo

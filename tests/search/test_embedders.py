@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from autointerp.errors import AutointerpError
-from autointerp.search.embedders import SHAPES_CLIP, load_embedder, load_text_embedder, unit
+from autointerp.search.embedders import EMBEDDED, load_embedder, load_text_embedder, name_before_loading, unit
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    from autointerp.shapes.train.tokenizers import clip_tokenizer
+    from training.shapes.tokenizers import clip_tokenizer
 
     torch.manual_seed(0)
     tokenizer = clip_tokenizer()
@@ -37,11 +38,30 @@ def test_any_clip_of_transformers(clip_folder: Path) -> None:
     embedder = load_embedder(str(clip_folder))
     texts = embedder.embed_texts(["red circle", "blue"] * 50)
     images = embedder.embed_images([Image.new("L", (9, 30), 100), Image.new("RGB", (40, 20), (255, 0, 0))])
-    assert texts.shape == (100, embedder.dim) and images.shape == (2, 12) and texts.dtype == np.float32
+    assert texts.shape == (100, embedder.dim)
+    assert images.shape == (2, 12)
+    assert texts.dtype == np.float32
     assert np.allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-5)
     assert np.allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
-    assert np.allclose(texts[0], texts[98], atol=1e-5) and not np.allclose(texts[0], texts[1], atol=1e-3)
+    assert np.allclose(texts[0], texts[98], atol=1e-5)
+    assert not np.allclose(texts[0], texts[1], atol=1e-3)
     assert embedder.embed_texts([]).shape == embedder.embed_images([]).shape == (0, 12)
+
+
+def test_the_name_is_known_before_loading(clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("shapes-clip", str(clip_folder)):
+        assert name_before_loading(name) == load_embedder(name).name
+    for name in (str(tmp_path), str(tmp_path / "nowhere"), "some/model", "no name of a model"):
+        assert name_before_loading(name) is None
+    from huggingface_hub import constants
+
+    lies = tmp_path / "hub" / "models--some--model"
+    snapshot = lies / "snapshots" / ("0123456789abcdef" * 3)[:40]
+    shutil.copytree(clip_folder, snapshot)
+    (lies / "refs").mkdir()
+    (lies / "refs" / "main").write_text(snapshot.name)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert name_before_loading("some/model") == "some/model@0123456789ab"
 
 
 def test_unknown_embedders_are_one_line_errors(tmp_path: Path) -> None:
@@ -49,7 +69,8 @@ def test_unknown_embedders_are_one_line_errors(tmp_path: Path) -> None:
     for name in (str(tmp_path), str(tmp_path / "nowhere"), " "):
         with pytest.raises(AutointerpError) as caught:
             load_embedder(name)
-        assert "\n" not in str(caught.value) and SHAPES_CLIP in caught.value.hint
+        assert "\n" not in str(caught.value)
+        assert next(iter(EMBEDDED)) in caught.value.hint
 
 
 def test_unit_keeps_zero_rows() -> None:

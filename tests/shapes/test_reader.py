@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from autointerp.errors import NotAvailable
+from autointerp.labeling.judging.detection import DETECTION
+from autointerp.labeling.judging.fuzzing import FUZZING
+from autointerp.labeling.judging.intruder import INTRUDER
 from autointerp.labeling.protocol import Trial
-from autointerp.labeling.questions import DETECTION, FUZZING, INTRUDER
-from autointerp.settings import Settings
+from autointerp.project.context import Context
+from autointerp.project.labelers import LabelerRequest, make_judge
+from autointerp.project.settings import Settings
+from autointerp.project.workspace import WorkspaceFolder
 from autointerp.shapes.reader import ReaderJudge
-from autointerp.shapes.train.vlm import evidence
-from autointerp.shapes.train.vlm_pool import rendered_pool
-from autointerp.shapes.train.vlm_questions import Questions, Shown
-from autointerp.stages.context import Context
-from autointerp.stages.labelers import LabelerRequest, make_judge
-from autointerp.workspace import Workspace
+from training.shapes.vlm_pool import rendered_pool
+from training.shapes.vlm_questions import Questions, Shown
+from training.shapes.vlm_requests import evidence
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_a_cell_of_another_grid_is_found_where_it_lies(pool):
 
 
 def test_it_is_for_shapes_and_for_what_can_be_read(tmp_path):
-    ctx = Context(Workspace.create(tmp_path, Settings.from_values({})))
+    ctx = Context(WorkspaceFolder.create(tmp_path, Settings.from_values({})))
     request = LabelerRequest(judge="reader")
     assert isinstance(make_judge(ctx, request, FUZZING), ReaderJudge)
     with pytest.raises(NotAvailable, match="no intruder questions"):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from autointerp.labeling.replies import DetectReply, LabelReply, parse_reply
+from autointerp.labeling.asking.replies import DetectReply, LabelReply, parse_reply
 from autointerp.shapes.reply_form import ANSWERS, EXPLANATION, LONGEST, MOST_PARTS, NAME, ReplyForm
-from autointerp.shapes.train.vlm_pool import rendered_pool
-from autointerp.shapes.train.vlm_questions import Questions
-from autointerp.shapes.train.vlm_text import new_tokenizer
 from autointerp.shapes.vlm import MAX_TOKENS
+from training.shapes.vlm_pool import rendered_pool
+from training.shapes.vlm_questions import Questions
+from training.shapes.vlm_text import new_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def written(form, tokenizer, start, rng):
     reply = [tokenizer.convert_tokens_to_ids(start)]
     while reply[-1] != tokenizer.eos_token_id:
         assert len(reply) < MAX_TOKENS
-        reply.append(int(rng.choice(form.allowed(reply))))
+        reply.append(int(rng.choice(sorted(form.allowed(reply)))))
     assert list(form.allowed([*reply, tokenizer.pad_token_id])) == [tokenizer.eos_token_id]
     return tokenizer.decode(reply[:-1])
 
@@ -35,6 +35,17 @@ def test_any_label_reply_that_is_allowed_is_read(form, tokenizer):
     rng = np.random.default_rng(0)
     found = [parse_reply(written(form, tokenizer, NAME, rng), LabelReply) for _ in range(60)]
     assert all(bool(reply.name) == reply.interpretable and 1 <= len(reply.parts) <= MOST_PARTS for reply in found)
+
+
+def test_a_reply_is_closed_after_its_confidence_and_is_read(form, tokenizer):
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        whole = written(form, tokenizer, NAME, rng)
+        ids = tokenizer(whole, add_special_tokens=False)["input_ids"]
+        closed = [n for n in range(1, len(ids) + 1) if form.closing(ids[:n])]
+        short = parse_reply(tokenizer.decode(ids[: closed[0]]) + form.closing(ids[: closed[0]]), LabelReply)
+        assert short.model_copy(update={"parts": []}) == parse_reply(whole, LabelReply).model_copy(update={"parts": []})
+    assert form.closing([]) is None
 
 
 def test_any_judgement_that_is_allowed_is_read(form, tokenizer):

@@ -66,11 +66,13 @@ def test_objects_keep_apart_and_to_their_places(seed):
     truth = render(sample_scene(np.random.default_rng(seed)))
     solid = truth.coverage > 0.5
     assert (solid.sum(0) <= 1).all()
-    assert not solid[:, [0, -1]].any() and not solid[:, :, [0, -1]].any()
+    assert not solid[:, [0, -1]].any()
+    assert not solid[:, :, [0, -1]].any()
     for o in truth.scene.objects:
         assert np.hypot(o.x - POSITIONS[o.position][0], o.y - POSITIONS[o.position][1]) < 8
     places = [o.position for o in truth.scene.objects]
-    assert len(set(places)) == len(places) and ("center" not in places or len(places) == 1)
+    assert len(set(places)) == len(places)
+    assert "center" not in places or len(places) == 1
 
 
 def test_rendering_is_repeatable():
@@ -90,6 +92,7 @@ def test_training_and_held_out_captions_are_disjoint():
     training = {sample_training_scene(rng).caption for _ in range(300)}
     kept = {sample_held_out_scene(rng).caption for _ in range(30)}
     assert not training & kept
-    assert not any(map(held_out, training)) and all(map(held_out, kept))
+    assert not any(map(held_out, training))
+    assert all(map(held_out, kept))
     share = np.mean([held_out(sample_scene(rng).caption) for _ in range(2000)])
     assert 0.07 < share < 0.14

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from autointerp.shapes.truth import FeatureTruth, all_concepts
+from autointerp.shapes.concepts import all_concepts
+from autointerp.shapes.truth import FeatureTruth
 from autointerp.shapes.verdict import Evaluated, accuracy, correlation, truth_auroc
 
 
@@ -25,7 +26,8 @@ def own():
 
 def test_what_is_stored_is_what_was_measured(own):
     again = Evaluated.from_dict(json.loads(json.dumps(own.as_dict(), allow_nan=False)))
-    assert again.truths == own.truths and again.concepts == own.concepts
+    assert again.truths == own.truths
+    assert again.concepts == own.concepts
     assert np.array_equal(again.precisions, own.precisions, equal_nan=True)
 
 
@@ -33,7 +35,8 @@ def test_scores_that_know_truths_from_none(own):
     assert truth_auroc(own, {0: 0.9, 1: 0.4, 2: 0.8, 3: 0.5}) == 1.0
     assert truth_auroc(own, {0: 0.4, 1: 0.9, 2: 0.5, 3: 0.8}) == 0.0
     assert truth_auroc(own, {0: 0.5, 1: 0.5, 2: None, 3: 0.5}) == 0.5
-    assert truth_auroc(own, {0: 0.9, 2: 0.1}) is None and truth_auroc(own, {}) is None
+    assert truth_auroc(own, {0: 0.9, 2: 0.1}) is None
+    assert truth_auroc(own, {}) is None
 
 
 def test_scores_that_follow_the_precision_of_what_is_said(own):

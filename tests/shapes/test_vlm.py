@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from autointerp.errors import UsageError
-from autointerp.labeling.messages import image_part, text_part
-from autointerp.shapes.train.vlm import new_processor, new_vlm
-from autointerp.shapes.train.vlm_text import new_tokenizer
+from autointerp.labeling.asking.messages import image_part, text_part
 from autointerp.shapes.vlm import load_shapes_vlm
+from training.shapes.vlm_model import new_processor, new_vlm
+from training.shapes.vlm_text import new_tokenizer
 
 
 @pytest.fixture(scope="module")

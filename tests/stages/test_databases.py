@@ -42,9 +42,12 @@ def test_a_workspace_is_moved_to_a_server_and_back(
     done = cli("-w", workspace, "db", "copy", url)
     assert done.code == 0, done.err
     line = done.out.strip()
-    assert line == f'database = "{server.url("moved", password=None)}"' and "s3cret" not in done.err
+    assert line == f'database = "{server.url("moved", password=None)}"'
+    assert "s3cret" not in done.err
     again = cli("-w", workspace, "db", "copy", url)
-    assert again.code == 1 and "is not empty: dictionaries has rows" in again.err and again.err.count("\n") == 1
+    assert again.code == 1
+    assert "is not empty: dictionaries has rows" in again.err
+    assert again.err.count("\n") == 1
 
     # The line has no password: libpq finds it.
     monkeypatch.setenv("PGPASSWORD", server.password)
@@ -58,9 +61,11 @@ def test_a_workspace_is_moved_to_a_server_and_back(
 
     # A backup is a file that can take the database's place, and so is a copy the other way.
     saved = cli("-w", workspace, "db", "backup", tmp_path / "backup.db")
-    assert saved.code == 0 and saved.out == f"{tmp_path / 'backup.db'}\n"
+    assert saved.code == 0
+    assert saved.out == f"{tmp_path / 'backup.db'}\n"
     back = cli("-w", workspace, "db", "copy", tmp_path / "back.db")
-    assert back.code == 0 and back.out == f'database = "{(tmp_path / "back.db").resolve()}"\n'
+    assert back.code == 0
+    assert back.out == f'database = "{(tmp_path / "back.db").resolve()}"\n'
     assert cli("-w", workspace, "db", "copy", tmp_path / "back.db").code == 1
     expected = answers(cli, workspace)
     for file in ("backup.db", "back.db"):
@@ -77,8 +82,8 @@ def test_two_folders_of_one_database_have_one_writer(workspace: Path, tmp_path: 
     name_database(workspace, f'database = "{url}"')
     other = Path(shutil.copytree(workspace, tmp_path / "other"))
     code = (
-        "import sys, time; from autointerp.workspace import Workspace\n"
-        f"with Workspace({str(other)!r}).lock():\n"
+        "import sys, time; from autointerp.project.workspace import WorkspaceFolder\n"
+        f"with WorkspaceFolder({str(other)!r}).lock():\n"
         "    print('in', flush=True); time.sleep(120)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
@@ -97,7 +102,8 @@ def test_two_folders_of_one_database_have_one_writer(workspace: Path, tmp_path: 
                 refused = cli("-w", workspace, *command)
                 assert refused.code == 1, command
                 assert f"is being written by process {holder.pid} on " in refused.err.splitlines()[-1]
-                assert "s3cret" not in refused.err and not (tmp_path / "copy.db").exists()
+                assert "s3cret" not in refused.err
+                assert not (tmp_path / "copy.db").exists()
             assert cli("-w", workspace, "status").code == 0
             assert cli("-w", workspace, "-q", "db", "backup", tmp_path / "backup.db").code == 0
         finally:
@@ -114,6 +120,9 @@ def test_faults_of_a_server_are_one_line_without_password(workspace: Path, cli: 
             done = cli("-w", workspace, "-q", *command)
             assert "s3cret" not in done.out + done.err
             if command[-1] != "path":
-                assert done.code == 1 and said in done.err and done.err.count("\n") == 1
+                assert done.code == 1
+                assert said in done.err
+                assert done.err.count("\n") == 1
             else:
-                assert done.code == 0 and done.out.endswith("/none\n")
+                assert done.code == 0
+                assert done.out.endswith("/none\n")

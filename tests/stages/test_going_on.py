@@ -19,7 +19,7 @@ import os, signal, sys
 # A suite that runs in the background has inherited that Ctrl-C is ignored; a person's terminal has not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from autointerp.diffusion import generation
-from autointerp.stages import harvest
+from autointerp.stages.harvest import harvesting as harvest
 
 workspace, what, batches, number, checkpoint_images, *command = sys.argv[1:]
 harvest.CHECKPOINT_IMAGES = int(checkpoint_images)
@@ -113,14 +113,16 @@ def test_any_stop_leads_to_the_same_rows(
     # The second one starts at image 16, so that two batches lead to the next checkpoint.
     ended = stopped(path, "harvest", 2, signal.SIGINT, *label)
     assert ended.returncode == 130, ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("interrupted:") and "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("interrupted:")
+    assert "Traceback" not in ended.stderr
     assert query(path, "SELECT status, done FROM runs WHERE kind = 'harvest'") == [("interrupted", 32)]
 
     assert cli("-w", path, *label).code == 0
     one, other = content(query, labeled), content(query, path)
     for table in one:
         assert one[table] == other[table], table
-    assert len(one["crops"]) > 200 and len(one["labels"]) > 20
+    assert len(one["crops"]) > 200
+    assert len(one["labels"]) > 20
 
 
 def test_a_stopped_fit_is_not_taken_up_by_another(
@@ -140,7 +142,7 @@ def test_a_stopped_fit_is_not_taken_up_by_another(
 def test_labeling_stopped_goes_on_with_the_next_feature(
     workspace: Path, cli: Callable[..., Any], query: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autointerp.stages import label as stage
+    from autointerp.stages.label import labeling as stage
 
     expected = cli("-w", workspace, "label", "--layer", "mid", "--labeler", "prompts", "--dry-run").out
     kept: list[int] = []
@@ -159,17 +161,19 @@ def test_labeling_stopped_goes_on_with_the_next_feature(
         patch.setattr(stage, "_keep", stop)
         ended = cli("-w", workspace, "label", "--layer", "mid", "--labeler", "prompts")
     assert ended.code == 130
-    assert query(workspace, count) == [(i,) for i in kept] and len(kept) == 5
+    assert query(workspace, count) == [(i,) for i in kept]
+    assert len(kept) == 5
     assert cli("-w", workspace, "label", "--layer", "mid", "--labeler", "prompts").code == 0
     everyone = [i for (i,) in query(workspace, count)]
-    assert everyone[:5] == kept and len(set(everyone)) == len(everyone)
+    assert everyone[:5] == kept
+    assert len(set(everyone)) == len(everyone)
     assert f"{len(everyone)} features by prompts" in expected
 
 
 def test_the_second_process_is_told_who_writes(workspace: Path, cli: Callable[..., Any]) -> None:
     code = (
-        "import sys, time; from autointerp.workspace import Workspace\n"
-        f"with Workspace({str(workspace)!r}).lock():\n"
+        "import sys, time; from autointerp.project.workspace import WorkspaceFolder\n"
+        f"with WorkspaceFolder({str(workspace)!r}).lock():\n"
         "    print('in', flush=True); time.sleep(120)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
@@ -197,15 +201,15 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     query: Callable[..., list[Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from autointerp.db import engine
+    from autointerp.db import connections
 
     # Pages that a checkpoint left free would take the labels yet.
     query(workspace, "VACUUM")
     before = rows(workspace)
-    real = engine._set_pragmas
+    real = connections.set_pragmas
 
-    def small(connection: Any, record: Any) -> None:
-        real(connection, record)
+    def small(connection: Any) -> None:
+        real(connection)
         cursor = connection.cursor()
         # SQLite then says of its own what it says on a full disk.
         (pages,) = cursor.execute("PRAGMA page_count").fetchone()
@@ -213,10 +217,11 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
         cursor.close()
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_set_pragmas", small)
+        patch.setattr(connections, "set_pragmas", small)
         done = cli("-w", workspace, "-q", "label", "--layer", "mid", "--labeler", "prompts")
     assert done.code == 1
-    assert done.err.startswith("error: the disk is full while writing") and done.err.count("\n") == 1
+    assert done.err.startswith("error: the disk is full while writing")
+    assert done.err.count("\n") == 1
     after = rows(workspace)
     assert {k: v for k, v in after.items() if k in ("crops", "features", "images", "scores")} == {
         k: v for k, v in before.items() if k in ("crops", "features", "images", "scores")
@@ -236,15 +241,15 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
 ) -> None:
     from sqlalchemy import text
 
-    from autointerp.stages import harvest
+    from autointerp.stages.harvest import harvesting as harvest
 
     path = tmp_path / "w"
     path.mkdir()
     shutil.copy(labeled / "autointerp.toml", path)
-    real, made = harvest._Pass.checkpoint, []
+    real, made = harvest.HarvestPass.checkpoint, []
 
     def second_is_too_large(self: Any) -> None:
-        made.append(self.harvests[0].done)
+        made.append(self.harvests[0].taken_in.count)
         if len(made) == 2:
             with self.ctx.db.session() as session:
                 pages = session.scalar(text("PRAGMA page_count"))
@@ -253,10 +258,12 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
         real(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(harvest._Pass, "checkpoint", second_is_too_large)
+        patch.setattr(harvest.HarvestPass, "checkpoint", second_is_too_large)
         done = cli("-w", path, "-q", "label", "--layer", "mid")
-    assert done.code == 1 and made == [16, 32]
-    assert done.err.startswith("error: the disk is full while writing") and done.err.count("\n") == 1
+    assert done.code == 1
+    assert made == [16, 32]
+    assert done.err.startswith("error: the disk is full while writing")
+    assert done.err.count("\n") == 1
     assert query(path, "SELECT done FROM runs WHERE kind = 'harvest'") == [(16,)]
     ((counts,),) = query(path, "SELECT data FROM checkpoints WHERE name = 'counts'")
     assert np.frombuffer(counts, np.int64)[0] == 16
@@ -272,7 +279,7 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
     ("file", "command"),
     [
         ("dictionaries/shapes.mid.topk-2/fit.checkpoint.part", ["fit", "--latents", "40"]),
-        ("dictionaries/shapes.mid.topk-2/.weights.safetensors.tmp", ["fit", "--latents", "40"]),
+        ("dictionaries/shapes.mid.topk-2/weights.safetensors.part", ["fit", "--latents", "40"]),
         ("indexes/shapes.mid.topk.crops.faiss.part", ["label"]),
     ],
 )
@@ -286,7 +293,9 @@ def test_a_disk_that_is_full_for_one_file(
         index.unlink()
     done = cli("-w", workspace, "-q", *command, "--layer", "mid")
     assert done.code == 1, done
-    assert done.err.startswith("error: ") and done.err.count("\n") == 1 and "free s" in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert "free s" in done.err
     target.unlink(missing_ok=True)
     assert cli("-w", workspace, "-q", *command, "--layer", "mid").code == 0
 
@@ -303,7 +312,8 @@ def test_a_file_that_cannot_grow_is_one_line(workspace: Path) -> None:
     given = ["-w", str(workspace), "-q", "label", "--layer", "mid", "--labeler", "prompts"]
     done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_several_fits_that_were_killed_go_on_together(
@@ -323,4 +333,5 @@ def test_several_fits_that_were_killed_go_on_together(
     again = cli("-w", killed, *fit)
     assert again.code == 0, again.err
     digests = "SELECT name, weights_sha256 FROM dictionaries ORDER BY name"
-    assert query(killed, digests) == query(whole, digests) and len(query(whole, digests)) == 4
+    assert query(killed, digests) == query(whole, digests)
+    assert len(query(whole, digests)) == 4

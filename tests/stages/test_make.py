@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autointerp.settings import Settings
+from autointerp.project.settings import Settings
 
 NAME = "shapes.mid.topk"
 Cli = Callable[..., Any]
@@ -36,7 +36,8 @@ def test_a_second_run_does_nothing_and_says_so(workspace: Path, cli: Cli, rows: 
         assert again.code == 0
         assert "nothing to do: everything is up to date" in again.err.splitlines()
         assert NAME in again.out
-    assert rows(workspace) == before and files(workspace) == kept
+    assert rows(workspace) == before
+    assert files(workspace) == kept
     assert cli("-q", "label", "--layer", "mid", "-w", workspace).err == ""
 
 
@@ -47,7 +48,8 @@ def test_on_shapes_the_embedded_vlm_names_and_judges_if_none_is_set(workspace: P
     assert cli(*label).code == 0
     by = "SELECT l.status, count(*) FROM labels l JOIN labelers b ON b.id = l.labeler_id WHERE b.kind = 'shapes-vlm'"
     named = dict(query(workspace, f"{by} GROUP BY 1"))
-    assert sum(named.values()) == 6 and "failed" not in named
+    assert sum(named.values()) == 6
+    assert "failed" not in named
     judged = "SELECT count(*) FROM scores s JOIN labelers b ON b.id = s.judge_id WHERE b.model LIKE 'shapes-vlm@%'"
     assert query(workspace, f"{judged} AND s.method = 'detection'") == [(named["ok"],)]
     assert "nothing to do" in cli(*label).err
@@ -70,12 +72,14 @@ def test_on_shapes_the_embedded_vlm_names_and_judges_if_none_is_set(workspace: P
 def test_a_plan_writes_nothing(workspace: Path, cli: Cli, rows: Rows, command: list[str]) -> None:
     before, kept = rows(workspace), files(workspace)
     planned = cli("-w", workspace, *command, "--dry-run")
-    assert planned.code == 0 and planned.out.strip()
+    assert planned.code == 0
+    assert planned.out.strip()
     assert all(
         line.split()[0] in ("fit", "harvest", "index", "label", "score", "evaluate")
         for line in planned.out.splitlines()
     )
-    assert rows(workspace) == before and files(workspace) == kept
+    assert rows(workspace) == before
+    assert files(workspace) == kept
 
 
 def test_a_plan_tells_what_would_run(tmp_path: Path, cli: Cli, small_parts: None) -> None:
@@ -83,11 +87,14 @@ def test_a_plan_tells_what_would_run(tmp_path: Path, cli: Cli, small_parts: None
     planned = cli(
         "-w", nowhere, "label", "--layer", "mid", "-n", "7", "--labeler", "vlm", "--vlm", "gpt-4o-mini", "--dry-run"
     )
-    assert planned.code == 0 and not nowhere.exists()
+    assert planned.code == 0
+    assert not nowhere.exists()
     lines = dict(line.split(maxsplit=1) for line in planned.out.splitlines())
     settings = Settings()
-    assert f"{settings.fit_images} images" in lines["fit"] and f"{settings.images} images" in lines["harvest"]
-    assert "7 features by gpt-4o-mini, 7 calls" in lines["label"] and "$" in lines["label"]
+    assert "800 images" in lines["fit"]
+    assert f"{settings.images} images" in lines["harvest"]
+    assert "7 features by gpt-4o-mini, 7 calls" in lines["label"]
+    assert "$" in lines["label"]
 
 
 def test_changed_settings_give_a_new_name_and_keep_the_old(workspace: Path, cli: Cli, query: Query) -> None:
@@ -99,15 +106,19 @@ def test_changed_settings_give_a_new_name_and_keep_the_old(workspace: Path, cli:
     old = query(workspace, labels), query(workspace, crops)
     change(workspace, "top = 6", "top = 8")
     done = cli("-w", workspace, "harvest", "--layer", "mid")
-    assert done.code == 0 and done.out.startswith(f"{NAME}-2: ")
-    assert (query(workspace, labels), query(workspace, crops)) == old and old[0]
+    assert done.code == 0
+    assert done.out.startswith(f"{NAME}-2: ")
+    assert (query(workspace, labels), query(workspace, crops)) == old
+    assert old[0]
     weights = query(workspace, "SELECT name, weights_sha256 FROM dictionaries ORDER BY id")
-    assert [n for n, _ in weights] == [NAME, f"{NAME}-2"] and weights[0][1] == weights[1][1]
+    assert [n for n, _ in weights] == [NAME, f"{NAME}-2"]
+    assert weights[0][1] == weights[1][1]
     assert "nothing to do" in cli("-w", workspace, "harvest", "--layer", "mid").err
     # The old settings mean the old result again.
     change(workspace, "top = 8", "top = 6")
     again = cli("-w", workspace, "label", "--layer", "mid")
-    assert "nothing to do" in again.err and again.out.startswith(f"{NAME}: ")
+    assert "nothing to do" in again.err
+    assert again.out.startswith(f"{NAME}: ")
     assert len(query(workspace, "SELECT 1 FROM dictionaries")) == 2
     # Images are shared: with one name gone, the other still has all of its own.
     assert cli("-w", workspace, "rm", f"{NAME}-2").code == 0
@@ -117,16 +128,20 @@ def test_changed_settings_give_a_new_name_and_keep_the_old(workspace: Path, cli:
 
 def test_another_fit_gets_another_name(workspace: Path, cli: Cli, query: Query) -> None:
     done = cli("-w", workspace, "fit", "--layer", "mid", "--latents", "48")
-    assert done.code == 0 and done.out.startswith(f"{NAME}-2: 48 latents")
+    assert done.code == 0
+    assert done.out.startswith(f"{NAME}-2: 48 latents")
     assert "nothing to do" in cli("-w", workspace, "fit", "--layer", "mid", "--latents", "48").err
     taken = cli("-w", workspace, "fit", "--layer", "mid", "--latents", "40", "--name", NAME)
-    assert taken.code == 2 and "already" in taken.err
+    assert taken.code == 2
+    assert "already" in taken.err
     bad = cli("-w", workspace, "-q", "fit", "--layer", "mid", "--latents", "40", "--name", "a/b")
-    assert bad.code == 2 and "cannot name a dictionary" in bad.err
+    assert bad.code == 2
+    assert "cannot name a dictionary" in bad.err
     assert len(query(workspace, "SELECT 1 FROM dictionaries")) == 2
     assert len(query(workspace, "SELECT 1 FROM runs WHERE kind = 'fit'")) == 2
     random = cli("-w", workspace, "fit", "--layer", "mid", "--kind", "random", "--name", "chance")
-    assert random.code == 0 and random.out.startswith("chance: 64 latents")
+    assert random.code == 0
+    assert random.out.startswith("chance: 64 latents")
     config = json.loads((workspace / "dictionaries" / "chance" / "cfg.json").read_text())
     assert config["kind"] == "random"
 
@@ -154,7 +169,8 @@ def test_rm_takes_everything_away_and_nothing_else(workspace: Path, cli: Cli, qu
         "features_fts",
     ):
         assert not query(workspace, f"SELECT 1 FROM {table}"), table
-    assert list((workspace / "indexes").iterdir()) == [] and list((workspace / "dictionaries").iterdir()) == []
+    assert list((workspace / "indexes").iterdir()) == []
+    assert list((workspace / "dictionaries").iterdir()) == []
     assert cli("-w", workspace, "rm", NAME).code == 2
     assert "no dictionaries yet" in cli("-w", workspace, "status").out
 
@@ -182,7 +198,8 @@ def test_a_damaged_index_is_made_again(workspace: Path, cli: Cli, kind: str) -> 
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     hurt = cli("-w", workspace, "search", "red circle")
-    assert hurt.code == 0 and "is damaged: it is built again" in hurt.err
+    assert hurt.code == 0
+    assert "is damaged: it is built again" in hurt.err
     assert path.read_bytes() == whole
     path.unlink()
     assert cli("-w", workspace, "label", "--layer", "mid").code == 0

@@ -35,18 +35,21 @@ def test_a_changed_prompt_is_another_labeler(
     workspace: Path, ask: Cli, vlm_server: Any, cli: Cli, query: Callable[..., list[Any]]
 ) -> None:
     label = ("label", "--labeler", "vlm", "-n", "1", "--no-score")
-    assert ask(*label).code == 0 and len(told(vlm_server)) == 1
+    assert ask(*label).code == 0
+    assert len(told(vlm_server)) == 1
     own = workspace / "prompts"
     own.mkdir()
     (own / "label.md.j2").write_text("Say what you see. {{ mark }}")
     assert ask(*label).code == 0
     assert told(vlm_server)[1].startswith("Say what you see. it is outlined")
-    assert "nothing to do" in ask(*label).err and len(told(vlm_server)) == 2
+    assert "nothing to do" in ask(*label).err
+    assert len(told(vlm_server)) == 2
     labelers = query(workspace, "SELECT prompt_hash FROM labelers WHERE kind = 'vlm' ORDER BY id")
     assert len(set(labelers)) == 2
     # Told apart by name too, where they are listed and chosen.
     listed = [x["labeler"] for x in json.loads(cli("-w", workspace, "labels", "list", "--json").out)][1:]
-    assert len(set(listed)) == 2 and all(name.startswith("vlm@m#") for name in listed)
+    assert len(set(listed)) == 2
+    assert all(name.startswith("vlm@m#") for name in listed)
     latent = query(workspace, "SELECT f.latent_index FROM features f JOIN labels l ON l.feature_id = f.id"
                    " JOIN labelers r ON r.id = l.labeler_id WHERE r.kind = 'vlm'")[0][0]  # fmt: skip
     for number, name in enumerate(listed):
@@ -54,7 +57,8 @@ def test_a_changed_prompt_is_another_labeler(
         assert json.loads(found.out)["label"]["name"] == f"thing {number}"
     # Without it the first one is meant again.
     (own / "label.md.j2").unlink()
-    assert "nothing to do" in ask(*label).err and len(told(vlm_server)) == 2
+    assert "nothing to do" in ask(*label).err
+    assert len(told(vlm_server)) == 2
 
 
 def test_a_judge_has_its_prompts_from_there_too(workspace: Path, ask: Cli, vlm_server: Any) -> None:
@@ -81,7 +85,10 @@ def test_a_broken_file_is_told_before_any_call(
     own.parent.mkdir()
     own.write_text(source)
     done = ask(*command)
-    assert done.code == 1 and said in done.err and str(own) in done.err and done.err.count("\n") == 1, done.err
+    assert done.code == 1, done.err
+    assert said in done.err, done.err
+    assert str(own) in done.err, done.err
+    assert done.err.count("\n") == 1, done.err
     assert not vlm_server.requests
 
 
@@ -97,9 +104,12 @@ def test_notes_of_a_layer_are_told_for_that_layer_alone(
         assert ask(*label).code == 0
     first, second, third = told(vlm_server)
     assert "Of late" not in first + second
-    assert second == f"{first}\n\nIt sees colours." and third == f"{first}\n\nBy place."
+    assert second == f"{first}\n\nIt sees colours."
+    assert third == f"{first}\n\nBy place."
     assert len(query(workspace, "SELECT DISTINCT config_hash FROM labelers WHERE kind = 'vlm'")) == 3
     settings.write_text(f'{plain}\n[notes]\nmdi = "x"\n')
     done = ask(*label, "--force")
-    assert done.code == 2 and "[notes]" in done.err and "did you mean 'mid'" in done.err, done.err
+    assert done.code == 2, done.err
+    assert "[notes]" in done.err, done.err
+    assert "did you mean 'mid'" in done.err, done.err
     assert len(vlm_server.requests) == 3

@@ -57,7 +57,8 @@ def test_a_dictionary_is_fitted_and_read_on_real_pictures(
     kind = 'kind = "itda"'
     (workspace / "autointerp.toml").write_text(f'images_dir = "{scenes}"\n{SETTINGS.format(kind=kind)}')
     planned = cli("-w", workspace, "label", "--layer", "mid", "--dry-run")
-    assert f"{SCENES} images" in planned.out and "50 images" not in planned.out
+    assert f"{SCENES} images" in planned.out
+    assert "50 images" not in planned.out
     done = cli("-w", workspace, "label", "--layer", "mid")
     assert done.code == 0, done.err
     images = query(workspace, "SELECT id, image_index, prompt, prompt_hash, picture FROM images")
@@ -75,7 +76,8 @@ def test_a_dictionary_is_fitted_and_read_on_real_pictures(
     # Read where the model's own steps see something of a picture.
     assert {step for (step,) in query(workspace, "SELECT DISTINCT step FROM crops WHERE step IS NOT NULL")} == {1}
     again = cli("-w", workspace, "label", "--layer", "mid")
-    assert again.code == 0 and "nothing to do" in again.err
+    assert again.code == 0
+    assert "nothing to do" in again.err
     ((latent,),) = query(workspace, "SELECT latent_index FROM features WHERE state = 'live' LIMIT 1")
     shown = cli("-w", workspace, "show", f"shapes.mid.itda:{latent}", "--crops", tmp_path / "crops")
     assert shown.code == 0, shown.err
@@ -84,9 +86,12 @@ def test_a_dictionary_is_fitted_and_read_on_real_pictures(
     measured = cli("-w", workspace, "evaluate", "--layer", "mid", "--json")
     assert measured.code == 0, measured.err
     found = json.loads(measured.out)
-    assert found["grounded"] is None and found["label_accuracy"] is None  # the oracle reads generated pictures alone
-    assert 0 < found["fvu"] < 1 and found["loss_recovered"] is not None
-    assert found["image_change"] == {"spliced": None, "zeroed": None} and "real pictures" in measured.err
+    assert found["grounded"] is None
+    assert found["label_accuracy"] is None
+    assert 0 < found["fvu"] < 1
+    assert found["loss_recovered"] is not None
+    assert found["image_change"] == {"spliced": None, "zeroed": None}
+    assert "real pictures" in measured.err
 
 
 def test_prompts_of_several_sizes_are_fitted_labeled_and_evaluated(
@@ -118,11 +123,11 @@ def test_prompts_of_several_sizes_are_fitted_labeled_and_evaluated(
     assert named.code == 0, named.err
     checked = cli("-w", tmp_path, "db", "check")
     assert checked.code == 0, checked.out
-    from autointerp.stages.context import Context
-    from autointerp.stages.evidence import EvidenceReader
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.evidence import EvidenceReader
+    from autointerp.project.workspace import WorkspaceFolder
 
-    ctx = Context(Workspace(tmp_path))
+    ctx = Context(WorkspaceFolder(tmp_path))
     ids = [i for (i,) in query(tmp_path, "SELECT id FROM features ORDER BY id")]
     reader = EvidenceReader(ctx.db, ctx.dictionary_named("shapes.mid.pca"))
     crops = [crop for found in (reader.crops(ids), reader.crops(ids, hard=True)) for c in found.values() for crop in c]
@@ -137,14 +142,14 @@ def test_a_models_path_is_taken_from_the_workspace(
     tmp_path: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from autointerp.diffusion.describe import describe_model
-    from autointerp.stages.context import Context
-    from autointerp.workspace import Workspace
+    from autointerp.project.context import Context
+    from autointerp.project.workspace import WorkspaceFolder
 
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "autointerp.toml").write_text('model = "models/mine"\n')
     shutil.copytree(describe_model("shapes").source, tmp_path / "w" / "models" / "mine")
     monkeypatch.chdir(tmp_path)
-    ctx = Context(Workspace("w"))
+    ctx = Context(WorkspaceFolder("w"))
     assert ctx.description.source == str(tmp_path / "w" / "models" / "mine")
     assert ctx.settings.model == ctx.description.source
 
@@ -163,23 +168,25 @@ def test_what_init_refuses_leaves_nothing(scenes: Path, tmp_path: Path, cli: Cal
         (["--size", "large"], 2, "or 1024x768"),
     ):
         done = cli("-w", tmp_path / "w", "init", *given)
-        assert done.code == code and says in done.err and done.err.count("\n") == 1, done.err
+        assert done.code == code, done.err
+        assert says in done.err, done.err
+        assert done.err.count("\n") == 1, done.err
         assert not (tmp_path / "w").exists()
     assert cli("-w", tmp_path / "w", "init", "--images-dir", scenes, "--size", "96x64").code == 0
-    from autointerp.settings import Settings
+    from autointerp.project.settings_file import read_settings
 
-    found = Settings.from_file(tmp_path / "w" / "autointerp.toml")
+    found = read_settings(tmp_path / "w" / "autointerp.toml")
     assert (found.images_dir, found.size, found.prompts) == (str(scenes), "96x64", "auto")
 
 
 def test_prompts_follow_the_model_unless_they_are_named(tmp_path: Path) -> None:
-    from autointerp.diffusion.prompts import load_prompts
-    from autointerp.settings import Settings
-    from autointerp.stages.context import Context
-    from autointerp.workspace import Workspace
+    from autointerp.diffusion.sources.prompts import load_prompts
+    from autointerp.project.context import Context
+    from autointerp.project.settings import Settings
+    from autointerp.project.workspace import WorkspaceFolder
 
     def prompts_of(**settings: Any) -> Any:
-        return Context(Workspace(tmp_path, Settings(**settings))).prompts
+        return Context(WorkspaceFolder(tmp_path, Settings(**settings))).prompts
 
     # An existing workspace says `shapes`: the same prompts, and so the same identities.
     assert prompts_of().identity == prompts_of(prompts="shapes").identity

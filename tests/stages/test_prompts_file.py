@@ -38,12 +38,15 @@ def test_prompts_of_ones_own(
     assert query(tmp_path, "SELECT DISTINCT kind FROM indexes") == [("decoder",)]
     assert not query(tmp_path, "SELECT 1 FROM scores")
     images = query(tmp_path, "SELECT prompt, seed FROM images")
-    assert len(set(images)) == len(images) and ("a red circle", 4) in images and ("a star", 7) in images
+    assert len(set(images)) == len(images)
+    assert ("a red circle", 4) in images
+    assert ("a star", 7) in images
     assert query(tmp_path, "SELECT count(*) = count(DISTINCT feature_id || ' ' || image_id) FROM crops") == [(1,)]
     ((result,),) = query(tmp_path, "SELECT result FROM runs WHERE kind = 'harvest'")
     # Of the twelve, lines 3 and 4 are one image, and images 4 and 7 have prompt and seed of lines 1 and 3.
     assert json.loads(result)["images"] == 9
     again = cli("-w", tmp_path, "label", "--layer", "mid")
-    assert again.code == 0 and "nothing to do" in again.err
+    assert again.code == 0
+    assert "nothing to do" in again.err
     assert cli("-w", tmp_path, "search", "circle", "--json").code == 0
     assert cli("-w", tmp_path, "db", "check").code == 0

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from autointerp import Workspace
-from autointerp.stages.context import Context
-from autointerp.stages.evidence import EvidenceReader
-from autointerp.stages.read import find_feature, render
+from autointerp.project.context import Context
+from autointerp.project.evidence import EvidenceReader
+from autointerp.project.targets import find_feature
+from autointerp.views.pictures import render
 
 NAME = "shapes.mid-text.topk"
 Cli = Callable[..., Any]
@@ -25,9 +26,11 @@ def read(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli, data
     """The labeled workspace with a dictionary of the text stream beside that of the image stream."""
     path: Path = databases.copy(labeled, tmp_path_factory.mktemp("text") / "w")
     done = cli("-w", path, "-q", "fit", "--layer", "mid", "--stream", "text")
-    assert done.code == 0 and done.out.startswith(f"{NAME}: 64 latents")
+    assert done.code == 0
+    assert done.out.startswith(f"{NAME}: 64 latents")
     done = cli("-w", path, "-q", "harvest", "--layer", "mid", "--dictionary", NAME, "--images", 12)
-    assert done.code == 0 and done.out.startswith(NAME)
+    assert done.code == 0
+    assert done.out.startswith(NAME)
     return path
 
 
@@ -37,12 +40,18 @@ def test_a_stream_is_part_of_what_a_dictionary_is(read: Path, cli: Cli, query: Q
     assert rows[0][4] == rows[1][4]
     # A layer means the dictionary of the stream in the settings.
     plan = cli("-w", read, "harvest", "--layer", "mid", "--dry-run")
-    assert plan.code == 0 and "shapes.mid.topk" in plan.out and NAME not in plan.out
+    assert plan.code == 0
+    assert "shapes.mid.topk" in plan.out
+    assert NAME not in plan.out
     again = cli("-w", read, "fit", "--layer", "mid", "--stream", "text")
-    assert again.code == 0 and "nothing to do" in again.err and again.out.startswith(NAME)
+    assert again.code == 0
+    assert "nothing to do" in again.err
+    assert again.out.startswith(NAME)
     context = Context(Workspace(read), stream="text")
     row = context.dictionary_of("mid")
-    assert row is not None and row.name == NAME and context.layer_of(row).stream == "text"
+    assert row is not None
+    assert row.name == NAME
+    assert context.layer_of(row).stream == "text"
 
 
 def test_a_crop_is_the_whole_picture_and_its_cell_a_token(read: Path, cli: Cli, query: Query) -> None:
@@ -52,8 +61,10 @@ def test_a_crop_is_the_whole_picture_and_its_cell_a_token(read: Path, cli: Cli, 
         " JOIN features f ON f.id = c.feature_id JOIN dictionaries d ON d.id = f.dictionary_id"
         f" WHERE d.name = '{NAME}' AND c.role != 'negative'",
     )
-    assert len(crops) > 20 and {crop[2:6] for crop in crops} == {(0, 0, 96, 96)}
-    assert {crop[0] for crop in crops} == {0} and len({crop[1] for crop in crops}) > 3
+    assert len(crops) > 20
+    assert {crop[2:6] for crop in crops} == {(0, 0, 96, 96)}
+    assert {crop[0] for crop in crops} == {0}
+    assert len({crop[1] for crop in crops}) > 3
     latent = crops[0][6]
     found = json.loads(cli("-w", read, "show", f"{NAME}:{latent}", "--json").out)
     assert found["stream"] == "text"
@@ -64,7 +75,8 @@ def test_a_crop_is_the_whole_picture_and_its_cell_a_token(read: Path, cli: Cli, 
     for crop in found["crops"]:
         assert crop["token"] == (None if crop["cell"] is None else reader.read(crop["prompt"])[crop["cell"][1]])
     shown = cli("-w", read, "show", f"{NAME}:{latent}").out
-    assert "of text tokens" in shown and f"{found['crops'][0]['cell'][1]} {found['crops'][0]['token']}" in shown
+    assert "of text tokens" in shown
+    assert f"{found['crops'][0]['cell'][1]} {found['crops'][0]['token']}" in shown
 
 
 def test_nothing_is_marked_in_the_picture_of_a_text_token(read: Path, query: Query) -> None:
@@ -85,14 +97,19 @@ def test_an_export_says_its_stream_and_an_import_heeds_it(read: Path, cli: Cli, 
     out = ("--format", "saelens", "-o", tmp_path / "out")
     assert cli("-w", read, "export", "--layer", "mid", "--dictionary", NAME, *out).code == 0
     done = cli("-w", tmp_path / "new", "import", tmp_path / "out", "--dry-run")
-    assert done.code == 0 and NAME in done.out
+    assert done.code == 0
+    assert NAME in done.out
     done = cli("-w", tmp_path / "new", "import", tmp_path / "out", "--stream", "image", "--dry-run")
-    assert done.code == 0 and "shapes.mid.topk" in done.out and "stream image is yours; the files say text" in done.err
+    assert done.code == 0
+    assert "shapes.mid.topk" in done.out
+    assert "stream image is yours; the files say text" in done.err
 
 
 def test_text_of_a_model_without_it_is_refused(cli: Cli, tmp_path: Path) -> None:
     done = cli("-w", tmp_path / "w", "fit", "--layer", "mid", "--stream", "words", "--dry-run")
-    assert done.code == 2 and "stream" in done.err and done.err.count("\n") == 1
+    assert done.code == 2
+    assert "stream" in done.err
+    assert done.err.count("\n") == 1
     found = json.loads(cli("layers", "--stream", "text", "--json").out)
     assert [(x["alias"], x["stream"], x["grid"]) for x in found] == [
         (alias, "text", [1, 28]) for alias in ("early", "mid", "late")

@@ -27,15 +27,39 @@ def detect(source: Source) -> str:
     Raises:
         AutointerpError: None of them, or a file that cannot be opened.
     """
-    found = next((name for name, module in MODULES.items() if module.detect(source)), None)
+    found = _found(source)
+    if found is None and source.enter_below():
+        found = _found(source)
     if found is not None:
         return found
     if source.problems:
-        raise source.problems[0]
+        raise next(iter(source.problems.values()))
+    source.check_part()
+    _refuse_ours(source)
+    if source.tensors("W_enc", "W_dec") is not None:
+        source.raise_broken()
+        raise AutointerpError(
+            f"{source.asked} holds an autoencoder, but no configuration says which activation and biases it uses",
+            "put the cfg.json or config.json of the tool that wrote it beside it",
+        )
     raise AutointerpError(
         f"{source.asked} is of no known format",
         f"known: {', '.join(MODULES)}; its files must hold the dictionary's tensors by their original names",
     )
+
+
+def _found(source: Source) -> str | None:
+    return next((name for name, module in MODULES.items() if module.detect(source)), None)
+
+
+def _refuse_ours(source: Source) -> None:
+    """Refuse a dictionary of a workspace, which lies there without what a bundle says of it."""
+    config = source.config("kind", "num_latents", "weights_sha256")
+    if config is not None:
+        raise AutointerpError(
+            f"{source.asked} is a dictionary of a workspace, or a bundle without its manifest.json",
+            "export it there as a bundle, or copy the bundle whole",
+        )
 
 
 def read_format(source: Source, form: str = "auto", k: int | None = None) -> tuple[str, Imported]:
@@ -53,20 +77,30 @@ def read_format(source: Source, form: str = "auto", k: int | None = None) -> tup
     if form != "auto" and form not in MODULES:
         raise UsageError(f"there is no format {form!r}", nearest(form, ["auto", *MODULES]))
     name = detect(source) if form == "auto" else form
-    if form != "auto" and not MODULES[form].detect(source):
+    if form == "auto" and name == dictionary_learning.NAME:
+        dictionary_learning.check_told(source)
+    if (
+        form != "auto"
+        and not MODULES[form].detect(source)
+        and not (source.enter_below() and MODULES[form].detect(source))
+    ):
         if source.problems:
-            raise source.problems[0]
+            raise next(iter(source.problems.values()))
+        source.check_part()
+        source.raise_broken()
         raise AutointerpError(f"{source.asked} is not of the format {form}", "leave --format out to have it detected")
+    source.start_reading()
     try:
         imported: Imported = MODULES[name].read(source, k)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AutointerpError(
             f"{source.asked}: its configuration is not as {name} writes it ({error})", AGAIN
         ) from error
     if k is not None and imported.dictionary.k not in (None, k):
         raise UsageError(f"{source.asked} says k {imported.dictionary.k}, not {k}", "leave -k out")
     hookpoint, signal, model = (_text(value) for value in (imported.hookpoint, imported.signal, imported.model))
-    return name, replace(imported, hookpoint=hookpoint, signal=signal, model=model)
+    notes = tuple(dict.fromkeys([*source.notes, *imported.notes]))
+    return name, replace(imported, hookpoint=hookpoint, signal=signal, model=model, notes=notes)
 
 
 def _text(value: object) -> str | None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from autointerp.dictionaries.formats.configuration import Configuration, checked_count
 from autointerp.dictionaries.formats.imported import (
     Imported,
     b_enc_subtracting_nothing,
     b_enc_without_b_dec,
-    needed_int,
+    check_size,
     refuse,
     unit_decoder,
 )
 from autointerp.dictionaries.formats.source import Source, Tensors
 from autointerp.dictionaries.protocol import Dictionary
 from autointerp.dictionaries.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
+from autointerp.errors import AutointerpError
 
 NAME = "dictionary-learning"
 WRITES = ("topk", "batchtopk", "jumprelu", "relu", "gated", "random", "pca")
@@ -32,6 +35,20 @@ _CLASSES = {
     "JumpReluAutoEncoder": ("threshold", "W_enc", "b_enc", "W_dec", "b_dec"),
 }
 """Class -> the tensors that tell it; `BatchTopKSAE` has those of `AutoEncoderTopK`, so the configuration decides."""
+_TRAINERS = {
+    "TopKTrainer": "AutoEncoderTopK",
+    "BatchTopKTrainer": "BatchTopKSAE",
+    "MatryoshkaBatchTopKTrainer": "MatryoshkaBatchTopKSAE",
+    "JumpReluTrainer": "JumpReluAutoEncoder",
+    "StandardTrainer": "AutoEncoder",
+    "StandardTrainerAprilUpdate": "AutoEncoder",
+    "PAnnealTrainer": "AutoEncoder",
+    "GatedSAETrainer": "GatedAutoEncoder",
+    "GatedAnnealTrainer": "GatedAutoEncoder",
+}
+"""Trainer -> the class that it trains."""
+_ALL = (*_CLASSES, "BatchTopKSAE")
+_SAME_TENSORS = ("AutoEncoderTopK", "BatchTopKSAE")
 
 
 def _find(source: Source) -> tuple[str, Tensors] | None:
@@ -60,35 +77,79 @@ def read(source: Source, k: int | None = None) -> Imported:
     if found is None:
         refuse(source, "no dictionary of dictionary_learning", f"known classes: {', '.join(_CLASSES)}, BatchTopKSAE")
     name, tensors = found
-    config = source.config("trainer") or {}
-    trainer = config.get("trainer") or {}
     notes: list[str] = []
-    if tensors.inside:
-        notes.append(f"{tensors.path.name} was saved in the midst of training: its {tensors.inside!r} is taken")
-        trainer = trainer or _mapping(tensors.beside.get("config"))
-    said = trainer.get("dict_class")
-    if name == "AutoEncoderTopK" and said == "BatchTopKSAE":
-        name = "BatchTopKSAE"
-    elif name == "AutoEncoderTopK" and said is None:
-        notes.append("no config.json that names the class: read as AutoEncoderTopK, by top-k")
+    config = Configuration(source.asked, source.needed_config("trainer") or {}, notes)
+    trainer = Configuration(source.asked, config.mapping("trainer"), notes)
+    if tensors.inside == "ae":
+        notes.append(f"{tensors.path.name} was saved in the midst of training: its 'ae' is taken")
+    if not trainer.values:
+        trainer.values = _mapping(tensors.beside.get("config"))
+    name = _class(source, name, tensors, trainer)
+    io = Configuration(source.asked, config.mapping("buffer"), notes).word("io", "out")
+    if io not in ("out", "output", "in"):
+        refuse(source, f"its buffer read a module's {io!r}: a transcoder cannot be imported", "import an autoencoder")
     sae = _read(source, name, tensors, trainer, k, notes)
-    factor = tensors.beside.get("norm_factor")
-    if isinstance(factor, int | float) and factor != 1:
-        sae = _scaled(sae, float(factor))
+    factor = Configuration(source.asked, tensors.beside, notes).number("norm_factor")
+    if factor not in (None, 1.0):
+        sae = _scaled(sae, factor)
         notes.append(f"norm_factor {factor:.6g}: folded")
-    own: dict[str, Any] = config.get("autointerp") or {}
-    io = _mapping(config.get("buffer")).get("io", "out")
-    if io not in ("out", "output"):
-        notes.append(f"its buffer read a module's {io!r}, not its output")
-    hookpoint = own.get("hookpoint") or trainer.get("submodule_name") or None
-    return Imported(sae, hookpoint, own.get("signal"), own.get("model") or trainer.get("lm_name"), tuple(notes), own)
+    own = config.mapping("autointerp")
+    if io == "in":
+        notes.append("its buffer read a module's 'in', not its output")
+    hookpoint = own.get("hookpoint") or trainer["submodule_name"] or None
+    return Imported(sae, hookpoint, own.get("signal"), own.get("model") or trainer["lm_name"], tuple(notes), own)
+
+
+def check_told(source: Source) -> None:
+    """Refuse tensors that SAELens writes too, where no configuration says which of the two wrote them.
+
+    Raises:
+        AutointerpError: The encoders differ in what they do with `b_dec`.
+    """
+    found = _find(source)
+    if found is None or found[0] != "JumpReluAutoEncoder" or "config" in found[1].beside:
+        return
+    if source.needed_config("trainer") is None:
+        raise AutointerpError(
+            f"{source.asked} has no configuration that says whether b_dec is subtracted before encoding: "
+            "SAELens and dictionary_learning write these tensors alike and differ in it",
+            f"put the cfg.json or config.json of the tool beside it; or --format {NAME}, if that wrote it",
+        )
+
+
+def _class(source: Source, name: str, tensors: Tensors, trainer: Configuration) -> str:
+    """The class of the weights: what the configuration says, checked against the tensors that `name` was told by."""
+    notes = trainer.notes
+    written = trainer.word("dict_class", "")
+    said = (re.findall(r"\w+", written) or [""])[-1]  # Of "<class 'dictionary_learning...BatchTopKSAE'>" too.
+    if written and said != written:
+        notes.append(f"dict_class is written {written!r}: read as {said}")
+    trained_by = trainer.word("trainer_class", "")
+    if not said and trained_by in _TRAINERS:
+        said = _TRAINERS[trained_by]
+        notes.append(f"dict_class is not said: {said}, which {trained_by} trains")
+    if said and said not in _ALL:
+        refuse(source, f"dict_class {written!r} is not known", f"known: {', '.join(_ALL)}")
+    if said in _SAME_TENSORS and name in _SAME_TENSORS:
+        return said
+    if said and said != name:
+        refuse(source, f"dict_class is {said}, but the tensors are those of {name}", "fetch both again")
+    if not said and name in _SAME_TENSORS and "threshold" in tensors:
+        refuse(
+            source,
+            "no dict_class says whether it encodes by top-k (AutoEncoderTopK) or by its threshold (BatchTopKSAE)",
+            'put a config.json with {"trainer": {"dict_class": "..."}} beside it',
+        )
+    if not said:
+        notes.append(f"no configuration names the class: read as {name}, by the names of its tensors")
+    return name
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, dict) else {}
 
 
-def _read(source: Source, name: str, tensors: Tensors, trainer: dict[str, Any], k: int | None, notes: list[str]) -> SAE:
+def _read(source: Source, name: str, tensors: Tensors, trainer: Configuration, k: int | None, notes: list[str]) -> SAE:
     if name in ("MatryoshkaBatchTopKSAE", "JumpReluAutoEncoder"):
         d_in, n = tensors.matrix("W_enc")
         W_enc, W_dec = tensors.take("W_enc", d_in, n), tensors.take("W_dec", n, d_in)
@@ -103,9 +164,14 @@ def _read(source: Source, name: str, tensors: Tensors, trainer: dict[str, Any], 
             "AutoEncoderNew": ("encoder.bias", "decoder.bias"),
         }.get(name, ("encoder.bias", "b_dec"))
         b_enc, b_dec = tensors.take(biases[0], n), tensors.take(biases[1], d_in)
-    stored = int(tensors.number("k")) if "k" in tensors else trainer.get("k")
+    check_size(
+        source, tensors, {"dict_size": (trainer["dict_size"], n), "activation_dim": (trainer["activation_dim"], d_in)}
+    )
+    stored = checked_count(source.asked, "k", tensors.number("k") if "k" in tensors else trainer["k"])
     if name == "AutoEncoderTopK":
-        return TopK(W_enc, b_enc, W_dec, b_dec, needed_int(source, stored, "k", k))
+        if stored is not None and trainer["k"] not in (None, stored):
+            notes.append(f"k {stored}, of the weights; the configuration says {trainer['k']}")
+        return TopK(W_enc, b_enc, W_dec, b_dec, trainer.needed_k(stored, k, n))
     if name in ("BatchTopKSAE", "MatryoshkaBatchTopKSAE"):
         threshold = tensors.number("threshold") if "threshold" in tensors else -1.0
         if threshold < 0:

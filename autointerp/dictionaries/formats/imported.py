@@ -5,12 +5,14 @@ Ours: `pre_acts = (acts - b_dec) @ W_enc + b_enc`, with `W_enc` [d, n], `b_enc` 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 import torch
 
-from autointerp.dictionaries.formats.source import Source
+from autointerp.dictionaries.formats.configuration import is_of_shape
+from autointerp.dictionaries.formats.source import Source, Tensors
 from autointerp.dictionaries.protocol import Dictionary
 from autointerp.errors import AutointerpError
 
@@ -55,18 +57,28 @@ def refuse(source: Source, what: str, hint: str) -> NoReturn:
     raise AutointerpError(f"{source.asked}: {what}", hint)
 
 
-def needed_int(source: Source, value: Any, name: str, given: int | None = None) -> int:
-    """A positive whole number of a configuration, or the user's where that does not say.
+def check_size(source: Source, tensors: Tensors, what: Mapping[str, tuple[Any, int]]) -> None:
+    """Refuse weights of other sizes than their configuration says.
+
+    Args:
+        source: The files, for messages.
+        tensors: The weights, for messages.
+        what: Key of the configuration -> its value, None where it does not say, and the size of the weights.
 
     Raises:
-        AutointerpError: Neither says, or it is something else.
+        AutointerpError: They differ; swapped sizes are named as a transposition.
     """
-    value = given if value is None else value
-    if value is None:
-        raise AutointerpError(f"{source.asked}: the files do not say {name}", "give it with -k, or fetch them again")
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
-        raise AutointerpError(f"{source.asked}: {name} is {value!r}, no positive whole number", "fetch it again")
-    return int(value)
+    sizes = [size for _, size in what.values()]
+    said = [value for value, _ in what.values()]
+    if all(is_of_shape(value, size) for value, size in what.values()):
+        return
+    turned = " (as if they were transposed)" if said == sizes[::-1] else ""
+    words = ", ".join(f"{key} {value!r}" for key, (value, _) in what.items() if value is not None)
+    refuse(
+        source,
+        f"the weights in {tensors.path.name} are {sizes}{turned}, but the configuration says otherwise: {words}",
+        "fetch both again",
+    )
 
 
 def b_enc_without_b_dec(W_enc: torch.Tensor, b_enc: torch.Tensor, b_dec: torch.Tensor) -> torch.Tensor:

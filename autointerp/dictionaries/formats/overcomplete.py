@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from autointerp.dictionaries.formats.configuration import checked_count
 from autointerp.dictionaries.formats.imported import Imported, refuse
 from autointerp.dictionaries.formats.source import Source, Tensors
 from autointerp.dictionaries.sae import SAE, JumpReLU, ReLU, TopK
@@ -44,7 +45,8 @@ def read(source: Source, k: int | None = None) -> Imported:
     four = (W_enc, b_enc, W_dec, torch.zeros(d_in))
     sae: SAE
     if "thresholds" in tensors:
-        sae = JumpReLU(*four, k, tensors.take("thresholds", n).exp())
+        notes.append("it has thresholds: read as a JumpSAE, whose latents fire above exp(thresholds)")
+        sae = JumpReLU(*four, checked_count(source.asked, "k", k, n), tensors.take("thresholds", n).exp())
     elif k is None:
         refuse(
             source,
@@ -52,7 +54,9 @@ def read(source: Source, k: int | None = None) -> Imported:
             f"give the top_k it was made with by -k, or -k {n} for a plain SAE",
         )
     else:
+        checked_count(source.asked, "k", k, n)
         notes.append(f"k {k} is yours; the files do not hold it")
+        notes.append("read as a TopKSAE" if k < n else "read as a plain SAE, whose every positive latent fires")
         sae = TopK(*four, k) if k < n else ReLU(*four, None)
     return Imported(sae, notes=tuple(notes))
 

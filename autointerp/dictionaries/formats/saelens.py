@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from autointerp.dictionaries.formats.configuration import Configuration, checked_count
 from autointerp.dictionaries.formats.imported import (
     Imported,
     b_enc_without_b_dec,
-    needed_int,
+    check_size,
     refuse,
     unit_decoder,
 )
@@ -26,6 +27,17 @@ VERSION = "6.18.0"
 """The version whose layout is written. Without one of at least 6, SAELens would read the flat layout."""
 _KNOWN = ("standard", "topk", "jumprelu", "gated", "batchtopk", "matryoshka_batchtopk")
 _LAYER_NORMS = ("layer_norm", "constant_norm_rescale")
+_SCALED = "expected_average_only_in"
+_KINDS = {
+    "standard": ("b_enc",),
+    "topk": ("b_enc",),
+    "gated": ("b_gate", "r_mag", "b_mag"),
+    "jumprelu": ("b_enc",),
+    "batchtopk": ("b_enc",),
+    "matryoshka_batchtopk": ("b_enc",),
+}
+"""Architecture -> tensors that it has beyond `W_enc`, `W_dec` and `b_dec`."""
+_THRESHOLDS = ("threshold", "log_threshold", "topk_threshold")
 
 
 def detect(source: Source) -> bool:
@@ -42,56 +54,49 @@ def read(source: Source, k: int | None = None) -> Imported:
     Raises:
         AutointerpError: As `Format.read`.
     """
-    found = source.config("d_in", "d_sae")
+    found = source.needed_config("d_in", "d_sae")
     tensors = source.tensors("W_enc", "W_dec", "b_dec")
     if found is None or tensors is None:
         refuse(source, "no SAE of SAELens", "it has cfg.json with d_in and d_sae, and W_enc, W_dec, b_dec")
-    config, notes = _modern(found)
-    architecture = str(config.get("architecture", "standard"))
-    if architecture not in _KNOWN or "W_skip" in tensors or config.get("d_out", config["d_in"]) != config["d_in"]:
-        name = architecture if architecture not in _KNOWN else "transcoder"
-        refuse(source, f"a SAELens {name} cannot be imported", f"import one of {', '.join(_KNOWN)}")
-    if config.get("normalize_activations") in _LAYER_NORMS:
-        refuse(
-            source,
-            f"normalize_activations {config['normalize_activations']!r} scales each row by its own size, "
-            "which no fixed weights can do",
-            "retrain with 'none' or 'expected_average_only_in'",
-        )
+    values, notes = _modern(found)
+    config = Configuration(source.asked, values, notes)
+    architecture = _architecture(source, config, tensors)
+    normalization = _normalization(source, config)
     d_in, n = tensors.matrix("W_enc")
+    check_size(source, tensors, {"d_in": (config["d_in"], d_in), "d_sae": (config["d_sae"], n)})
     W_enc, W_dec = tensors.take("W_enc", d_in, n), tensors.take("W_dec", n, d_in)
     b_dec = tensors.take("b_dec", d_in)
     gated = architecture == "gated"
     b_enc = tensors.take("b_gate" if gated else "b_enc", n)
-    if config["d_in"] != d_in or config["d_sae"] != n:
-        refuse(source, f"the weights are [{d_in}, {n}], the configuration says otherwise", "fetch both again")
-    own = _own(config)
+    own = _own(values)
+    own_k = checked_count(source.asked, "k", own.get("k"), n)
     r_mag = tensors.take("r_mag", n) if gated else torch.zeros(n)
     b_mag = tensors.take("b_mag", n) if gated else torch.zeros(n)
-    if not config.get("apply_b_dec_to_input", True):
+    if not config.flag("apply_b_dec_to_input", True, "b_dec is subtracted before encoding, the default of SAELens"):
         shift = b_enc_without_b_dec(W_enc, torch.zeros(n), b_dec)
         b_enc, b_mag = b_enc + shift, b_mag + shift * r_mag.exp()
         notes.append("apply_b_dec_to_input is false: folded into b_enc")
-    if config.get("rescale_acts_by_decoder_norm"):
+    by_norm = "latents are not scaled by the length of their decoder row" if architecture == "topk" else ""
+    if config.flag("rescale_acts_by_decoder_norm", False, by_norm):
         W_enc, b_enc, W_dec = unit_decoder(W_enc, b_enc, W_dec)
         notes.append("rescale_acts_by_decoder_norm: folded, decoder rows have length 1")
-    W_dec = _finetuned(source, config, tensors, W_dec, notes)
-    scale = _scale(source, config, notes)
+    W_dec = _finetuned(source, config, tensors, W_dec)
+    scale = _scale(source, normalization, notes)
     if scale != 1:
         W_enc, W_dec, b_dec = W_enc * scale, W_dec / scale, b_dec / scale
     four = (W_enc, b_enc, W_dec, b_dec)
     sae: SAE
     if gated:
-        sae = Gated(*four, k=own.get("k"), r_mag=r_mag, b_mag=b_mag)
+        sae = Gated(*four, k=own_k, r_mag=r_mag, b_mag=b_mag)
     elif architecture == "topk":
-        sae = TopK(*four, k=needed_int(source, config.get("k"), "k", k))
+        sae = TopK(*four, k=config.needed_k(config["k"], k, n))
     elif architecture == "standard":
-        sae = ReLU(*four, k=own.get("k"))
+        sae = ReLU(*four, k=own_k)
     else:
-        sae = _thresholded(config, tensors, four, own)
-    if config.get("reshape_activations") not in (None, "none"):
+        sae = _thresholded(architecture, tensors, four, own.get("kind"), own_k)
+    if config["reshape_activations"] not in (None, "none"):
         notes.append("reshape_activations: activations are taken as flattened heads")
-    metadata = config["metadata"]
+    metadata = values["metadata"]
     return Imported(
         sae,
         hookpoint=metadata.get("hook_name"),
@@ -102,8 +107,50 @@ def read(source: Source, k: int | None = None) -> Imported:
     )
 
 
+def _architecture(source: Source, config: Configuration, tensors: Tensors) -> str:
+    """The architecture; where the configuration does not say it, what the names of the tensors and keys tell."""
+    thresholds = [name for name in _THRESHOLDS if name in tensors]
+    if config["architecture"] is not None:
+        architecture = config.word("architecture", "")
+    elif thresholds or "b_gate" in tensors:
+        architecture = "jumprelu" if thresholds else "gated"
+        config.notes.append(f"architecture is not said: {architecture}, by the names of the tensors")
+    elif config["k"] is not None:
+        architecture = "topk"
+        config.notes.append("architecture is not said: topk, as there is a k")
+    else:
+        architecture = "standard"
+        config.notes.append("architecture is not said: standard, with a ReLU, the default of SAELens")
+    transcodes = "W_skip" in tensors or config["d_out"] not in (None, config["d_in"])
+    if architecture not in _KNOWN or transcodes:
+        name = architecture if architecture not in _KNOWN else "transcoder"
+        refuse(source, f"a SAELens {name} cannot be imported", f"import one of {', '.join(_KNOWN)}")
+    lacking = [name for name in _KINDS[architecture] if name not in tensors]
+    strange = thresholds if architecture in ("standard", "topk", "gated") else []
+    if architecture != "gated" and "b_gate" in tensors:
+        strange = ["b_gate"]
+    if strange or (lacking and lacking != ["b_enc"]):
+        reason = f"lack {', '.join(lacking)}" if lacking else f"hold {', '.join(strange)}"
+        refuse(source, f"the configuration says {architecture}, but the weights {reason}", "fetch both again")
+    return architecture
+
+
+def _normalization(source: Source, config: Configuration) -> str:
+    """How inputs are normalised; refused where that depends on each row's own size."""
+    said = config.word("normalize_activations", "none", "none, the default of SAELens")
+    if said in _LAYER_NORMS:
+        refuse(
+            source,
+            f"normalize_activations {said!r} scales each row by its own size, which no fixed weights can do",
+            "retrain with 'none' or 'expected_average_only_in'",
+        )
+    if said not in ("none", _SCALED):
+        refuse(source, f"normalize_activations {said!r} is not known", f"known: none, {_SCALED}")
+    return said
+
+
 def _thresholded(
-    config: dict[str, Any], tensors: Tensors, four: tuple[torch.Tensor, ...], own: dict[str, Any]
+    architecture: str, tensors: Tensors, four: tuple[torch.Tensor, ...], kind: Any, k: int | None
 ) -> JumpReLU:
     W_enc, b_enc, W_dec, b_dec = four
     n = W_enc.shape[1]
@@ -113,9 +160,9 @@ def _thresholded(
         threshold = tensors.take("log_threshold", n).exp()
     else:
         threshold = tensors.take("threshold", n)
-    if bool((threshold == threshold[0]).all()) and "batchtopk" in (own.get("kind"), config["architecture"]):
-        return BatchTopK(W_enc, b_enc, W_dec, b_dec, own.get("k"), threshold[0].clone())
-    return JumpReLU(W_enc, b_enc, W_dec, b_dec, own.get("k"), threshold)
+    if bool((threshold == threshold[0]).all()) and "batchtopk" in (kind, architecture):
+        return BatchTopK(W_enc, b_enc, W_dec, b_dec, k, threshold[0].clone())
+    return JumpReLU(W_enc, b_enc, W_dec, b_dec, k, threshold)
 
 
 def _modern(found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -142,31 +189,29 @@ def _modern(found: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return {**config, "metadata": metadata}, notes
 
 
-def _finetuned(
-    source: Source, config: dict[str, Any], tensors: Tensors, W_dec: torch.Tensor, notes: list[str]
-) -> torch.Tensor:
+def _finetuned(source: Source, config: Configuration, tensors: Tensors, W_dec: torch.Tensor) -> torch.Tensor:
     """The decoder with a legacy `scaling_factor` of its latents folded in."""
     if "scaling_factor" not in tensors:
         return W_dec
     factor = tensors.take("scaling_factor", len(W_dec))
     if torch.allclose(factor, torch.ones_like(factor)):
         return W_dec
-    if not config.get("finetuning_scaling_factor"):
+    if not config.flag("finetuning_scaling_factor", False):
         refuse(source, "scaling_factor is there but finetuning_scaling_factor is false", "fetch the files again")
-    notes.append("scaling_factor: folded into W_dec")
+    config.notes.append("scaling_factor: folded into W_dec")
     return W_dec * factor[:, None]
 
 
-def _scale(source: Source, config: dict[str, Any], notes: list[str]) -> float:
+def _scale(source: Source, normalization: str, notes: list[str]) -> float:
     """What inputs are multiplied with, of `activation_scaler.json`."""
-    if config.get("normalize_activations") != "expected_average_only_in":
+    if normalization != _SCALED:
         return 1.0
-    scaler = source.config("scaling_factor")
-    if scaler is None or scaler["scaling_factor"] is None:
+    scaler = Configuration(source.asked, source.needed_config("scaling_factor") or {}, notes)
+    if (scale := scaler.number("scaling_factor")) is None:
         notes.append("expected_average_only_in: no scale is there, so it counts as folded already, as in SAELens")
         return 1.0
     notes.append("expected_average_only_in: the scale of activation_scaler.json is folded")
-    return float(scaler["scaling_factor"])
+    return scale
 
 
 def _own(config: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,11 @@ The hookpoint is in the folder's name alone, and that the signal is a block's up
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from autointerp.dictionaries.formats.configuration import Configuration
 from autointerp.dictionaries.formats.hookpoints import hookpoint_in
-from autointerp.dictionaries.formats.imported import Imported, needed_int, refuse
+from autointerp.dictionaries.formats.imported import Imported, check_size, refuse
 from autointerp.dictionaries.formats.source import AGAIN, Source
 from autointerp.dictionaries.sae import TopK
 from autointerp.errors import AutointerpError
@@ -25,7 +28,6 @@ def read(source: Source, k: int | None = None) -> Imported:
     Raises:
         AutointerpError: As `Format.read`.
     """
-    config = source.config("k", "d_model") or source.config("k") or {}
     tensors = source.tensors("pre_bias", "latent_bias", "decoder.weight")
     if tensors is None:
         refuse(
@@ -33,17 +35,26 @@ def read(source: Source, k: int | None = None) -> Imported:
             "no SAE of sdxl-unbox",
             "state_dict.pth has pre_bias, latent_bias, encoder.weight and decoder.weight",
         )
+    notes = ["signal update: sdxl-unbox trains on a block's output minus its input"]
+    found = source.config("k", "d_model") or source.needed_config("k")
+    if found is None and isinstance(tensors.beside.get("config"), Mapping):
+        found = tensors.beside["config"]
+        notes.append(f"the configuration inside {tensors.path.name} is taken")
+    config = Configuration(source.asked, found or {}, notes)
+    if found is None:
+        notes.append("no config.json is there: read as a top-k of each token")
+    activation = config.word("activation", str(tensors.beside.get("activation") or "TopK"))
+    if activation.lower() != "topk":
+        refuse(source, f"the activation {activation!r} cannot be imported", "import one with TopK")
     n, d_in = tensors.matrix("encoder.weight")
-    if config.get("d_model", d_in) != d_in or config.get("n_dirs_local", n) != n:
-        refuse(source, f"encoder.weight is [{n}, {d_in}], config.json says otherwise", "fetch both again")
+    check_size(source, tensors, {"n_dirs_local": (config["n_dirs_local"], n), "d_model": (config["d_model"], d_in)})
     sae = TopK(
         tensors.take("encoder.weight", n, d_in).T.contiguous(),
         tensors.take("latent_bias", n),
         tensors.take("decoder.weight", d_in, n).T.contiguous(),
         tensors.take("pre_bias", d_in),
-        k=needed_int(source, config.get("k"), "k", k),
+        k=config.needed_k(config["k"], k, n),
     )
-    notes = ["signal update: sdxl-unbox trains on a block's output minus its input"]
     for name in ("mean.pt", "std.pt"):
         figures = source.single(name)
         if figures is not None and tuple(figures.shape) != (n,):

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from autointerp.dictionaries.formats.configuration import Configuration
 from autointerp.dictionaries.formats.hookpoints import hookpoint_in
-from autointerp.dictionaries.formats.imported import Imported, needed_int, refuse
+from autointerp.dictionaries.formats.imported import Imported, check_size, refuse
 from autointerp.dictionaries.formats.source import Source
 from autointerp.dictionaries.protocol import Dictionary
 from autointerp.dictionaries.sae import TopK
@@ -28,34 +29,37 @@ def read(source: Source, k: int | None = None) -> Imported:
     Raises:
         AutointerpError: As `Format.read`; skip connections, transcoders, groupmax and signed top-k are refused.
     """
-    config = source.config("k") or source.config("d_in") or {}
     tensors = source.tensors("encoder.weight", "W_dec")
     if tensors is None:
         refuse(source, "no sparse coder of sparsify", "it has encoder.weight, encoder.bias, W_dec and b_dec")
+    notes: list[str] = []
+    found = source.config("k", "d_in") or source.config("d_in") or source.needed_config("k")
+    config = Configuration(source.asked, found or {}, notes)
+    if found is None:
+        notes.append("no cfg.json is there: read as a sparse coder with a top-k of each token")
     for key, what in (
         ("skip_connection", "a skip connection"),
         ("transcode", "a transcoder"),
         ("signed", "a signed top-k"),
     ):
-        if config.get(key) or (key == "skip_connection" and "W_skip" in tensors):
+        if config.flag(key, False) or (key == "skip_connection" and "W_skip" in tensors):
             refuse(source, f"{what} cannot be imported", "import an autoencoder without it")
-    if config.get("activation", "topk") != "topk":
-        refuse(source, f"the activation {config['activation']!r} cannot be imported", "import one with 'topk'")
+    default = "topk, as sparsify had no other at first" if found is not None else ""
+    if (activation := config.word("activation", "topk", default)) != "topk":
+        refuse(source, f"the activation {activation!r} cannot be imported", "import one with 'topk'")
     n, d_in = tensors.matrix("encoder.weight")
-    if config.get("d_in", d_in) != d_in or (config.get("num_latents") or n) != n:
-        refuse(source, f"encoder.weight is [{n}, {d_in}], cfg.json says otherwise", "fetch both again")
+    check_size(source, tensors, {"num_latents": (config["num_latents"] or None, n), "d_in": (config["d_in"], d_in)})
     sae = TopK(
         tensors.take("encoder.weight", n, d_in).T.contiguous(),
         tensors.take("encoder.bias", n),
         tensors.take("W_dec", n, d_in),
         tensors.take("b_dec", d_in),
-        k=needed_int(source, config.get("k"), "k", k),
+        k=config.needed_k(config["k"], k, n),
     )
-    own: dict[str, Any] = config.get("autointerp") or {}
-    notes = []
-    if config.get("batch_topk") or config.get("sample_topk"):
+    own = config.mapping("autointerp")
+    if config.flag("batch_topk", False) or config.flag("sample_topk", False):
         notes.append("trained with a top-k over a batch; used as per-token top-k, as SAeUron does")
-    if config.get("input_unit_norm"):
+    if config.flag("input_unit_norm", False):
         notes.append("input_unit_norm normalises rows in its forward() alone; encode() is followed, which does not")
     if "signal" not in own:
         notes.append("signal output: sparsify hooks what a module returns")

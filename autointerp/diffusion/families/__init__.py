@@ -1,59 +1,57 @@
-"""What is known of each family of pipelines: one entry a family, and nothing about it anywhere else.
-
-An entry reads its sizes from the model's own configuration files, so that a small model and a full-size one of
-the same family need no entry of their own, and so that nothing here needs weights or torch.
-"""
+"""Families of pipelines: one class a family, one row a pipeline class, and nothing about a family anywhere else."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from autointerp.diffusion.families.base import Configs, Family, ModelDefaults, Signal, Stream
-from autointerp.diffusion.families.flux import FLUX, flux_image_tokens
-from autointerp.diffusion.families.generic import generic
-from autointerp.diffusion.families.pixart import PIXART_ALPHA, PIXART_SIGMA
-from autointerp.diffusion.families.sd3 import SD3
-from autointerp.diffusion.families.unet import SD, SDXL
+from autointerp.diffusion.families.base import Configs, Family, PipelineCall, Stream, TextStream
+from autointerp.diffusion.families.defaults import ModelDefaults, Signal
+from autointerp.diffusion.families.generic import GenericFamily
 from autointerp.errors import AutointerpError
+from autointerp.registry import Kind, Registry
 
-FAMILIES: dict[str, Family] = {
-    family.pipeline_class: family for family in (FLUX, SD, SDXL, SD3, PIXART_ALPHA, PIXART_SIGMA)
-}
-"""Pipeline class name -> its family."""
+_HERE = "autointerp.diffusion.families"
+FAMILIES: Registry[Kind[Family]] = Registry(
+    "pipeline class",
+    [
+        Kind("FluxPipeline", "FLUX.1 schnell and dev", f"{_HERE}.flux:FLUX"),
+        Kind("StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x", f"{_HERE}.unet:SD"),
+        Kind("StableDiffusionXLPipeline", "SDXL and SDXL-Turbo", f"{_HERE}.unet:SDXL"),
+        Kind("StableDiffusion3Pipeline", "Stable Diffusion 3 and 3.5", f"{_HERE}.sd3:SD3"),
+        Kind("PixArtAlphaPipeline", "PixArt-Alpha", f"{_HERE}.pixart:PIXART_ALPHA"),
+        Kind("PixArtSigmaPipeline", "PixArt-Sigma", f"{_HERE}.pixart:PIXART_SIGMA"),
+    ],
+)
+"""Pipeline class of diffusers -> its family."""
 
 __all__ = [
     "FAMILIES",
-    "FLUX",
-    "PIXART_ALPHA",
-    "PIXART_SIGMA",
-    "SD",
-    "SD3",
-    "SDXL",
     "Configs",
     "Family",
     "ModelDefaults",
+    "PipelineCall",
     "Signal",
     "Stream",
+    "TextStream",
     "family_of",
-    "flux_image_tokens",
 ]
 
 
 def family_of(pipeline_class: str, components: Collection[str] = ()) -> Family:
-    """The entry of a pipeline class; the generic one, where its components tell what denoises.
+    """Return the family of a pipeline class; the generic one, where the components tell which one denoises.
 
     Args:
         pipeline_class: As `model_index.json` names it.
         components: Names of the pipeline's components.
 
     Raises:
-        AutointerpError: There is none, and no component is known to denoise.
+        AutointerpError: The class has no entry, and no component is known to denoise.
     """
     if pipeline_class in FAMILIES:
-        return FAMILIES[pipeline_class]
+        return FAMILIES[pipeline_class].load()
     for denoiser in ("transformer", "unet"):
         if denoiser in components and "vae" in components:
-            return generic(pipeline_class, denoiser)
+            return GenericFamily(pipeline_class, denoiser)
     raise AutointerpError(
         f"no family is known for the pipeline class {pipeline_class!r}",
         f"a pipeline with a transformer or unet, and a vae, would do; known: {', '.join(sorted(FAMILIES))}",

@@ -5,30 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from autointerp.diffusion.families.base import (
-    Configs,
-    ModelDefaults,
-    Stream,
-    TextStream,
-    doubling_call,
-    states_like,
-    transformer_blocks,
-    transformer_family,
-    transformer_width,
-    unknown_form,
-)
+from typing_extensions import override
 
-
-def _hookpoints(configs: Configs) -> list[str]:
-    blocks = transformer_blocks(configs)
-    return blocks + [f"{block}.attn" for block in blocks]
+from autointerp.diffusion.families.base import Configs, PipelineCall, Stream, TextStream
+from autointerp.diffusion.families.defaults import ModelDefaults
+from autointerp.diffusion.families.sizes import transformer_width
+from autointerp.diffusion.families.states import states_like, unknown_form
+from autointerp.diffusion.families.transformer import TransformerFamily
 
 
 def _place(inputs: Mapping[str, Any], output: Any, stream: Stream) -> int | None:
-    """Where a stream's tokens stand in an output; None where it is that stream's alone.
+    """Return the place of a stream's tokens in an output; None where the output is that stream's alone.
 
     Blocks take both streams and `temb`, and return (text, image); the last returns (None, image). Their attention
-    returns (image, text), what is added to each stream. Their MLPs return one stream alone.
+    returns (image, text), the updates of each stream. Their MLPs return one stream alone.
     """
     if not isinstance(output, tuple):
         return None
@@ -38,12 +28,20 @@ def _place(inputs: Mapping[str, Any], output: Any, stream: Stream) -> int | None
 
 
 def _tokens(inputs: Mapping[str, Any], output: Any, stream: Stream, own: int, other: int | None) -> tuple[Any, Any]:
-    """A stream's tokens before and after a module; `own` and `other` are the tokens of the streams (None: unknown)."""
+    """Find a stream's tokens before and after a module.
+
+    Args:
+        inputs: The module's arguments by name.
+        output: The module's output.
+        stream: The stream.
+        own: Number of the stream's tokens.
+        other: Number of the other stream's tokens; None where unknown.
+    """
     place = _place(inputs, output, stream)
     before, beside, after = None, None, output
     if place is not None:
         after, beside = output[place], output[1 - place]
-        # What an attention returns is added to its input, so it has no `before`.
+        # An attention's output is added to its input, so the module has no `before`.
         key = "hidden_states" if stream == "image" else "encoder_hidden_states"
         before = inputs.get(key) if "temb" in inputs else None
     known = hasattr(after, "shape") and after.ndim == 3 and after.shape[1] == own
@@ -54,6 +52,7 @@ def _tokens(inputs: Mapping[str, Any], output: Any, stream: Stream, own: int, ot
 
 
 def _put(inputs: Mapping[str, Any], output: Any, stream: Stream, tokens: Any) -> Any:
+    """Return a module's output with other tokens of a stream."""
     place = _place(inputs, output, stream)
     if place is None:
         return states_like(tokens, output)
@@ -61,59 +60,66 @@ def _put(inputs: Mapping[str, Any], output: Any, stream: Stream, tokens: Any) ->
     return (output[0], new) if place else (new, output[1])
 
 
-def sd3_image_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
-    """Image tokens before and after a module of SD3, each [batch, image_tokens, width].
+class SD3Text(TextStream):
+    """The text stream of Stable Diffusion 3: tokens of both CLIPs side by side, then of T5."""
 
-    Raises:
-        AutointerpError: No form fits the shapes.
-    """
-    return _tokens(inputs, output, "image", image_tokens, text_tokens)
+    @override
+    def hookpoints(self, configs: Configs) -> list[str]:
+        """List all blocks but the last, which passes no text on: the text of its attention is unused."""
+        last = f"transformer.transformer_blocks.{configs['transformer']['num_layers'] - 1}"
+        return [hookpoint for hookpoint in SD3.hookpoints(configs) if hookpoint.removesuffix(".attn") != last]
 
+    @override
+    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
+        return ("tokenizer", 77), ("tokenizer_3", max_sequence_length)
 
-def sd3_put_image_tokens(inputs: Mapping[str, Any], output: Any, image: Any) -> Any:
-    """The inverse of `sd3_image_tokens`."""
-    return _put(inputs, output, "image", image)
+    @override
+    def tokens(
+        self, inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int
+    ) -> tuple[Any | None, Any]:
+        return _tokens(inputs, output, "text", text_tokens, image_tokens or None)
 
+    @override
+    def put(self, inputs: Mapping[str, Any], output: Any, text: Any) -> Any:
+        return _put(inputs, output, "text", text)
 
-def _text_hookpoints(configs: Configs) -> list[str]:
-    """All but the last block, which hands no text on: its attention's text goes nowhere."""
-    last = f"transformer.transformer_blocks.{configs['transformer']['num_layers'] - 1}"
-    return [hookpoint for hookpoint in _hookpoints(configs) if hookpoint.removesuffix(".attn") != last]
-
-
-def sd3_text_tokens(inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int) -> tuple[Any, Any]:
-    """Text tokens before and after a module of SD3, each [batch, text_tokens, width].
-
-    Raises:
-        AutointerpError: No form fits the shapes.
-    """
-    return _tokens(inputs, output, "text", text_tokens, image_tokens or None)
-
-
-def sd3_put_text_tokens(inputs: Mapping[str, Any], output: Any, text: Any) -> Any:
-    """The inverse of `sd3_text_tokens`."""
-    return _put(inputs, output, "text", text)
+    @override
+    def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
+        """Return the text's own MLP, four times as wide as the stream."""
+        return f"{hookpoint.removesuffix('.attn')}.ff_context.net.0", 4 * transformer_width(configs)
 
 
-def _text_neurons(configs: Configs, hookpoint: str) -> tuple[str, int]:
-    """The text stream has an MLP of its own, as wide."""
-    return f"{hookpoint.removesuffix('.attn')}.ff_context.net.0", 4 * transformer_width(configs, hookpoint)
+class StableDiffusion3(TransformerFamily):
+    """Stable Diffusion 3 and 3.5."""
+
+    name = "sd3"
+    pipeline_class = "StableDiffusion3Pipeline"
+    defaults = ModelDefaults(steps=28, guidance=7.0, size=1024, max_sequence_length=256, capture_steps=(0,))
+    may_lack = ("text_encoder_3", "tokenizer_3")
+    text = SD3Text()
+
+    @override
+    def hookpoints(self, configs: Configs) -> list[str]:
+        blocks = super().hookpoints(configs)
+        return blocks + [f"{block}.attn" for block in blocks]
+
+    @override
+    def call(self, configs: Configs, guidance: float, count: int) -> PipelineCall:
+        return PipelineCall({"guidance_scale": guidance}, 1)
+
+    @override
+    def readers(self, max_sequence_length: int) -> tuple[tuple[str, int | None], ...]:
+        return ("tokenizer", None), ("tokenizer_2", None), ("tokenizer_3", max_sequence_length)
+
+    @override
+    def image_tokens(
+        self, inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int
+    ) -> tuple[Any | None, Any]:
+        return _tokens(inputs, output, "image", image_tokens, text_tokens)
+
+    @override
+    def put_image_tokens(self, inputs: Mapping[str, Any], output: Any, image: Any) -> Any:
+        return _put(inputs, output, "image", image)
 
 
-SD3 = transformer_family(
-    "sd3",
-    "StableDiffusion3Pipeline",
-    ModelDefaults(steps=28, guidance=7.0, size=1024, max_sequence_length=256, capture_steps=(0,)),
-    call=doubling_call,
-    image_tokens=sd3_image_tokens,
-    put_image_tokens=sd3_put_image_tokens,
-    hookpoints=_hookpoints,
-    text=TextStream(
-        hookpoints=_text_hookpoints,
-        # Of both CLIPs side by side, then of T5.
-        parts=lambda length: (("tokenizer", 77), ("tokenizer_3", length)),
-        tokens=sd3_text_tokens,
-        put=sd3_put_text_tokens,
-        neurons=_text_neurons,
-    ),
-)
+SD3 = StableDiffusion3()

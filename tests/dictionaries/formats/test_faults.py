@@ -155,7 +155,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a decoder of another size": (lambda f: change(saelens(f), W_dec=torch.ones(N, D + 1)), "W_dec is [20, 7]"),
     "an encoder that is no matrix": (lambda f: change(saelens(f), W_enc=torch.ones(N)), "no matrix"),
     "a configuration of another width": (lambda f: saelens(f, d_in=D + 1), "the configuration says otherwise"),
-    "a configuration of another size": (lambda f: sparsify(f, num_latents=N + 1), "cfg.json says otherwise"),
+    "a configuration of another size": (lambda f: sparsify(f, num_latents=N + 1), "configuration says otherwise"),
     "no k": (lambda f: saelens(f, k=None), "do not say k"),
     "a k that is none": (lambda f: sparsify(f, k=-1), "positive whole number"),
     "a word for a k": (lambda f: sparsify(f, k="many"), "positive whole number"),
@@ -202,7 +202,8 @@ def test_one_line_with_what_to_do(tmp_path: Path, case: str, monkeypatch: pytest
     with pytest.raises(AutointerpError) as caught:
         read_format(Source(make(tmp_path / "a")))
     assert said in str(caught.value), str(caught.value)
-    assert caught.value.hint and "\n" not in str(caught.value)
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
     assert not Path("sprung").exists()
 
 
@@ -228,7 +229,9 @@ def test_what_is_not_needed_may_be_broken(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 3), tmp_path / "a" / "trainer_state.pt")
     (tmp_path / "a" / "broken.json").write_text("{")
     source = Source(tmp_path / "a")
-    assert read_format(source)[0] == "saelens"
+    name, found = read_format(source)
+    assert name == "saelens"
+    assert "broken.json is left alone, as it cannot be read" in found.notes
     assert set(source.hashes()) == {"cfg.json", "sae_weights.safetensors"}
 
 

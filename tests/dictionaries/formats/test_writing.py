@@ -47,14 +47,17 @@ def test_round_trip(tmp_path: Path, form: str, kind: str) -> None:
         with pytest.raises(AutointerpError, match=f"of kind {kind}, which {form} cannot express") as caught:
             write_format(dictionary, form, tmp_path, PROVENANCE)
         able = [name for name, kinds in WRITTEN.items() if kind in kinds]
-        assert all(name in caught.value.hint for name in [*able, "bundle"]) and list(tmp_path.iterdir()) == []
+        assert all(name in caught.value.hint for name in [*able, "bundle"])
+        assert list(tmp_path.iterdir()) == []
         return
     write_format(dictionary, form, tmp_path, PROVENANCE)
     name, back = read_format(Source(tmp_path))
-    assert name == form and back.dictionary.kind in (kind, "topk")
+    assert name == form
+    assert back.dictionary.kind in (kind, "topk")
     assert back.dictionary.k == dictionary.k or kind in ("jumprelu", "relu", "gated")
     assert (back.hookpoint, back.signal, back.model) == (PROVENANCE["hookpoint"], "update", "m")
-    assert back.provenance["steps"] == [0, 2] and back.provenance["kind"] == kind
+    assert back.provenance["steps"] == [0, 2]
+    assert back.provenance["kind"] == kind
     x = torch.randn(64, D)
     code, again = dictionary.encode(x), back.dictionary.encode(x)
     dense, second = (torch.zeros(64, dictionary.num_latents).scatter_add_(1, c[1], c[0]) for c in (code, again))
@@ -74,7 +77,8 @@ def test_saelens_files(tmp_path: Path) -> None:
     write_format(made()["batchtopk"], "saelens", tmp_path, PROVENANCE)
     config = json.loads((tmp_path / "cfg.json").read_text())
     assert int(config["metadata"]["sae_lens_version"].split(".")[0]) >= 6
-    assert config["architecture"] == "jumprelu" and config["metadata"]["hook_name"] == PROVENANCE["hookpoint"]
+    assert config["architecture"] == "jumprelu"
+    assert config["metadata"]["hook_name"] == PROVENANCE["hookpoint"]
     threshold = load_file(tmp_path / "sae_weights.safetensors")["threshold"]
     assert torch.equal(threshold, torch.full((N,), 0.7))
 
@@ -90,5 +94,6 @@ def test_dictionary_learning_files(tmp_path: Path) -> None:
     for kind, name in (("topk", "AutoEncoderTopK"), ("batchtopk", "BatchTopKSAE"), ("relu", "AutoEncoderNew")):
         write_format(made()[kind], "dictionary-learning", tmp_path, PROVENANCE)
         config = json.loads((tmp_path / "config.json").read_text())
-        assert config["trainer"]["dict_class"] == name and config["trainer"]["lm_name"] == "m"
+        assert config["trainer"]["dict_class"] == name
+        assert config["trainer"]["lm_name"] == "m"
         assert "encoder.weight" in torch.load(tmp_path / "ae.pt", weights_only=True)

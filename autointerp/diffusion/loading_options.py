@@ -1,0 +1,49 @@
+"""Options of loading a model: the table `loading` of the settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class LoadingSettings(BaseModel):
+    """How a pipeline is loaded and kept in memory, as diffusers does it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    variant: str | None = Field(
+        default=None, min_length=1, description="which of a model's sets of weights is read, e.g. 'fp16'"
+    )
+    config: str | None = Field(
+        default=None,
+        min_length=1,
+        description="of a single-file checkpoint: a folder or Hub name of a pipeline with the same configuration, "
+        "which also gives what the file lacks; what the file looks like if not set",
+    )
+    local_files_only: bool = Field(
+        default=False, description="never ask the Hub, as HF_HUB_OFFLINE=1 does; what is cached is still found"
+    )
+    quantize: Literal["none", "int8", "fp8", "nf4"] = Field(
+        default="none",
+        description="weights of the denoiser's linear layers: int8 or fp8 (torchao), nf4 (bitsandbytes, needs a GPU); "
+        "what is read from such a model is a result of its own",
+    )
+    offload: Literal["none", "model", "sequential"] = Field(
+        default="none",
+        description="what waits in main memory while it is not used: nothing, whole components, or every module (slow)",
+    )
+    vae_slicing: bool = Field(default=False, description="decode the pictures of a batch one by one")
+    vae_tiling: bool = Field(default=False, description="decode large pictures in tiles, which blend at their borders")
+    attention_slicing: bool = Field(
+        default=False, description="compute a U-Net's attention in parts (slow; helps where there is little memory)"
+    )
+    compile: Literal["none", "inductor", "aot_eager", "eager"] = Field(
+        default="none", description="backend of torch.compile for the denoiser's blocks; inductor is the fast one"
+    )
+
+    def made_into(self, revision: str) -> str:
+        """Extend a revision by the options that change the weights beyond rounding."""
+        chosen = [self.variant] if self.variant not in (None, "fp16", "bf16", "fp32") else []
+        chosen += [self.quantize] if self.quantize != "none" else []
+        return "+".join([revision, *map(str, chosen)])

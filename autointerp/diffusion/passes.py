@@ -1,0 +1,52 @@
+"""A pass: one generation of one batch, the value that all that happens during it is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autointerp.diffusion.jobs import GenerationSettings, ImageJob
+    from autointerp.diffusion.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One run of a model's pipeline over a batch of images.
+
+    Attributes:
+        model: The model that runs.
+        jobs: The images of the batch, in the pipeline's order; all of one size and kind.
+        settings: Settings of the generation; their size is that of the batch.
+    """
+
+    model: Model
+    jobs: tuple[ImageJob, ...]
+    settings: GenerationSettings
+
+    @property
+    def count(self) -> int:
+        """Number of images in the batch."""
+        return len(self.jobs)
+
+    @property
+    def steps(self) -> int:
+        """Number of denoising steps."""
+        return self.settings.steps
+
+    @property
+    def branches(self) -> int:
+        """Number of denoiser calls a step; the conditional call comes first."""
+        return self._call[1]
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The pipeline's arguments that ask for the guidance of the settings."""
+        return self._call[0]
+
+    @cached_property
+    def _call(self) -> tuple[dict[str, Any], int]:
+        """The call that the model's family makes for this guidance."""
+        return self.model.family.call(self.model.configs, self.settings.guidance, self.count)

@@ -1,0 +1,189 @@
+"""Run a pipeline once: one pass, with a random generator for each image, which may end after any step."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from autointerp.diffusion.calls import denoised, latents_key, named, steps_of_calls
+from autointerp.diffusion.decoding import Decode, wrapped_decoding
+from autointerp.diffusion.finite import checked_pictures
+from autointerp.errors import AutointerpError
+from autointerp.sizes import sides
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from autointerp.diffusion.model import Model
+    from autointerp.diffusion.passes import Pass
+
+AfterStep = Callable[[int, torch.Tensor], None]
+"""(number of the scheduler's run, latents after it) -> None."""
+
+
+def run_pipeline(
+    batch: Pass,
+    stop_after: int | None = None,
+    after_step: AfterStep | None = None,
+    latents: torch.Tensor | None = None,
+) -> list[Image.Image]:
+    """Call the pipeline once and return its pictures.
+
+    Args:
+        batch: The pass to run.
+        stop_after: 0-based step after which the run ends, without pictures; None runs to the end.
+        after_step: Called after each run of the scheduler with the latents.
+        latents: The noise to begin with; None draws it with each job's generator.
+
+    Raises:
+        NotFiniteError: The latents or the pictures are not finite.
+        AutointerpError: `after_step` is given, and the pipeline does not report its latents.
+    """
+    model = batch.model
+    accepted = set(inspect.signature(type(model.pipeline).__call__).parameters)
+
+    def is_over(run: int) -> bool:
+        if stop_after is None:
+            return False
+        return stop_after in steps_of_calls(model.pipeline.scheduler, batch.steps)[: run + 1]
+
+    given = _arguments(batch, accepted)
+    given |= {} if latents is None else {"latents": latents}
+    ending: AbstractContextManager[None] = nullcontext()
+    if "callback_on_step_end" in accepted:
+
+        def on_step_end(pipeline: Any, run: int, _timestep: Any, state: dict[str, Any]) -> dict[str, Any]:
+            if after_step is not None:
+                after_step(run, state["latents"])
+            if is_over(run):
+                pipeline._interrupt = True  # This is diffusers' own way to end a run early.
+            return state
+
+        given["callback_on_step_end"] = on_step_end
+        given["callback_on_step_end_tensor_inputs"] = ["latents"] if after_step is not None else []
+    else:
+        ending = _ending(model, is_over)
+        if after_step is not None:
+            given["callback"] = _old_callback(model, accepted, after_step)
+
+    pictures = checked_pictures(model) if stop_after is None else nullcontext()
+    with torch.inference_mode(), model.autocast(), warnings.catch_warnings(), ending, pictures:
+        warnings.filterwarnings("ignore", "invalid value encountered in cast")  # `checked_pictures` says more.
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # Autocast causes this one.
+        output = model.pipeline(
+            prompt=[job.prompt for job in batch.jobs],
+            num_inference_steps=batch.steps,
+            generator=[torch.Generator("cpu").manual_seed(job.seed) for job in batch.jobs],
+            output_type="pil" if stop_after is None else "latent",
+            **given,
+        )
+        return list(output.images) if stop_after is None else []
+    return []  # `_ending` ended the run early.
+
+
+def _arguments(batch: Pass, accepted: set[str]) -> dict[str, Any]:
+    """Return the pipeline's arguments: size, text length and guidance.
+
+    Pipelines of an open family get only the arguments that they know. A pipeline of any other family gets all that its
+    family asks for, and fails if it does not know one: then it is not of the family.
+    """
+    width, height = sides(batch.settings.size)
+    wanted: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "max_sequence_length": batch.settings.max_sequence_length,
+    }
+    is_open = batch.model.family.open
+    wanted |= batch.arguments if is_open else {}
+    given = {key: value for key, value in wanted.items() if key in accepted}
+    return given if is_open else {**given, **batch.arguments}
+
+
+def _old_callback(model: Model, accepted: set[str], after_step: AfterStep) -> Callable[[int, Any, torch.Tensor], None]:
+    """Return the callback of pipelines that have no `callback_on_step_end`."""
+    if "callback" not in accepted:
+        raise AutointerpError(
+            f"{type(model.pipeline).__name__} tells nobody its latents",
+            "leave out what needs them: the loss recovered",
+        )
+
+    def callback(step: int, _timestep: Any, latents: torch.Tensor) -> None:
+        after_step(step, latents)
+
+    return callback
+
+
+class _EndOfRun(BaseException):
+    """Ends the run of a pipeline that offers no other way. No `except Exception` of a library catches it."""
+
+
+@contextmanager
+def _ending(model: Model, is_over: Callable[[int], bool]) -> Iterator[None]:
+    """End the run inside after the first run of the denoiser (0-based, both branches counted once) that `is_over`."""
+    runs = 0
+
+    def count(_module: torch.nn.Module, _args: Any, _output: Any) -> None:
+        nonlocal runs
+        runs += 1
+        if is_over(runs - 1):
+            raise _EndOfRun
+
+    # Register this hook last, so that all other hooks have seen the run before it ends.
+    handle = model.denoiser.register_forward_hook(count)
+    try:
+        yield
+    except _EndOfRun:
+        model.pipeline.maybe_free_model_hooks()
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def float32_steps(model: Model) -> Iterator[None]:
+    """Keep the scheduler's arithmetic in float32 where the denoiser computes in half precision, on any device.
+
+    The denoiser would answer in half precision, and the scheduler casts the latents to the dtype of the answer. Eight
+    bits of mantissa are too few to sum small steps. So the answer is widened, and the latents are narrowed again for
+    the denoiser and the autoencoder, whose weights are of half precision on an accelerator.
+    """
+    if model.dtype == torch.float32:
+        yield
+        return
+    weights = torch.float32 if model.device == "cpu" else model.dtype
+
+    def narrow(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        inputs = named(module, args, kwargs)
+        return (), {**inputs, latents_key(inputs): denoised(inputs).to(weights)}
+
+    def widen(_module: torch.nn.Module, _args: Any, output: Any) -> Any:
+        parts = [part.float() if isinstance(part, torch.Tensor) else part for part in _parts(output)]
+        return tuple(parts) if isinstance(output, tuple) else type(output)(*parts)
+
+    handles = [model.denoiser.register_forward_hook(widen)]
+    if weights != torch.float32:
+        handles.append(model.denoiser.register_forward_pre_hook(narrow, with_kwargs=True))
+    try:
+        with wrapped_decoding(model, _narrowed) if weights != torch.float32 else nullcontext():
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _parts(output: Any) -> tuple[Any, ...]:
+    """Return the parts of a denoiser's output, which pipelines of an open family may ask for as an object."""
+    return output if isinstance(output, tuple) else tuple(output.values())
+
+
+def _narrowed(vae: Any, decode: Decode) -> Decode:
+    """Hand latents to the autoencoder in the dtype of its weights."""
+
+    def narrowed(latents: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return decode(latents.to(vae.dtype), *args, **kwargs)
+
+    return narrowed

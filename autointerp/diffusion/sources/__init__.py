@@ -1,0 +1,1 @@
+"""Sources of prompts and of real pictures."""

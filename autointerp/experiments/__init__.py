@@ -1,0 +1,1 @@
+"""Experiments on the diffusion model: what its features cause."""

@@ -1,0 +1,1 @@
+"""What crops and prompts offer as evidence for a name."""

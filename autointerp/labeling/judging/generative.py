@@ -1,0 +1,57 @@
+"""The score `generative`: does the feature fire in images that are generated from the label's words?
+
+It is the AUROC of the feature's activation in these images against images of unrelated prompts: FADE's clarity with its
+sign. Below 0.5 the words suppress the feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from typing_extensions import override
+
+from autointerp.labeling.evidence.phrases import clauses
+from autointerp.labeling.judging.intervals import auroc_score
+from autointerp.labeling.judging.methods import Method
+from autointerp.labeling.protocol import BaseRate, ScoreEvidence, ScoreResult, Trial, Verdict
+
+OWN_IMAGES, UNRELATED_IMAGES = 8, 16
+"""Images that are generated from a label's words, and images of unrelated prompts."""
+
+
+class Generative(Method):
+    """AUROC of the feature's largest activation in generated images; the explained model answers."""
+
+    name = "generative"
+    answered_by = "model"
+    needs = frozenset({"unrelated"})
+
+    @override
+    def trials(self, name: str, explanation: str, evidence: ScoreEvidence, rng: np.random.Generator) -> list[Trial]:
+        """Return images of the label's words and unrelated images; the former start from the noise of the latter.
+
+        Prompts that say a word of the label are not unrelated.
+        """
+        said = {word for clause in clauses(name) for word in clause}
+        apart = [
+            (prompt, seed)
+            for prompt, seed in evidence.unrelated
+            if said.isdisjoint(word for clause in clauses(prompt) for word in clause)
+        ][:UNRELATED_IMAGES]
+        if len(apart) < UNRELATED_IMAGES // 2:
+            return []
+        shown = [(True, "generated", name, seed) for _, seed in apart[:OWN_IMAGES]]
+        shown += [(False, "unrelated", prompt, seed) for prompt, seed in apart]
+        return [
+            Trial(name, explanation, None, truth, kind, None, prompt, seed, evidence.latent)
+            for truth, kind, prompt, seed in shown
+        ]
+
+    @override
+    def result(self, verdicts: Sequence[Verdict], seed: int, base: BaseRate | None = None) -> ScoreResult:
+        """Return the AUROC of the activations."""
+        del base
+        if not verdicts:
+            return ScoreResult(self.name, None, note="too few prompts that do not say the label's words")
+        return auroc_score(verdicts, self.name, seed)

@@ -1,0 +1,149 @@
+"""VLMs as kinds of labelers and judges: at a server, or on this machine.
+
+A new way to ask a VLM is a class of `VlmKind` and a row of `VLMS`. It is then a labeler and a judge.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+
+from typing_extensions import override
+
+from autointerp.errors import NotAvailable
+from autointerp.labeling.asking.allowances import longest_answer
+from autointerp.labeling.asking.chat import ChatClient, ChatOptions
+from autointerp.labeling.asking.protocol import Asker
+from autointerp.labeling.asking.server import address_of_environment
+from autointerp.labeling.asking.templates import load_prompt
+from autointerp.labeling.judging.fuzzing import FUZZING
+from autointerp.labeling.judging.questions import TrialQuestion
+from autointerp.labeling.judging.vlm_judge import JudgeOptions, VlmJudge
+from autointerp.labeling.labelers.feature_messages import VlmOptions
+from autointerp.labeling.labelers.vlm import VlmLabeler
+from autointerp.labeling.setup import LabelerSetup
+
+
+class VlmKind(ABC):
+    """A kind of VLM: how it is reached, what it is shown, and how many requests it answers at the same time."""
+
+    @abstractmethod
+    def make_asker(self, setup: LabelerSetup) -> Asker:
+        """Make the VLM ready to be asked.
+
+        Raises:
+            NotAvailable: No model is named, or its key or weights are missing.
+            AutointerpError: The model cannot be loaded.
+        """
+
+    def jobs(self, wanted: int) -> int:
+        """Return the number of requests at the same time, given the number that the person wants."""
+        return wanted
+
+    def label_options(self, setup: LabelerSetup) -> VlmOptions:
+        """Return how a feature is shown."""
+        return VlmOptions(mark=setup.vlm.mark, sheet=setup.vlm.sheet)
+
+    def judge_options(self, setup: LabelerSetup, question: TrialQuestion) -> JudgeOptions:
+        """Return how trials are shown.
+
+        Raises:
+            NotAvailable: The VLM does not answer such questions.
+        """
+        del question
+        return JudgeOptions(batch=setup.vlm.judge_batch, mark=setup.vlm.mark, sheet=setup.vlm.sheet)
+
+    def make_labeler(self, setup: LabelerSetup) -> VlmLabeler:
+        """See `LabelerKind`."""
+        options = replace(
+            self.label_options(setup),
+            notes=setup.notes(),
+            candidates=setup.vlm.candidates,
+            clusters=setup.vlm.clusters,
+        )
+        asker = self.make_asker(setup)
+        judge = self.make_judge(setup, FUZZING, asker) if options.candidates > 1 else None
+        vectors = setup.windows if options.clusters > 1 and setup.has_embedder else None
+        prompt, repair = (load_prompt(name, setup.prompts_dir) for name in ("label.md.j2", "repair.md.j2"))
+        return VlmLabeler(asker, options, self.jobs(setup.vlm.jobs), prompt, repair, judge, vectors)
+
+    def make_judge(self, setup: LabelerSetup, question: TrialQuestion, asker: Asker | None = None) -> VlmJudge:
+        """See `JudgeKind`."""
+        options = self.judge_options(setup, question)
+        prompt, repair = (load_prompt(name, setup.prompts_dir) for name in (question.prompt, "repair.md.j2"))
+        asker = asker or self.make_asker(setup)
+        return VlmJudge(asker, options, self.jobs(setup.vlm.jobs), question, prompt, repair)
+
+
+class RemoteVlmKind(VlmKind):
+    """A VLM at a Chat Completions server."""
+
+    @override
+    def make_asker(self, setup: LabelerSetup) -> ChatClient:
+        """Make a client of the server; no request is made yet."""
+        vlm = setup.vlm
+        model = named_model(setup, "vlm")
+        limits = ChatOptions(
+            max_tokens=vlm.max_tokens,
+            timeout=vlm.timeout,
+            max_calls=vlm.max_calls,
+            max_cost=vlm.max_cost,
+            prices=vlm.prices,
+        )
+        address = vlm.base_url
+        if not address and (address := address_of_environment()):
+            setup.note(f"asking {address}, because OPENAI_BASE_URL is set and there is no --base-url")
+        return ChatClient(model, address, vlm.api_key_env, setup.ledger(), limits)
+
+
+class LocalVlmKind(VlmKind):
+    """A VLM of transformers on this machine."""
+
+    @override
+    def make_asker(self, setup: LabelerSetup) -> Asker:
+        """Load the model."""
+        from autointerp.diffusion.devices import pick_device, pick_dtype
+        from autointerp.labeling.asking.local import LocalChat
+        from autointerp.labeling.asking.local_vlm import LocalVlm
+
+        vlm = setup.vlm
+        ledger = setup.ledger()
+        name = named_model(setup, "local-vlm")
+        setup.note(f"loading {name}")
+        device = pick_device(vlm.device)
+        dtype = pick_dtype(vlm.dtype, device, wide=True)
+        loaded = LocalVlm.load(name, device=device, dtype=dtype, local_files_only=vlm.local_files_only)
+        longest = vlm.max_tokens or longest_answer(name)
+        return LocalChat(loaded, "local-vlm", ledger, vlm.jobs, longest, vlm.max_calls)
+
+    @override
+    def jobs(self, wanted: int) -> int:
+        """Return two batches, so that one is prepared while the other is answered."""
+        return 2 * wanted
+
+    @override
+    def label_options(self, setup: LabelerSetup) -> VlmOptions:
+        """Return the settings; pictures stay in this process."""
+        return replace(super().label_options(setup), image_format="pixels")
+
+    @override
+    def judge_options(self, setup: LabelerSetup, question: TrialQuestion) -> JudgeOptions:
+        """Return the settings; pictures stay in this process."""
+        return replace(super().judge_options(setup, question), image_format="pixels")
+
+
+def named_model(setup: LabelerSetup, kind: str) -> str:
+    """Return the model that the person names.
+
+    Raises:
+        NotAvailable: None is named.
+    """
+    if not setup.vlm.model:
+        raise NotAvailable(
+            f"no model is named for the labeler {kind}", "give --vlm MODEL, or set `vlm` in autointerp.toml"
+        )
+    return setup.vlm.model
+
+
+REMOTE_VLM = RemoteVlmKind()
+LOCAL_VLM = LocalVlmKind()

@@ -1,0 +1,59 @@
+"""Names of labelers on the command line: KIND, KIND@MODEL, and KIND@MODEL#DIGITS where several share the former."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from autointerp.db import queries
+from autointerp.db.models import LabelerRow
+from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.project.context import Context
+
+
+def labeler_names(labelers: Sequence[LabelerRow]) -> dict[int, str]:
+    """Return each labeler's shortest name that no other of these labelers has, by its id."""
+    often = Counter(_of_model(row) for row in labelers)
+    return {row.id: _whole(row) if often[_of_model(row)] > 1 else _of_model(row) for row in labelers}
+
+
+def labelers_called(labelers: Sequence[LabelerRow], name: str) -> list[int]:
+    """Return the ids of the labelers that a whole name means; a kind means all of that kind."""
+    return [row.id for row in labelers if name in (row.kind, _of_model(row), _whole(row))]
+
+
+def chosen_labelers(ctx: Context, name: str | None) -> list[int] | None:
+    """Return the ids of the labelers that `--labeler NAME` means: a name, or the beginning of one name; None for all.
+
+    Raises:
+        UsageError: No labeler is meant, or the beginning fits several names.
+        AutointerpError: Nothing is labeled yet.
+    """
+    if name is None:
+        return None
+    with ctx.db.session() as session:
+        rows = queries.labelers.with_labels(session)
+        if not rows:
+            raise AutointerpError("there are no labels here", "run `autointerp label --layer mid` first")
+        if exact := labelers_called(rows, name):
+            return exact
+        for called in (lambda row: row.kind, _of_model, _whole):
+            begin = sorted({called(row) for row in rows if called(row).startswith(name)}) if name else []
+            if len(begin) == 1:
+                return labelers_called(rows, begin[0])
+            if begin:
+                raise UsageError(f"{name!r} begins the names of several labelers", f"write one: {', '.join(begin)}")
+        known = sorted({row.kind for row in rows} | set(labeler_names(rows).values()))
+        raise UsageError(f"no labels here are of a labeler {name!r}", nearest(name, known))
+
+
+def _of_model(row: LabelerRow) -> str:
+    """Return KIND@MODEL, or KIND without a model."""
+    return f"{row.kind}@{row.model}" if row.model else row.kind
+
+
+def _whole(row: LabelerRow) -> str:
+    """Return KIND@MODEL#DIGITS, which differs by server, prompts and options too."""
+    digest = hashlib.sha256("\n".join((row.base_url, row.prompt_hash, row.config_hash)).encode()).hexdigest()
+    return f"{_of_model(row)}#{digest[:6]}"

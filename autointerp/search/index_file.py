@@ -1,0 +1,164 @@
+"""The file of an index: a note, the rows, the vectors, and a checksum at the end.
+
+A file is written beside the old one and moved into place whole. A file that is damaged, or of an older form, is never
+used: an index can always be made again from the database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from autointerp.errors import AutointerpError
+from autointerp.files import whole_file
+from autointerp.search.rows import SLOT, Rows
+from autointerp.search.vector_index import IndexNote, VectorIndex, load_faiss
+
+_MAGIC = b"autointerp index 3\n"
+_CHUNK = 2**20
+_CHECKSUM = 4
+"""Bytes of the checksum."""
+
+
+class _OlderForm(ValueError):
+    """The index was written by an earlier version."""
+
+
+class _LineReader(Protocol):
+    """A file of which lines are read."""
+
+    def readline(self, size: int = -1, /) -> bytes: ...
+
+
+class _ChecksummedFile:
+    """A file that is read or written in a row, with the checksum of everything so far."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.crc = file, 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self.file.read(size)
+        self.crc = zlib.crc32(data, self.crc)
+        return data
+
+    def readline(self, size: int = -1, /) -> bytes:
+        data = self.file.readline(size)
+        self.crc = zlib.crc32(data, self.crc)
+        return data
+
+    def write(self, data: bytes | memoryview) -> int:
+        self.crc = zlib.crc32(data, self.crc)
+        return self.file.write(data)
+
+    @property
+    def checksum(self) -> bytes:
+        """The checksum as it stands at the end of a file."""
+        return self.crc.to_bytes(_CHECKSUM, "little")
+
+
+def write_index(index: VectorIndex, path: Path) -> None:
+    """Write an index in one file. A reader sees the old file or the new one, never a part.
+
+    Raises:
+        AutointerpError: The file cannot be written.
+    """
+    # An index can be made again from the database, so writing one does not wait for the disk.
+    with whole_file(path, f"the index {path}", durable=False) as partial:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        note = _MAGIC + json.dumps(asdict(index.note)).encode() + b"\n"
+        table = index.slots.table(index.live)
+        with partial.open("wb") as file:
+            checked = _ChecksummedFile(file)
+            if index.kind == "flat":
+                _reserve(file, len(note) + table.nbytes + index.stored().nbytes + _CHECKSUM)
+            checked.write(note)
+            checked.write(table.tobytes())
+            _write_vectors(index, checked)
+            file.write(checked.checksum)
+
+
+def _write_vectors(index: VectorIndex, file: _ChecksummedFile) -> None:
+    """Write a flat index's vectors as they lie in memory, twice as fast as FAISS does; a graph by FAISS."""
+    if index.kind == "flat":
+        file.write(index.stored().reshape(-1).view(np.uint8).data)
+        return
+    faiss = load_faiss()
+    try:
+        faiss.write_index(index.faiss_index, faiss.PyCallbackIOWriter(file.write, _CHUNK))
+    except RuntimeError as error:
+        # FAISS does not pass on the system's error.
+        raise OSError(str(error)) from error
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Reserve room for a file, where the system can.
+
+    Without this, ext4 flushes a file to the disk when it replaces another one. The writes that follow notice a full
+    disk.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
+def read_note(path: Path) -> IndexNote | None:
+    """Return the note of the index at `path`; None where there is no index."""
+    try:
+        with path.open("rb") as file:
+            return _read_note(file)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _read_note(file: _LineReader) -> IndexNote:
+    """Read the note at the beginning of a file; raises `ValueError` or `TypeError` where this is no index."""
+    begin = file.readline(len(_MAGIC))
+    if begin != _MAGIC:
+        raise _OlderForm if begin.startswith(_MAGIC.rstrip(b"0123456789\n")) else ValueError("this is no index")
+    return IndexNote(**json.loads(file.readline(_CHUNK)))
+
+
+def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
+    """Read an index.
+
+    Raises:
+        AutointerpError: The file is missing, damaged or of an older form; the hint says which command rebuilds it.
+    """
+    hint = f"it is rebuilt by `{rebuilt_by}`"
+    try:
+        with path.open("rb") as file:
+            checked = _ChecksummedFile(file)
+            note = _read_note(checked)
+            table = np.frombuffer(checked.read((note.size + note.removed) * SLOT.itemsize), SLOT)
+            rows = Rows.from_table(table)
+            inner = _read_vectors(checked, note)
+            is_whole = file.read() == checked.checksum
+        index = VectorIndex(inner, rows, table["live"].astype(bool), note.embedder, note.fingerprint, note.kind)
+    except FileNotFoundError:
+        raise AutointerpError(f"the index {path} is missing", hint) from None
+    except _OlderForm:
+        raise AutointerpError(f"the index {path} is of an older form", hint) from None
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
+        raise AutointerpError(f"the index {path} is damaged", hint) from error
+    if not is_whole or inner.ntotal != len(rows) or index.note != note:
+        raise AutointerpError(f"the index {path} is damaged", hint)
+    return index
+
+
+def _read_vectors(file: _ChecksummedFile, note: IndexNote) -> Any:
+    """Read the index of FAISS."""
+    faiss = load_faiss()
+    if note.kind != "flat":
+        # FAISS reads to the end of its own data, where the checksum begins.
+        return faiss.read_index(faiss.PyCallbackIOReader(file.read, _CHUNK))
+    stored = np.frombuffer(file.read(4 * note.size * note.dim), np.float32)
+    inner = faiss.IndexFlatIP(note.dim)
+    inner.add(stored.reshape(note.size, note.dim))
+    return inner

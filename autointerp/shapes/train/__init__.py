@@ -1,1 +1,0 @@
-"""Trainers of every model of the shapes world; `python -m autointerp.shapes.train --help`."""

@@ -1,0 +1,1 @@
+"""Stage `evaluate`: dictionaries, features and labels against held-out images and the truth."""

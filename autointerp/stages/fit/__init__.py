@@ -1,0 +1,1 @@
+"""Stage `fit`: planned, trained and stored."""

@@ -1,0 +1,1 @@
+"""Stage `harvest`: planned, carried out by one process or several, and stored."""

@@ -1,0 +1,139 @@
+"""The command `label`: features are named, the indexes follow, and the labels are scored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autointerp.db import queries
+from autointerp.db.models import DictionaryRow
+from autointerp.errors import PartialFailure
+from autointerp.labeling.asking import VLMS
+from autointerp.labeling.judging import score_method
+from autointerp.labeling.protocol import Labeler
+from autointerp.project.context import Context
+from autointerp.project.labelers import labeler_key, labeler_kind, make_judge, make_labeler
+from autointerp.project.pace import scheduled
+from autointerp.project.plan import Plan
+from autointerp.stages.index.opening import open_index, plan_crops_index
+from autointerp.stages.label.labeling import pending, run_label
+from autointerp.stages.pipeline.asking import RequestSender
+from autointerp.stages.pipeline.dictionaries import TargetPlan, plan_target, run_targets
+from autointerp.stages.pipeline.estimates import ScoreCount, StepEstimates
+from autointerp.stages.pipeline.jobs import CommandResult, LabelJob
+from autointerp.stages.score.planning import Scoring, chosen_method, plan_scoring
+from autointerp.stages.score.scoring import run_scoring
+
+JUDGED_BY = "detection"
+"""The score that a VLM judges its own labels by."""
+_UNKNOWN_LABELER = 0
+"""The id of a labeler that is not stored yet; no label has it."""
+
+
+def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> CommandResult:
+    """Make the labels of a layer and their scores that are missing.
+
+    Raises:
+        PartialFailure: Some features failed, or a budget ended the work; finished work is kept.
+    """
+    if dry_run:
+        target = plan_target(ctx, job.target)
+        return CommandResult(_plan(ctx, job, target), target.row)
+    with ctx.workspace.lock():
+        # Plan inside the lock, because another process may have finished some of the work.
+        target = plan_target(ctx, job.target)
+        # Make the labeler first, so that nothing is fitted or generated for a labeler that cannot work.
+        labeler = make_labeler(ctx, replace(job.request.labeler, ask_again=job.request.retry_failed), job.target.layer)
+        sender = RequestSender(ctx, job.request.labeler, labeler.asker)
+        plan = _plan(ctx, job, target, labeler)
+        with scheduled(ctx, plan, f"label --layer {job.target.layer}", labeler.kind):
+            (target,) = run_targets(ctx, [target])
+            row = target.row
+            assert row is not None
+            failures = _label(ctx, job, row, labeler, sender)
+            if job.score:
+                failures += _score(ctx, job, row, labeler, sender)
+        if failures:
+            raise failures[0]
+        return CommandResult(plan, row)
+
+
+def _label(
+    ctx: Context, job: LabelJob, row: DictionaryRow, labeler: Labeler, sender: RequestSender
+) -> list[PartialFailure]:
+    """Name the pending features and bring the indexes up to date; return the failure, if there was one."""
+    failures: list[PartialFailure] = []
+    features = pending(ctx, row, labeler, job.request)
+    if ctx.has_embedder:
+        open_index(ctx, row, "crops")
+    named: set[int] = set()
+
+    def name() -> None:
+        run_label(ctx, row, labeler, [feature for feature in features if feature.id not in named], named)
+
+    try:
+        sender.run(row, "label", name)
+    except PartialFailure as error:
+        failures.append(error)
+    if ctx.has_text_embedder:
+        open_index(ctx, row, "labels")
+    open_index(ctx, row, "decoder")
+    return failures
+
+
+def _score(
+    ctx: Context, job: LabelJob, row: DictionaryRow, labeler: Labeler, sender: RequestSender
+) -> list[PartialFailure]:
+    """Make the embedding score of all labels, and let a VLM judge its own; return the failure, if there was one."""
+    try:
+        if ctx.has_embedder:
+            run_scoring(ctx, row, plan_scoring(ctx, row, score_method("embedding")))
+        if labeler.kind in VLMS:
+            sender.run(row, "label", lambda: run_scoring(ctx, row, _plan_judging(ctx, row, job, labeler)))
+    except PartialFailure as error:
+        return [error]
+    return []
+
+
+def _plan_judging(ctx: Context, row: DictionaryRow, job: LabelJob, labeler: Labeler) -> Scoring:
+    """Return the labels of a VLM that it has not judged yet.
+
+    The shuffled control is left out: it costs money, and `label` was not asked for it.
+    """
+    method = chosen_method(ctx, JUDGED_BY)
+    assert method.question is not None
+    judge = make_judge(ctx, job.request.labeler, method.question, labeler.asker)
+    with ctx.db.session() as session:
+        # A dry run stores no labeler, so a new labeler may have no id yet.
+        labeler_id = queries.labelers.find(session, labeler_key(labeler)) or _UNKNOWN_LABELER
+    return plan_scoring(ctx, row, method, judge, labeler_id, controls=False)
+
+
+def _plan(ctx: Context, job: LabelJob, target: TargetPlan, labeler: Labeler | None = None) -> Plan:
+    """Return the steps of the command. Before a harvest all latents of the dictionary count as live features."""
+    request, row, name = job.request, target.row, target.harvest.fit.name
+    kind = labeler_kind(ctx, request.labeler)
+    judged = names = 0
+    if target.harvest.done and row is not None:
+        labeler = labeler or make_labeler(ctx, request.labeler, job.target.layer)
+        count = len(pending(ctx, row, labeler, request))
+        scored = count + len(plan_scoring(ctx, row, score_method("embedding")).own)
+        if job.score and kind in VLMS:
+            judging = _plan_judging(ctx, row, job, labeler)
+            judged, names = len(judging.own), judging.names
+    else:
+        latents = target.fit.config["latents"]
+        count = scored = len(request.latents) or min(request.count or latents, latents)
+    estimates = StepEstimates(ctx, request.labeler)
+    steps = [target.fit.step, target.harvest.step]
+    if ctx.has_embedder:
+        indexed = plan_crops_index(ctx, row, name, target.harvest.identity)
+        steps.append(replace(indexed, units=row.num_latents if row is not None else target.fit.config["latents"]))
+    steps.append(estimates.label_step(kind, name, count))
+    if job.score and ctx.has_embedder:
+        steps.append(estimates.score_step(score_method("embedding"), name, ScoreCount(scored)))
+    if job.score and kind in VLMS:
+        model = (request.labeler.model or ctx.settings.vlm or "") if kind == "vlm" else None
+        # Each new label may have a name of its own.
+        total = ScoreCount(count + judged, names=count + names)
+        steps.append(estimates.score_step(chosen_method(ctx, JUDGED_BY), name, total, model))
+    return Plan(tuple(steps))

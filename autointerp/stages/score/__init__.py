@@ -1,0 +1,1 @@
+"""Stage `score`: how true labels are, by every method."""

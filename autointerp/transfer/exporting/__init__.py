@@ -1,0 +1,1 @@
+"""The command `export`: a dictionary with its labels, in the format that the user asks for."""

@@ -1,0 +1,1 @@
+"""The command `import`: read a dictionary from files, decide where it belongs, and store it."""

@@ -1,0 +1,1 @@
+"""Looking after a workspace: checking it, moving its rows, removing dictionaries."""

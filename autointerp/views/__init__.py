@@ -1,0 +1,1 @@
+"""What people look at, as frozen dataclasses that the command line, Python and a browser share."""

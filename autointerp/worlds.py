@@ -1,0 +1,164 @@
+"""The seam `World`: what is known of the world whose pictures a model paints.
+
+Most models paint anything, so nothing is known of their world but what suits any picture. An embedded model brings a
+world of its own, in which every concept is known: its captions, an embedder, a labeler and a judge that were trained on
+it, its words, and what reads the truth off a picture. Code asks the world, and never for the name of a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from autointerp.registry import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+DEFAULT_MODEL = "shapes"
+"""The model of a workspace that names none."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words of a world.
+
+    Attributes:
+        phrases: Words and pairs of words that a feature may be named by although no prompt says them.
+        contrasts: Groups of phrases of which one excludes the others, and which look alike to an embedder.
+    """
+
+    phrases: tuple[str, ...] = ()
+    contrasts: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that work on an embedded world took on the reference machine, `REFERENCE` of `project/pace.py`.
+
+    A command expects them before anything was measured here. They follow from the bars of one `make demo`.
+
+    Attributes:
+        loading: The model, with the libraries that it needs.
+        denoising: One image through the denoiser, once.
+        painting: All else that makes a stored picture of an image: text encoders, autoencoder, encoding.
+        learning: The activations of an image, in one pass of a fit over them.
+        indexing: The crops of a feature.
+        naming: A feature, by the world's labeler.
+        scoring: A label, by the name of the method.
+        evaluating: An image of an evaluation, beyond its painting; and what does not depend on images.
+    """
+
+    loading: float
+    denoising: float
+    painting: float
+    learning: float
+    indexing: float
+    naming: float
+    scoring: Mapping[str, float]
+    evaluating: tuple[float, float]
+
+
+class TruthReader(Protocol):
+    """Reads what is true in every cell of a picture of the world."""
+
+    def read(self, pictures: Sequence[Image.Image]) -> Mapping[str, np.ndarray]:
+        """Return the value of each attribute in each cell, by the attribute's name: int64 [n, rows, cols]."""
+        ...
+
+
+@dataclass(frozen=True)
+class World:
+    """The world that a model paints. The defaults are those of the open world, of which nothing is known.
+
+    Attributes:
+        model: Name of the embedded model; empty for the open world.
+        prompts: Prompts where none are set: a name that `load_prompts` knows.
+        embedder: Embedder of pictures and texts where none is set.
+        labeler: Kind of the labeler where none is set; None for what is at hand.
+        cells: File of the reader of cells that is fitted for the world's embedder, as `package:file`; None without one.
+        weights: Folder of the model's pipeline in the package, as `package:folder`; None for a model that people name.
+        shared: Folder of another embedded pipeline, from which the model takes the parts that its own folder lacks.
+        words: Loads the world's vocabulary.
+        pace: How long work on it takes; None where that is known once it has begun.
+        truth: Loads what reads the truth off pictures; None where the truth is not known.
+    """
+
+    model: str = ""
+    prompts: str = "everyday"
+    embedder: str = "openai/clip-vit-base-patch32"
+    labeler: str | None = None
+    weights: str | None = None
+    shared: str | None = None
+    cells: str | None = None
+    words: Kind[Callable[[], Vocabulary]] | None = None
+    truth: Kind[Callable[[], TruthReader]] | None = None
+    pace: Pace | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing is known of the world."""
+        return not self.model
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the embedded model's pipeline; None for a model that people name."""
+        return None if self.weights is None else _packaged(self.weights)
+
+    @property
+    def shared_folder(self) -> Path | None:
+        """The folder with the parts that the embedded model's own folder lacks; None where it has them all."""
+        return None if self.shared is None else _packaged(self.shared)
+
+    @property
+    def cell_reader(self) -> Path | None:
+        """The file of the reader of cells; None without one."""
+        return None if self.cells is None else _packaged(self.cells)
+
+    def vocabulary(self) -> Vocabulary:
+        """Return the world's words; none of the open world."""
+        return Vocabulary() if self.words is None else self.words.load()()
+
+
+def _packaged(place: str) -> Path:
+    """Return the path of `package:path`."""
+    package, _, path = place.partition(":")
+    return Path(str(files(package))) / path
+
+
+OPEN = World()
+"""The world of any model that people name."""
+
+_SHAPES = World(
+    model="shapes",
+    prompts="shapes",
+    embedder="shapes-clip",
+    labeler="shapes-vlm",
+    weights="autointerp.shapes:weights/model",
+    cells="autointerp.shapes:weights/clip/parts.json",
+    words=Kind("shapes", "words of the scenes", "autointerp.shapes.vocabulary:shapes_vocabulary"),
+    truth=Kind("shapes", "reads the truth of every cell", "autointerp.shapes.oracle:load_oracle"),
+    pace=Pace(
+        loading=8.0,
+        denoising=0.0125,
+        painting=0.02,
+        learning=0.0025,
+        indexing=0.08,
+        naming=0.12,
+        scoring={"embedding": 0.009, "detection": 0.07},
+        evaluating=(0.0, 16.0),
+    ),
+)
+_TURBO = replace(_SHAPES, model="shapes-turbo", weights="autointerp.shapes:weights/turbo", shared=_SHAPES.weights)
+
+WORLDS: Mapping[str, World] = {world.model: world for world in (_SHAPES, _TURBO)}
+"""The worlds of embedded models, by the model's name."""
+
+
+def world_of(model: str) -> World:
+    """Return the world of a model: that of an embedded model, else the open world."""
+    return WORLDS.get(model, OPEN)

@@ -1,0 +1,66 @@
+"""Each figure of an evaluation stands beside its control."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autointerp.commands.printing.evaluation import print_evaluation
+
+FIGURES: dict[str, Any] = {
+    "dictionary": "d", "features": 64, "dead": 4, "images": 12, "controls": None, "fvu": 0.25, "fvu_normalized": 0.5,
+    "explained_variance": 0.75, "r2_mean": 0.6, "l0": 2.0, "dead_share": 0.1, "dense_share": 0.0,
+    "image_change": None, "denoising_error": None, "loss_recovered": None, "scores": [], "unseen_prompts": 1.0,
+    "fine": None,
+}  # fmt: skip
+SCORE: dict[str, Any] = {
+    "method": "embedding", "judge": "", "value": 0.8, "chance": 0.5, "shuffled": 0.51, "labels": 9, "truth_auroc": None,
+    "precision_r": None, "valueless": 0, "unscored": 0, "trials": 90,
+}  # fmt: skip
+
+
+def printed(figures: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
+    print_evaluation(figures)
+    return capsys.readouterr().out
+
+
+def test_without_truth_and_without_a_splice(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(FIGURES, capsys)
+    assert out.startswith("d: 64 features (4 dead), 12 held-out images\n")
+    assert "grounded" not in out
+    assert "loss recovered" not in out
+    assert "0.500 with every dimension scaled to 1" in out
+
+
+def test_with_truth_a_splice_and_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    control = {"grounded": 0.2, "specific": 0.1}
+    labels = {"lenient": 0.05, "lenient_specific": 0.04, "label_accuracy": 0.05, "label_accuracy_specific": 0.04}
+    constant = {"lenient": 0.66, "lenient_specific": 0.65, "names": {"lenient": "large edge"}}
+    controls = {"random": control, "raw": {**control, "specific": 0.03}, "constant": constant, "majority": labels}
+    truth = {
+        "grounded": 0.9, "specific": 0.5, "label_accuracy": 0.7, "label_accuracy_specific": 0.6,
+        "score_precision_r": 0.3, "truthless_named": 0.71, "controls": {**controls, "shuffled": labels},
+    }  # fmt: skip
+    splice = {
+        "loss_recovered": 0.9,
+        "denoising_error": {"unchanged": 0.1, "spliced": 0.11, "zeroed": 0.2},
+        "image_change": {"spliced": 0.02, "zeroed": 0.4},
+    }
+    judged = {**SCORE, "judge": "vlm@m", "truth_auroc": 0.7, "precision_r": 0.2, "valueless": 3, "unscored": 4}
+    out = printed({**FIGURES, **truth, **splice, "scores": [SCORE, judged]}, capsys)
+    for words in (
+        "90.0%", "random directions 20.0%", "raw latents 3.0%", "labels shuffled 4.0%, constant 65.0%, majority 4.0%",
+        "large edge", "71.0%", "0.400 by zeroing the layer",
+        "denoising error 0.11, unchanged 0.1, zeroed 0.2", "embedding score by vlm@m",
+        "tells features with a truth at AUROC 0.700, r with precision 0.200, 3 without a value, 4 of 90 trials",
+    ):  # fmt: skip
+        assert words in out
+
+
+def test_the_finer_list_stands_beside_its_control(capsys: pytest.CaptureFixture[str]) -> None:
+    fine = {"grounded": 0.6, "narrower": 0.2, "distinct": 50, "moved": {"grounded": 0.02, "places": 0.01}}
+    out = printed({**FIGURES, "fine": fine, "unseen_prompts": 0.25}, capsys)
+    assert "12 held-out images, of which 75.0% have prompts that were harvested" in out
+    assert "activations moved to other pictures 2.0%, 1.0% places" in out
+    assert "50 truths that differ" in out

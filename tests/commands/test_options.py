@@ -1,0 +1,51 @@
+"""Values of options: a size, a span of shares, and options that stand before or after a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from autointerp.commands.options import PictureSize, Span, combined
+
+Cli = Callable[..., Any]
+
+
+@pytest.mark.parametrize(("text", "size"), [("96", 96), ("128x96", "128x96"), ("96x96", 96)])
+def test_a_size_is_a_square_or_width_by_height(text: str, size: Any) -> None:
+    assert PictureSize().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["0", "96x", "wide", "-5", "96x96x3"])
+def test_no_size(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        PictureSize().convert(text, None, None)
+
+
+@pytest.mark.parametrize(("text", "span"), [("0.1:0.2", (0.1, 0.2)), (":0.2", (0, 0.2)), ("0.1:", (0.1, 1))])
+def test_a_span_may_lack_an_end(text: str, span: tuple[float, float]) -> None:
+    assert Span().convert(text, None, None) == span
+
+
+@pytest.mark.parametrize("text", ["0.1", "0.2:0.1", "a:b", "0:2", "-1:1", ""])
+def test_no_span(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="A:B"):
+        Span().convert(text, None, None)
+
+
+def test_combined_options_keep_their_order() -> None:
+    @click.command()
+    @combined(click.option("--first"), click.option("--second"))
+    def command(first: str, second: str) -> None:
+        pass
+
+    assert [param.name for param in command.params] == ["first", "second"]
+
+
+def test_the_option_nearer_to_the_end_wins(tmp_path: Path, cli: Cli) -> None:
+    assert cli("-w", tmp_path / "a", "init", "-w", tmp_path / "b").out == f"{tmp_path / 'b'}\n"
+    assert not (tmp_path / "a").exists()
+    assert cli("-w", tmp_path / "b", "-q", "label", "--layer", "mid", "--dry-run").err == ""

@@ -1,0 +1,50 @@
+"""Steps and cells of an edit, as the command line writes them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from autointerp.diffusion.describe import describe_model
+from autointerp.diffusion.layers import resolve_layer
+from autointerp.errors import UsageError
+from autointerp.experiments.regions import EditRegion, parse_box, parse_steps
+
+
+def test_steps_are_written_as_slices() -> None:
+    assert [parse_steps(text, 8) for text in (None, "2:5", ":3", "6:", ":")] == [None, (2, 5), (0, 3), (6, 8), (0, 8)]
+
+
+@given(st.integers(1, 50), st.integers(0, 60), st.integers(0, 60))
+def test_steps_are_taken_exactly_where_they_exist(total: int, first: int, end: int) -> None:
+    if first < end <= total:
+        assert parse_steps(f"{first}:{end}", total) == (first, end)
+    else:
+        with pytest.raises(UsageError):
+            parse_steps(f"{first}:{end}", total)
+
+
+@given(st.tuples(*[st.integers(0, 99)] * 4))
+def test_a_box_comes_back_as_it_was_written(box: tuple[int, int, int, int]) -> None:
+    assert parse_box(",".join(map(str, box))) == box
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "-1,0,2,2", "0,0,6,6,6"])
+def test_what_is_no_box_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no box of cells"):
+        parse_box(text)
+
+
+def test_a_region_is_held_against_the_layer() -> None:
+    layer = resolve_layer(describe_model("shapes"), "mid")
+    EditRegion().check(layer, 2)
+    EditRegion((0, 2), (0, 0, 12, 12)).check(layer, 2)
+    with pytest.raises(UsageError, match="the steps 0:3 are not among the 2 steps"):
+        EditRegion((0, 3)).check(layer, 2)
+    with pytest.raises(UsageError, match="does not lie in the 12x12 cells"):
+        EditRegion(box=(0, 0, 13, 2)).check(layer, 2)
+
+
+def test_a_region_says_where_it_is() -> None:
+    assert EditRegion().text(4) == "steps 0:4 of 4, all cells"
+    assert EditRegion.parse("1:", "0,0,6,12", 4).text(4) == "steps 1:4 of 4, cells 0,0,6,12"

@@ -1,0 +1,73 @@
+"""Tests on the pretend device: they build it, and change what this process's PyTorch knows, so they run by themselves.
+
+`make test-device` runs them. Where the device cannot be had, they are skipped with the reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.pretend_gpu.sides import Sides
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.device)
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Leave the device unbuilt where its tests would not run."""
+    return True if "not device" in config.option.markexpr else None
+
+
+@pytest.fixture(scope="module")
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a workspace with the module's MODEL: `shapes`, or a family of which a tiny pipeline is made."""
+    from tests.diffusion import tiny
+    from tests.pretend_gpu.sides import settings_of
+
+    name = request.module.MODEL
+    folder = tmp_path_factory.mktemp("models")
+    return settings_of("shapes" if name == "shapes" else tiny.save(tiny.FAMILIES[name], folder / name))
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory, small_parts: None, settings: str, cli: Any, query: Any) -> Sides:
+    """Dictionaries of every kind, and the crops of each."""
+    from autointerp.dictionaries.kinds import FITTED
+    from tests.pretend_gpu.sides import Sides
+
+    made = Sides(tmp_path_factory.mktemp("sides"), cli, query).make(settings)
+    made.run("-q", "fit", "--layer", "mid", *[part for kind in FITTED for part in ("--kind", kind)])
+    made.run("-q", "fit", "--layer", "mid", "--kind", "topk", "--per-step", "--ema", "0.9", "--name", "variant")
+    names = [row[0] for row in made.rows("dictionaries")]
+    made.run("-q", "harvest", "--layer", "mid", *[part for name in names for part in ("--dictionary", name)])
+    return made
+
+
+@pytest.fixture(scope="module")
+def topk(settings: str, request: pytest.FixtureRequest) -> str:
+    return f"{request.module.MODEL}.mid.topk"
+
+
+@pytest.fixture(scope="module")
+def labeled(sides: Sides, topk: str) -> Sides:
+    """Names by CLIP and by a VLM on this machine, with every score."""
+    from autointerp.labeling.judging import SCORES
+    from autointerp.shapes.clip import FOLDER
+
+    where = ("--layer", "mid", "--dictionary", topk)
+    local = ("local-vlm", "--vlm", FOLDER.parent / "vlm")
+    sides.run("-q", "label", *where, "-n", "3", "--no-score")
+    # A VLM this small may not give every form of answer; that is 3.
+    sides.run("-q", "label", *where, "--labeler", *local, "-n", "3", "--no-score", codes=(0, 3))
+    for method in SCORES:
+        judge = () if method in ("embedding", "generative") else ("--judge", *local)
+        sides.run("-q", "score", *where, "--method", method, "--labeler", "clip", *judge, codes=(0, 3))
+    return sides

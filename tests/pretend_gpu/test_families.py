@@ -1,0 +1,42 @@
+"""The other families on tiny pipelines: fit, harvest and steer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.diffusion import tiny
+from tests.pretend_gpu.sides import Sides, settings_of
+
+
+def tamed(family: str) -> Any:
+    """A tiny pipeline. What untrained U-Nets answer is large, and makes much of a last digit; here it is small."""
+    made = tiny.FAMILIES[family]()
+    if hasattr(made, "unet"):
+        with torch.no_grad():
+            for parameter in made.unet.conv_out.parameters():
+                parameter.mul_(1 / 16)
+    return made
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "sd3", "pixart"])
+def test_fit_harvest_and_steer(family: str, tmp_path: Path, small_parts: None, cli: Any, query: Any) -> None:
+    guided = f"guidance = {tiny.GUIDED[family]}\n"
+    settings = guided + settings_of(tiny.save(tiny.FAMILIES[family], tmp_path / family)).replace(
+        "images = 16", "images = 8"
+    )
+    sides = Sides(tmp_path, cli, query).make(settings)
+    sides.run("-q", "fit", "--layer", "mid", "--kind", "topk", "--kind", "random")
+    names = [row[0] for row in sides.rows("dictionaries")]
+    sides.run("-q", "harvest", "--layer", "mid", *[part for name in names for part in ("--dictionary", name)])
+    assert len(sides.rows("features")) > 32
+    assert len(sides.rows("crops")) > 50
+    latent = next(row[1] for row in sides.rows("features") if row[0] == names[-1] and row[2] == "live")
+    sides.run("steer", f"{names[-1]}:{latent}", "--prompt", "a red circle", "--ablate", "-o", "{w}/steered.png")
+    one, other = (np.asarray(Image.open(path / "steered.png"), int) for path in sides.paths.values())
+    assert np.abs(one - other).max() <= 3

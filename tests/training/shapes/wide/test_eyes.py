@@ -1,0 +1,61 @@
+"""The eyes learn what maps and marks show, and go on where they were stopped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from autointerp.shapes.vlm import FOLDER
+from training.shapes.loop import train
+from training.shapes.wide.eyes import EyesTrainer, load_eyes, shares, shipped_eyes
+from training.shapes.wide.eyes_measure import eyes_figures
+from training.shapes.wide.pool import WidePool, wide_pool, world_pool
+from training.shapes.wide.truth import ROW
+from training.shapes.wide.views import Site
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return WidePool.joined([wide_pool(12), world_pool(6)])
+
+
+def test_shares_of_atoms_are_counted_over_the_marked_cells(pool):
+    owner = pool.cells.owner[0]
+    site = Site(0, owner >= 0, "map")
+    found = shares(pool, [site, Site.whole(1)])
+    assert found[0, ROW["", "object"]] == 1
+    assert found[0, ROW["", "background"]] == 0
+    red = pool.cells.where([("", "edge")], np.array([0]))[0]
+    assert found[0, ROW["", "edge"]] == pytest.approx(red.sum() / (owner >= 0).sum())
+    assert not found[1].any()
+
+
+def test_the_eyes_learn_and_go_on_where_they_were_stopped(pool, tmp_path):
+    def new():
+        return EyesTrainer(pool, shipped_eyes(FOLDER), steps=3, views=8)
+
+    whole = new()
+    before = [p.detach().clone() for p in whole.model.eyes.parameters()]
+    train(whole, tmp_path / "whole", every=2)
+    assert not all(torch.equal(a, b) for a, b in zip(before, whole.model.eyes.parameters(), strict=True))
+    stopped = new()
+    stopped.step, steps = (lambda i: steps(i) if i < 2 else (_ for _ in ()).throw(KeyboardInterrupt)), stopped.step
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, tmp_path / "stopped", every=2)
+    again = new()
+    train(again, tmp_path / "stopped", every=2)
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True))
+    again.save(tmp_path)
+    kept = shipped_eyes(FOLDER)
+    load_eyes(kept, tmp_path / "eyes.safetensors")
+    again.average.swap()
+    pairs = zip(kept.parameters(), again.model.eyes.parameters(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-3) for a, b in pairs)
+
+
+def test_figures_are_of_words_that_the_views_show(pool):
+    figures = eyes_figures(EyesTrainer(pool, shipped_eyes(FOLDER), steps=1), 96)
+    assert 0 <= figures["color"] < 0.5
+    assert figures["color words known"] <= 38
+    assert set(figures) >= {"background", "texture words known"}

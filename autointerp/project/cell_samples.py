@@ -6,7 +6,7 @@ were harvested before such samples were kept have none; then both are empty, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from autointerp.crops.geometry import crop_box
 from autointerp.crops.maps import decode_map
-from autointerp.crops.sample import active_above
 from autointerp.db import queries
+from autointerp.labeling.evidence.drawing import active_picture, draw_cells
 from autointerp.labeling.protocol import CropEvidence
 
 if TYPE_CHECKING:
@@ -63,73 +63,52 @@ class CellSampleReader:
             )
 
     def active_cells(
-        self, features: Iterable[Feature], split: Split, n: int, seed: int
+        self, features: Iterable[Feature], split: Split, n: int, seed: int, most: int | None = None
     ) -> dict[int, list[CropEvidence]]:
-        """Return active cells of each feature, one a picture, in a random order, by the feature's id.
+        """Return active cells of each feature, in a random order, by the feature's id.
 
-        A picture is drawn in proportion to the number of its active cells, and the cell evenly from those. A feature
-        that is active in fewer pictures has fewer cells. Each cell knows how many it stands for (`weight`).
+        Each active cell of the split is as probable as any other, and knows how many it stands for (`weight`). Those of
+        a text token have no place in the picture, so there are none.
 
         Args:
             features: The features.
             split: The split of the pictures.
-            n: Cells of a feature, at most; there are no more than the harvest's sample has images.
+            n: Cells of a feature, at most.
             seed: The seed of what is drawn.
+            most: Cells of one picture, at most; None for no limit.
         """
         rows = {feature.id: feature for feature in features}
+        found: dict[int, list[CropEvidence]] = {feature_id: [] for feature_id in rows}
+        if not self._reader.placed:
+            return found
         stored: dict[int, list[PicturedCrop]] = {feature_id: [] for feature_id in rows}
-        found: dict[int, list[CropEvidence]] = {}
         with self._reader.db.session() as session:
             for one in queries.cells.sampled(session, list(rows), split):
                 stored[one.crop.feature_id].append(one)
             for feature_id, feature in rows.items():
+                pictures = [
+                    active_picture(self._sampled(one), feature.max_activation, 1 / (one.crop.sample_probability or 1))
+                    for one in stored[feature_id]
+                ]
                 draw = np.random.default_rng((seed, feature.latent_index, 3))
-                found[feature_id] = self._drawn(feature, stored[feature_id], n, draw)
+                found[feature_id] = draw_cells([one for one in pictures if one is not None], n, draw, most)
         return found
 
-    def _drawn(
-        self, feature: Feature, stored: Sequence[PicturedCrop], n: int, draw: np.random.Generator
-    ) -> list[CropEvidence]:
-        """Draw `n` of a feature's sampled pictures, and an active cell of each."""
-        above = float(active_above(feature.max_activation))
-        maps = [decode_map(one.crop.activation_map or b"") for one in stored]
-        cells = [np.argwhere(heat > above) for heat in maps]
-        stands_for = np.array(
-            [len(here) / (one.crop.sample_probability or 1) for here, one in zip(cells, stored, strict=True)]
-        )
-        picked = [draw.integers(max(len(here), 1)) for here in cells]
-        # Priority sampling once more, as in `crops.sample`: in proportion to the cells that each picture stands for.
-        priority = draw.random(len(stored)) / np.maximum(stands_for, 1e-9)
-        order = [int(i) for i in np.argsort(priority, kind="stable") if len(cells[i])]
-        least = 1 / priority[order[n]] if len(order) > n else 0.0
-        shown = [order[i] for i in draw.permutation(min(n, len(order)))]
-        return [
-            self._active(stored[i], maps[i], cells[i][picked[i]].tolist(), above, max(float(stands_for[i]), least))
-            for i in shown
-        ]
-
-    def _active(
-        self, one: PicturedCrop, heat: np.ndarray, cell: list[int], above: float, weight: float
-    ) -> CropEvidence:
-        """Return an active cell of a sampled picture, with the whole map."""
-        reader, crop = self._reader, one.crop
-        shown = reader.picture_cache.get(crop.image_id, one.picture)
-        row, col = cell
-        placed = reader.placed
-        grid = (heat.shape[0], heat.shape[1]) if placed else (1, 1)
+    def _sampled(self, one: PicturedCrop) -> CropEvidence:
+        """Return a sampled picture, with the whole map."""
+        crop, shown = one.crop, self._reader.picture_cache.get(one.crop.image_id, one.picture)
+        heat = decode_map(crop.activation_map or b"")
         return CropEvidence(
             crop_id=crop.id,
             image_id=crop.image_id,
-            prompt=reader.seen(one.prompt),
+            prompt=self._reader.seen(one.prompt),
             picture=shown,
-            box=crop_box((row, col), grid, shown.size) if placed else (0, 0, *shown.size),
-            grid=grid,
-            cell=(row, col) if placed else (0, 0),
-            activation=float(heat[row, col]),
-            activation_map=heat if placed else None,
+            box=(crop.box_left, crop.box_top, crop.box_right, crop.box_bottom),
+            grid=(heat.shape[0], heat.shape[1]),
+            cell=(crop.row or 0, crop.col or 0),
+            activation=crop.activation,
+            activation_map=heat,
             role="active",
-            active_above=above,
-            weight=weight,
         )
 
     def random_cells(self, split: Split, n: int, seed: int) -> list[CropEvidence]:

@@ -138,8 +138,8 @@ class EvidenceReader:
         foreign = self._foreign(latents, seed) if "foreign" in needs else {}
         seen = self.crops(ids, "explain") if "seen" in needs else {}
         others = self._others(latents, seed) if "others" in needs else {}
-        active = active_cells(self, latents, limits.questions, seed) if "active" in needs else {}
-        cells = tuple(random_cells(self, limits.cells, seed)) if "cells" in needs else ()
+        active = self._active(latents, limits.questions, seed) if "active" in needs else {}
+        cells = tuple(self._random(limits.cells, seed)) if "cells" in needs else ()
         return {
             feature_id: ScoreEvidence(
                 latent,
@@ -155,6 +155,22 @@ class EvidenceReader:
             )
             for feature_id, latent in latents.items()
         }
+
+    def _active(self, latents: Mapping[int, int], count: int, seed: int) -> dict[int, list[CropEvidence]]:
+        """Return active cells of the score split: of the harvest's sample, else of stored crops."""
+        if not self.cells.kept:
+            return active_cells(self, latents, count, seed)
+        with self.db.session() as session:
+            found = queries.features.with_dictionaries(session, latents)
+            features = [one.feature for one in found.values()]
+            session.expunge_all()
+        return self.cells.active_cells(features, "score", count, seed)
+
+    def _random(self, count: int, seed: int) -> list[CropEvidence]:
+        """Return random cells of the layer, of the score split: of the harvest's sample, else of stored pictures."""
+        if not self.cells.kept:
+            return random_cells(self, count, seed)
+        return self.cells.random_cells("score", count, seed) if self.placed else []
 
     def _foreign(self, latents: Mapping[int, int], seed: int) -> dict[int, list[CropEvidence]]:
         """Return a crop of another feature in each held-out image in which a feature is known to be silent.

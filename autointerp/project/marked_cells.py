@@ -1,8 +1,9 @@
-"""Marked cells for the score `gain`: cells in which a feature is active, and random cells of its layer.
+"""Marked cells of stored crops, for a dictionary that was harvested before samples of cells were kept.
 
-A harvest keeps no sample of either yet, so both are drawn from the stored crops. Pictures are kept for two reasons: the
-strongest ones of a feature for certain, others by chance. How many cells each of the others stands for follows from the
-histogram of the feature's activations, which counts all cells.
+The score `gain` is shown cells in which a feature is active, and random cells of its layer. `CellSampleReader` reads
+the harvest's own samples of both; here both are drawn from the crops that features show. Pictures are kept for two
+reasons: the strongest ones of a feature for certain, others by chance. How many cells each of the others stands for
+follows from the histogram of the feature's activations, which counts all cells.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from autointerp.crops.reading import level_edges
+from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.crops.split import SCORE_SHARE
 from autointerp.db import queries
-from autointerp.labeling.evidence.drawing import ACTIVE_SHARE, ActivePicture, active_picture, draw_cells, marked_at
+from autointerp.labeling.evidence.drawing import ActivePicture, active_picture, draw_cells, marked_at
 from autointerp.labeling.protocol import CropEvidence
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autointerp.crops.sample import active_above
 from autointerp.db import queries
 from autointerp.db.models import Feature
-from autointerp.labeling.evidence.drawing import ACTIVE_SHARE
 from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
 from autointerp.project.marked_cells import active_cells, cells_above, random_cells
@@ -44,7 +44,7 @@ def test_active_cells_are_all_cells_above_the_share(reader: EvidenceReader, feat
             (crop.image_id, *map(int, cell))
             for crop in stored
             if crop.activation_map is not None
-            for cell in np.argwhere(crop.activation_map > ACTIVE_SHARE * features[id_].max_activation)
+            for cell in np.argwhere(crop.activation_map > active_above(features[id_].max_activation))
         }
         assert {(crop.image_id, *(crop.cell or ())) for crop in crops} == expected
         assert len(crops) == len(expected)

@@ -11,7 +11,6 @@ a judge is asked for once. Questions about a feature end when their answers are 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from math import ceil
 
@@ -21,7 +20,7 @@ from typing_extensions import override
 from autointerp.labeling.asking.messages import marked_view
 from autointerp.labeling.asking.replies import DETECT_SCHEMA, DetectReply
 from autointerp.labeling.judging.detection import read_answers
-from autointerp.labeling.judging.intervals import clustered_share, difference, share_of
+from autointerp.labeling.judging.intervals import MarkedAnswer, clustered_share, difference, share_of
 from autointerp.labeling.judging.methods import LEAST_TRUE, Limits, Method
 from autointerp.labeling.judging.questions import TrialQuestion
 from autointerp.labeling.judging.sequential import SequentialTest
@@ -106,9 +105,8 @@ class Gain(Method):
         if len(read) < LEAST_TRUE or base.rate is None:
             note = "no readable answer" if active else "too few held-out cells in which the feature is active"
             return ScoreResult(self.name, None, None, None, tp, fp, tn, fn, unscored, note, kept)
-        pictures = Counter(v.trial.crop.image_id for v in read if v.trial.crop is not None)
-        yes_by_picture = Counter(v.trial.crop.image_id for v in read if v.trial.crop is not None and v.holds)
-        precision = clustered_share([(yes_by_picture[image], asked) for image, asked in pictures.items()])
+        marked = [(v.trial.crop, v.holds is True) for v in read if v.trial.crop is not None]
+        precision = clustered_share([MarkedAnswer(crop.image_id, holds, crop.weight) for crop, holds in marked])
         elsewhere = share_of(base.yes, base.yes + base.no)
         gain = difference(precision, elsewhere)
         return ScoreResult(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,14 @@ _Z = 1.959964
 _RESAMPLES = 1000
 ALIKE = 0.4
 """Intraclass correlation that is assumed of answers on cells of one picture."""
+
+
+class MarkedAnswer(NamedTuple):
+    """A yes or no on a marked cell of a picture, which stands for `weight` cells."""
+
+    picture: int
+    yes: bool
+    weight: float = 1.0
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -86,18 +95,22 @@ def share_of(yes: float, asked: float) -> ShareEstimate:
     return ShareEstimate(yes / asked, *wilson(yes, asked))
 
 
-def clustered_share(pictures: Sequence[tuple[int, int]]) -> ShareEstimate:
-    """Return the share of yes among cells of several pictures, with Wilson's interval.
+def clustered_share(answers: Sequence[MarkedAnswer]) -> ShareEstimate:
+    """Return the weighted share of yes among cells of several pictures, with Wilson's interval.
 
-    Cells of one picture are alike, so they count for fewer: the number of answers is divided by the design effect (Kish
-    1965) for an intraclass correlation of `ALIKE`.
+    Cells of one picture are alike, and cells of unlike weights say less than as many of one weight. So the number of
+    answers is divided by the design effect of both (Kish 1965), for an intraclass correlation of `ALIKE`.
 
     Args:
-        pictures: Yes and answers of each picture.
+        answers: The answers, at least one.
     """
-    yes, asked = (sum(column) for column in zip(*pictures, strict=True))
-    effect = 1 + ALIKE * (sum(n * n for _, n in pictures) / asked - 1)
-    return share_of(yes / effect, asked / effect)
+    weight = np.array([one.weight for one in answers])
+    value = float(weight @ np.array([one.yes for one in answers], np.float64) / weight.sum())
+    _, picture = np.unique([one.picture for one in answers], return_inverse=True)
+    of_picture = np.bincount(picture, weight)
+    alike = (1 - ALIKE) * (weight @ weight) + ALIKE * (of_picture @ of_picture)
+    effective = float(weight.sum() ** 2 / alike)
+    return ShareEstimate(value, *wilson(value * effective, effective))
 
 
 def difference(one: ShareEstimate, other: ShareEstimate) -> ShareEstimate:

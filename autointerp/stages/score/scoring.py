@@ -106,6 +106,8 @@ class _ScoringRun:
         self.failures: list[str] = []
         self._db, self._method, self._seed = ctx.db, scoring.method, ctx.settings.seed
         self._reader = EvidenceReader(ctx.db, dictionary)
+        if "active" in self._method.needs:
+            self._reader.cells.note_missing(ctx.progress)
         self._judge = scoring.judge
         self._answerer = scoring.judge or _answerer(ctx, dictionary, scoring.method)
         self._judge_id: int | None = None

@@ -13,7 +13,7 @@ from ..conftest import World
 def picture(world: World, image: int, cells: int, stands_for: float = 1.0) -> ActivePicture:
     heat = np.zeros(64, np.float32)
     heat[:cells] = np.linspace(1.0, 0.6, cells)
-    crop = replace(world.crop(image, (0, 0), 1.0), activation_map=heat.reshape(8, 8))
+    crop = replace(world.crop(0, (0, 0), 1.0), image_id=image, activation_map=heat.reshape(8, 8))
     found = active_picture(crop, 2.0, stands_for)
     assert found is not None
     return found
@@ -66,6 +66,36 @@ def test_the_plain_share_estimates_that_of_all_active_cells(world: World) -> Non
     assert np.mean(shares) == pytest.approx(truth, abs=0.02)
     # Without the weights the strong pictures would speak for all.
     assert np.mean(plain) > truth + 0.2
+
+
+@pytest.mark.parametrize("most", [None, 1])
+@pytest.mark.parametrize("count", [20, 60, 400])
+def test_weights_give_back_the_true_share(world: World, count: int, most: int | None) -> None:
+    """Pictures are sampled as a harvest does it: by their active cells, each with a known probability.
+
+    The name holds in pictures of many cells. A count of 400 is more than the sampled pictures have.
+    """
+    draw = np.random.default_rng(0)
+    cells = np.concatenate([draw.integers(1, 5, 300), draw.integers(15, 25, 20)])
+    holds = np.arange(320) >= 300
+    truth = cells[holds].sum() / cells.sum()
+    assert 0.3 < truth < 0.5
+    shares, totals = [], []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        priority = rng.random(len(cells)) / cells
+        order = np.argsort(priority)
+        kept, limit = order[:40], priority[order[40]]
+        pictures = [
+            picture(world, int(image), int(cells[image]), 1 / min(1.0, float(cells[image] * limit))) for image in kept
+        ]
+        drawn = draw_cells(pictures, count, rng, most)
+        weight = np.array([one.weight for one in drawn])
+        shares.append(weight @ [holds[one.image_id] for one in drawn] / weight.sum())
+        totals.append(weight.sum())
+        assert len(drawn) == min(count, sum(min(len(one.cells), most or 99) for one in pictures))
+    assert np.mean(totals) == pytest.approx(cells.sum(), rel=0.03)
+    assert np.mean(shares) == pytest.approx(truth, abs=0.03)
 
 
 def test_the_order_says_nothing(world: World) -> None:

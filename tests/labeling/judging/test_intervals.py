@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from autointerp.labeling.judging.intervals import auroc, auroc_interval, auroc_score, balanced_score, wilson
+from autointerp.labeling.judging.intervals import (
+    ALIKE,
+    MarkedAnswer,
+    auroc,
+    auroc_interval,
+    auroc_score,
+    balanced_score,
+    clustered_share,
+    wilson,
+)
 from autointerp.labeling.protocol import Trial, Verdict
 
 VALUES = st.lists(st.floats(-5, 5).map(lambda v: round(v, 2)), min_size=1, max_size=12)
@@ -73,6 +82,36 @@ def test_wilson_known_values() -> None:
 
 def verdict(truth: bool, holds: bool | None, panel: int | None = None, value: float | None = None) -> Verdict:
     return Verdict(Trial("x", "", None, truth, panel=panel), holds, value=value)
+
+
+def test_alike_answers_count_for_fewer() -> None:
+    apart = clustered_share([MarkedAnswer(i, i < 15) for i in range(20)])
+    assert apart == pytest.approx((0.75, *wilson(15, 20)))
+    together = clustered_share([MarkedAnswer(i // 4, i < 15) for i in range(20)])
+    fewer = 20 / (1 + ALIKE * 3)
+    assert together == pytest.approx((0.75, *wilson(0.75 * fewer, fewer)))
+
+
+def test_weights_count_in_the_share_and_cost_certainty() -> None:
+    share = clustered_share([MarkedAnswer(i, i < 2, 5.0 if i < 2 else 1.0) for i in range(12)])
+    effective = (2 * 5 + 10) ** 2 / (2 * 25 + 10)
+    assert share == pytest.approx((0.5, *wilson(effective / 2, effective)))
+
+
+def test_intervals_of_unlike_pictures_cover_the_share() -> None:
+    """Pictures have different shares, several cells each, and weights that fit how they were drawn."""
+    rng, held = np.random.default_rng(0), 0
+    chance = rng.beta(2, 1, 4000)
+    weight = rng.choice([1.0, 2.0], 4000)
+    truth = float(chance @ weight / weight.sum())
+    for _ in range(400):
+        drawn = rng.integers(4000, size=15)
+        answers = [
+            MarkedAnswer(n, bool(rng.random() < chance[one]), weight[one]) for n, one in enumerate(drawn) for _ in "ab"
+        ]
+        share = clustered_share(answers)
+        held += share.low <= truth <= share.high
+    assert 0.92 < held / 400 < 0.99
 
 
 def test_balanced_score_counts_and_one_sided_answers() -> None:

@@ -78,9 +78,13 @@ def test_search_routes(labeled: Path, cli: Cli, a_name: tuple[str, int], route: 
 
 def test_search_by_least_score(labeled: Path, cli: Cli) -> None:
     every = json.loads(cli("-w", labeled, "search", "red blue green circle", "--json", "-n", "64").out)
-    some = json.loads(
-        cli("-w", labeled, "search", "red blue green circle", "--json", "-n", "64", "--min-score", "0.6").out
-    )
+    ask = ("-w", labeled, "search", "red blue green circle", "--json", "-n", "64", "--min-score")
+    bare = cli(*ask, "0.6")
+    assert bare.err.count("--min-score gain=0.6") == 1
+    some = json.loads(bare.out)
+    by_name = cli(*ask, "embedding=0.6")
+    assert (json.loads(by_name.out), by_name.err) == (some, "")
+    assert json.loads(cli(*ask, "gain=-1").out) == []
     # What is left out takes no place in a route, so that the order may be another one.
     assert {h["feature"] for h in every if (h["score"] or 0) >= 0.6} == {h["feature"] for h in some} != set()
     assert all(h["score"] >= 0.6 for h in some)

@@ -16,6 +16,8 @@ from autointerp.commands.options import (
     dictionaries_option,
     json_option,
     machine_options,
+    min_score_option,
+    note_floor,
     revision_option,
     said_by_option,
     shared_options,
@@ -88,12 +90,7 @@ def status(as_json: bool) -> None:
 @click.option("--labeler", metavar="NAME", help="Only what this labeler named, by its names.")
 @click.option("--route", metavar="R", help="words, labels, crops, decoder (with --like) or all.  [default: all, fused]")
 @click.option("-n", "count", type=COUNT, default=10, show_default=True, metavar="N", help="Features to show.")
-@click.option(
-    "--min-score",
-    type=click.FloatRange(0, 1),
-    metavar="X",
-    help="Only labels with at least this detection (else embedding) score.",
-)
+@min_score_option
 @click.option("--state", metavar="S", help="Only features that are live, dead or dense.")
 @click.option("--step", type=click.IntRange(min=0), metavar="N", help="Only features that fire most at this step.")
 @click.option("--density", type=Span(), metavar="A:B", help="Only features that fire in this share of cells.")
@@ -119,6 +116,7 @@ def search(
     from autointerp.views.search.searcher import Searcher
 
     ctx = open_context()
+    note_floor(filters["min_score"])
     question = SearchQuestion(text, image, like)
 
     def open_index(dictionary: DictionaryRow, kind: IndexKind) -> VectorIndex:

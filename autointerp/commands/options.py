@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
+from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from autointerp.commands.calls import DEFAULT_WORKSPACE, Globals
+from autointerp.commands.calls import DEFAULT_WORKSPACE, Globals, note
 from autointerp.errors import UsageError
 from autointerp.files import expanded
 from autointerp.labeling.labelers import AUTOMATIC
 from autointerp.sizes import Size, parse_size
+
+if TYPE_CHECKING:
+    from autointerp.db.queries.scores import ScoreFloor
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,6 +81,36 @@ class Span(click.ParamType):  # type: ignore[type-arg]
         return span
 
 
+class Floor(click.ParamType):  # type: ignore[type-arg]
+    """The least score of a label: METHOD=X, or X alone for detection, else embedding."""
+
+    name = "floor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ScoreFloor:
+        """The floor, or a usage error."""
+        from autointerp.db.queries.scores import CHANCE, ScoreFloor
+        from autointerp.labeling.judging import SCORES
+
+        method, named, floor = str(value).rpartition("=")
+        try:
+            method = SCORES.check(method).name if named else ""
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+        least = -1.0 if CHANCE.get(method) == 0 else 0.0
+        found = nan
+        with suppress(ValueError):
+            found = float(floor)
+        if not least <= found <= 1:
+            self.fail(f"{value!r} is no score: write METHOD=X, X from {least:g} to 1, e.g. gain=0.5", param, ctx)
+        return ScoreFloor(found, method)
+
+
+def note_floor(floor: ScoreFloor | None) -> None:
+    """Say which score a floor without a method is held against."""
+    if floor is not None and not floor.method:
+        note(f"--min-score {floor} is of detection, else embedding; name another score as in --min-score gain={floor}")
+
+
 class UserPath(click.ParamType):  # type: ignore[type-arg]
     """A path; `~` is the user's folder also where the shell does not say so, as in `--out=~/sheet.png`."""
 
@@ -112,6 +147,12 @@ said_by_option = click.option(
     "--labeler",
     metavar="NAME",
     help="Only what this labeler said: KIND or KIND@MODEL.  [default: the label that counts]",
+)
+min_score_option = click.option(
+    "--min-score",
+    type=Floor(),
+    metavar="METHOD=X",
+    help="Only labels with at least this score; X alone is detection, else embedding.",
 )
 labeler_options = combined(
     click.option(

@@ -14,6 +14,8 @@ from autointerp.commands.options import (
     dictionaries_option,
     dry_run_option,
     layers_option,
+    min_score_option,
+    note_floor,
     said_by_option,
     shared_options,
     stream_option,
@@ -85,12 +87,7 @@ def import_(
     metavar="F",
     help=f"{EXPORT_FORMATS.listed()}.",
 )
-@click.option(
-    "--min-score",
-    type=click.FloatRange(0, 1),
-    metavar="X",
-    help="Only labels with at least this detection (else embedding) score.",
-)
+@min_score_option
 @said_by_option
 @click.option("--push", metavar="REPO", help="Also upload it to this repository of the Hugging Face hub.")
 @click.option("--private", is_flag=True, help="A repository that --push makes is private.")
@@ -114,6 +111,7 @@ def export(
     from autointerp.transfer.exporting.formats import ExportRequest
 
     ctx = open_context()
+    note_floor(given["min_score"])
     request = ExportRequest(out, form, labelers=chosen_labelers(ctx, labeler), private=private, **given)
     done = run_export(ctx, resolve_targets(ctx, layers, dictionaries), request)
     note(f"{done.labels} labels")

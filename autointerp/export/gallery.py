@@ -66,7 +66,6 @@ class GalleryFeature:
 
     Attributes:
         row: The feature with its label.
-        score: The one figure that stands for the label.
         crops: Places where the feature fires, strongest first, then negatives.
         histogram: (activation, cells) of each level.
         steps: (step, share of the activation).
@@ -74,7 +73,6 @@ class GalleryFeature:
     """
 
     row: ExportRow
-    score: float | None
     crops: Sequence[GalleryCrop]
     histogram: Sequence[tuple[float, int]]
     steps: Sequence[tuple[int, float]]
@@ -91,7 +89,7 @@ class GalleryDictionary:
         cells: The word for its tokens: cells, or text tokens.
         facts: (word, value) pairs that the page shows about it.
         rows: Its features with their labels.
-        scores: The one figure of each row's label.
+        scores: The one figure of each row's label, with its method; the method is empty where there is none.
         features: The details of each of `rows`, in their order; iterated once.
     """
 
@@ -100,7 +98,7 @@ class GalleryDictionary:
     cells: str
     facts: Sequence[tuple[str, str]]
     rows: Sequence[ExportRow]
-    scores: Sequence[float | None]
+    scores: Sequence[tuple[float | None, str]]
     features: Iterable[GalleryFeature]
 
 
@@ -125,7 +123,7 @@ def write_gallery(
         data.mkdir()
         about = {"part": PART, "dictionaries": [_about(one, len(dictionaries)) for one in dictionaries]}
         index = [
-            _line(d, row, s) for d, one in enumerate(dictionaries) for row, s in zip(one.rows, one.scores, strict=True)
+            _line(d, row, *s) for d, one in enumerate(dictionaries) for row, s in zip(one.rows, one.scores, strict=True)
         ]
         _write_script(data / "features.js", f"window.GALLERY_FEATURES = {script_json(index)};")
         for d, one in enumerate(dictionaries):
@@ -186,11 +184,11 @@ def _about(one: GalleryDictionary, count: int) -> dict[str, Any]:
     }
 
 
-def _line(dictionary: int, row: ExportRow, score: float | None) -> list[Any]:
+def _line(dictionary: int, row: ExportRow, score: float | None, method: str) -> list[Any]:
     """Return what the page knows about a feature from the start, in the order in which gallery.js reads it."""
     texts = (visible(row.name), visible(row.explanation), row.status, row.state)
     figures = (_figure(score), _figure(row.density), _figure(row.max_activation))
-    return [dictionary, row.index, *texts, *figures, visible(row.labeler)]
+    return [dictionary, row.index, *texts, *figures, visible(row.labeler), method]
 
 
 def _write_parts(folder: Path, dictionary: int, features: Iterable[GalleryFeature]) -> None:

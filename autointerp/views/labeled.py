@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from autointerp.db import queries
 from autointerp.db.models import DictionaryRow, Feature, Score
+from autointerp.db.queries.scores import ScoreFloor
 from autointerp.errors import AutointerpError
 from autointerp.export.rows import ExportRow, ExportScore
 from autointerp.project.context import Context
@@ -41,6 +42,11 @@ class LabeledFeature:
         return queries.scores.headline(self.scores)
 
     @property
+    def method(self) -> str:
+        """The method of that figure; empty without one."""
+        return queries.scores.headline_method(self.scores)
+
+    @property
     def row(self) -> ExportRow:
         """The feature's line of `labels.jsonl`."""
         feature, best = self.feature, self.label
@@ -62,14 +68,14 @@ class LabeledFeature:
 
 
 def labeled_features(
-    session: Session, row: DictionaryRow, min_score: float | None = None, labelers: Collection[int] | None = None
+    session: Session, row: DictionaryRow, min_score: ScoreFloor | None = None, labelers: Collection[int] | None = None
 ) -> list[LabeledFeature]:
     """Read all features of a dictionary, in the order of the latents, each with the label that an export carries.
 
     Args:
         session: An open session.
         row: The dictionary.
-        min_score: Leave out labels with a lower score, and labels without a score. Their features stay.
+        min_score: Leave out labels that do not reach this score. Their features stay.
         labelers: Ids of the labelers whose labels alone are read; None reads the labels that count.
     """
     best = queries.labels.best(session, row.id, labelers, statuses=("ok", "uninterpretable"))
@@ -78,14 +84,14 @@ def labeled_features(
     for feature in queries.features.of_dictionary(session, row.id):
         label = best.get(feature.id)
         one = LabeledFeature(feature, label, scores.get(label.label.id, []) if label else [])
-        if label and min_score is not None and not queries.scores.reaches(one.scores, min_score):
+        if label and min_score is not None and not min_score.reached_by(one.scores):
             one = replace(one, label=None, scores=[])
         features.append(one)
     return sorted(features, key=lambda one: one.feature.latent_index)
 
 
 def export_rows(
-    ctx: Context, row: DictionaryRow, min_score: float | None = None, labelers: Collection[int] | None = None
+    ctx: Context, row: DictionaryRow, min_score: ScoreFloor | None = None, labelers: Collection[int] | None = None
 ) -> list[ExportRow]:
     """Read the lines of `labels.jsonl`, one for each feature; see `labeled_features` for the arguments.
 

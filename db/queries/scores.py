@@ -122,17 +122,37 @@ def headline(scores: Sequence[Score], methods: Sequence[str] = HEADLINE) -> floa
     return None
 
 
-def reaches(scores: Sequence[Score], floor: float) -> bool:
-    """Return whether a label's score is at least `floor`: detection where a judge gave one, else embedding.
-
-    The score `gain` has another scale, so it is not held against such a floor. A label without a score has 0.
-    """
-    return (headline(scores, FLOORED) or 0.0) >= floor
+def headline_method(scores: Sequence[Score]) -> str:
+    """Return the method of the figure that is shown for a label; empty where it has none."""
+    has = {score.method for score in scores if score.value is not None}
+    return next((method for method in HEADLINE if method in has), "")
 
 
 def headline_rank(scores: Sequence[Score]) -> int:
     """Return the place of a label's headline score in `HEADLINE`, so that only scores of one method are ranked."""
-    for rank, method in enumerate(HEADLINE):
-        if any(score.method == method and score.value is not None for score in scores):
-            return rank
-    return len(HEADLINE)
+    method = headline_method(scores)
+    return HEADLINE.index(method) if method else len(HEADLINE)
+
+
+@dataclass(frozen=True)
+class ScoreFloor:
+    """The least score that a label must have.
+
+    Attributes:
+        value: The least value.
+        method: The score that is held against it. Empty: detection where a judge gave one, else embedding; a label
+            without either then counts as 0.
+    """
+
+    value: float
+    method: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method}={self.value:g}" if self.method else f"{self.value:g}"
+
+    def reached_by(self, scores: Sequence[Score]) -> bool:
+        """Return whether a label with these scores reaches the floor."""
+        if not self.method:
+            return (headline(scores, FLOORED) or 0.0) >= self.value
+        value = headline(scores, (self.method,))
+        return value is not None and value >= self.value

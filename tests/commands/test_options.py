@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from autointerp.commands.options import PictureSize, Span, combined
+from autointerp.commands.options import Floor, PictureSize, Span, combined
 
 Cli = Callable[..., Any]
 
@@ -34,6 +34,31 @@ def test_a_span_may_lack_an_end(text: str, span: tuple[float, float]) -> None:
 def test_no_span(text: str) -> None:
     with pytest.raises(click.BadParameter, match="A:B"):
         Span().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "floor"),
+    [
+        ("0.8", (0.8, "")),
+        ("gain=-0.5", (-0.5, "gain")),
+        ("fuzzing=1", (1.0, "fuzzing")),
+        ("detection=.7", (0.7, "detection")),
+    ],
+)
+def test_a_floor_may_name_its_score(text: str, floor: tuple[float, str]) -> None:
+    found = Floor().convert(text, None, None)
+    assert (found.value, found.method) == floor
+
+
+@pytest.mark.parametrize("text", ["1.5", "-0.1", "gain=-1.1", "detection=-0.5", "gain", "gain=", "gain=nan"])
+def test_no_floor(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="METHOD=X"):
+        Floor().convert(text, None, None)
+
+
+def test_a_floor_of_no_score_names_the_nearest() -> None:
+    with pytest.raises(click.BadParameter, match="gain"):
+        Floor().convert("gian=0.5", None, None)
 
 
 def test_combined_options_keep_their_order() -> None:

@@ -83,13 +83,12 @@ def feature(index: int) -> GalleryFeature:
         )
         for i, role in enumerate(roles)
     ]
-    score = row(index).score("detection")
-    return GalleryFeature(row(index), score, crops, [(0.5, 3), (0.75, 9)], [(0, 0.25), (1, 0.75)], [(20, 0.5)])
+    return GalleryFeature(row(index), crops, [(0.5, 3), (0.75, 9)], [(0, 0.25), (1, 0.75)], [(20, 0.5)])
 
 
 def gallery(folder: Path) -> Path:
     rows = [row(i) for i in range(COUNT)]
-    scores = [one.score("detection") for one in rows]
+    scores = [(one.score("detection"), "detection") for one in rows]
 
     def dictionary(name: str, layer: str) -> GalleryDictionary:
         found = (feature(i) for i in range(COUNT))

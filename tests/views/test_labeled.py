@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autointerp.db.models import Label
+from autointerp.db.queries.scores import ScoreFloor
 from autointerp.errors import AutointerpError
 from autointerp.project.context import Context
 from autointerp.project.targets import Target, find_dictionary
@@ -21,7 +22,7 @@ def names(small: Context, **filters: object) -> list[str]:
 
 def test_the_label_that_counts_stays_unless_a_filter_leaves_it_out(small: Context) -> None:
     assert names(small) == ["red circle", "", "blue square", ""]
-    assert names(small, min_score=0.8) == ["red circle", "", "", ""]
+    assert names(small, min_score=ScoreFloor(0.8)) == ["red circle", "", "", ""]
     assert names(small, labelers=[2]) == ["red dot", "", "", ""]
 
 

@@ -5,8 +5,11 @@
   const $ = (id) => document.getElementById(id);
   const about = JSON.parse($("about").textContent);
   const pictures = window.GALLERY_PICTURES;
-  const features = window.GALLERY_FEATURES.map(([d, index, name, text, status, state, score, density, peak, labeler], at) => ({
-    at, d, index, name, text, status, state, score, density, peak, labeler,
+  const METHODS = ["gain", "detection", "embedding"];
+  const features = window.GALLERY_FEATURES.map(([d, index, name, text, status, state, score, density, peak, labeler, method], at) => ({
+    at, d, index, name, text, status, state, score, density, peak, labeler, method,
+    // Scores of different methods are never ranked together: the more telling method comes first.
+    rank: score === null ? METHODS.length : METHODS.indexOf(method),
     id: `${about.dictionaries[d].name}:${index}`,
     said: `${name} ${text}`.toLowerCase(), named: name.toLowerCase(),
   }));
@@ -27,7 +30,12 @@
   }
   const percent = (share) => share === 0 ? "0%" : share < 0.0001 ? "<0.01%" : `${(100 * share).toPrecision(share < 0.1 ? 2 : 3)}%`;
   const figure = (value) => value === null ? "–" : value.toFixed(2);
-  const level = (score) => score === null ? "" : score >= 0.8 ? "good" : score >= 0.65 ? "fair" : "poor";
+  const foremost = features.reduce((least, feature) => Math.min(least, feature.rank), METHODS.length);
+  // The score's distance from chance, of the whole distance: chance is 0 for gain, and 0.5 for the others.
+  const level = ({ score, method }) => {
+    const worth = method === "gain" ? score : 2 * score - 1;
+    return score === null ? "" : worth >= 0.6 ? "good" : worth >= 0.3 ? "fair" : "poor";
+  };
   const short = (value) => Number(value.toPrecision(3)).toString();
 
   // Details, a file for each few features.
@@ -92,10 +100,11 @@
     const made = make("button", "card");
     made.type = "button";
     made.dataset.at = feature.at;
-    const id = make("div", "id"), score = make("span", level(feature.score));
+    const id = make("div", "id"), score = make("span", level(feature));
     if (feature.score !== null) {
       const meter = make("span", "meter"), bar = make("i");
-      bar.style.width = `${100 * feature.score}%`;
+      bar.style.width = `${100 * Math.max(feature.score, 0)}%`;
+      score.title = feature.method;
       meter.append(bar);
       score.append(meter, figure(feature.score));
     }
@@ -138,8 +147,8 @@
   const least = Math.log(firing.reduce((a, b) => Math.min(a, b), 1)), most = Math.log(firing.reduce((a, b) => Math.max(a, b), 1e-6));
   const density = (slider) => Math.exp(least + (most - least) * slider.value / 100);
   const orders = {
-    best: (a, b) => b.match - a.match || (b.score ?? -1) - (a.score ?? -1) || a.at - b.at,
-    score: (a, b) => (b.score ?? -1) - (a.score ?? -1) || a.at - b.at,
+    best: (a, b) => b.match - a.match || a.rank - b.rank || (b.score ?? -1) - (a.score ?? -1) || a.at - b.at,
+    score: (a, b) => a.rank - b.rank || (b.score ?? -1) - (a.score ?? -1) || a.at - b.at,
     dense: (a, b) => b.density - a.density || a.at - b.at,
     rare: (a, b) => a.density - b.density || a.at - b.at,
     strong: (a, b) => b.peak - a.peak || a.at - b.at,
@@ -149,7 +158,7 @@
   function apply() {
     const asked = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const floor = Number($("score").value), low = Number($("sparse").value), high = Number($("dense").value);
-    $("score-said").value = floor ? floor.toFixed(2) : "any";
+    $("score-said").value = floor ? `${floor.toFixed(2)} ${METHODS[foremost] ?? ""}` : "any";
     $("sparse-said").value = low ? percent(density($("sparse"))) : "any";
     $("dense-said").value = high < 100 ? percent(density($("dense"))) : "any";
     const [from, to] = [low ? density($("sparse")) * 0.999 : 0, high < 100 ? density($("dense")) * 1.001 : 1];
@@ -160,7 +169,7 @@
         : feature.named === asked.join(" ") ? 3 : !asked.every((word) => feature.named.includes(word)) ? 1
         // Whole words before parts of words: "red" is no part of "checkered".
         : asked.every((word) => feature.named.split(/[^\p{L}\p{N}]+/u).includes(word)) ? 2 : 1.5;
-      return feature.match >= 0 && (!floor || (feature.score !== null && feature.score >= floor))
+      return feature.match >= 0 && (!floor || (feature.rank === foremost && feature.score >= floor))
         && feature.density >= from && feature.density <= to
         && Object.keys(kinds).every((name) => ticked[name].has(kinds[name](feature)));
     }).sort(orders[$("sort").value]);
@@ -265,17 +274,18 @@
     return made;
   }
   const dictionaryCells = (feature) => `${about.dictionaries[feature.d].cells} by how strongly it fires`;
+  const place = (value) => 100 * Math.max(value, 0);
   function scores(given) {
     const table = make("table");
     for (const [method, value, low, high] of given) {
-      const row = make("tr", level(value)), line = make("span", "interval");
+      const row = make("tr", level({ score: value, method })), line = make("span", "interval");
       if (value !== null) {
         const dot = make("b");
-        dot.style.left = `${100 * value}%`;
+        dot.style.left = `${place(value)}%`;
         if (low !== null && high !== null) {
           const span = make("i");
-          span.style.left = `${100 * low}%`;
-          span.style.width = `${100 * (high - low)}%`;
+          span.style.left = `${place(low)}%`;
+          span.style.width = `${place(high) - place(low)}%`;
           span.title = `${figure(low)} to ${figure(high)}`;
           line.append(span);
         }

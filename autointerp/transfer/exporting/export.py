@@ -87,7 +87,7 @@ def _count_labels(ctx: Context, row: DictionaryRow, request: ExportRequest, need
         features = labeled_features(session, row, request.min_score, request.labelers)
         count = sum(feature.row.status == "ok" for feature in features)
     if not count and needed:
-        floor = "" if request.min_score is None else f" of score {request.min_score:g} or more"
+        floor = "" if request.min_score is None else f" of score {request.min_score} or more"
         raise AutointerpError(
             f"{row.name} has no labels{floor}", f"run `autointerp label --layer {row.layer}`, or name a --dictionary"
         )

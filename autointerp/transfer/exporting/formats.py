@@ -14,6 +14,7 @@ from autointerp.registry import Kind, Registry
 
 if TYPE_CHECKING:
     from autointerp.db.models import DictionaryRow
+    from autointerp.db.queries.scores import ScoreFloor
     from autointerp.project.context import Context
 
 
@@ -24,7 +25,7 @@ class ExportRequest:
     Attributes:
         out: The folder to write; tables of labels also take a file.
         form: The name of a format.
-        min_score: Labels below this score, and labels without a score, are left out.
+        min_score: Labels that do not reach this score are left out.
         labelers: Ids of the labelers whose labels are written; None writes the labels that count.
         push: The repository of the hub, OWNER/NAME, that the export is uploaded to.
         private: True makes a new repository private.
@@ -32,7 +33,7 @@ class ExportRequest:
 
     out: Path
     form: str = "bundle"
-    min_score: float | None = None
+    min_score: ScoreFloor | None = None
     labelers: Collection[int] | None = None
     push: str | None = None
     private: bool = False

@@ -62,7 +62,7 @@ class _GalleryReader:
             cells="cells" if row.stream == "image" else "text tokens",
             facts=_facts(row),
             rows=[feature.row for feature in features],
-            scores=[feature.score for feature in features],
+            scores=[(feature.score, feature.method) for feature in features],
             features=self._features(row, features),
         )
 
@@ -71,7 +71,6 @@ class _GalleryReader:
             feature = labeled.feature
             yield GalleryFeature(
                 row=labeled.row,
-                score=labeled.score,
                 crops=list(self._crops(row, feature)),
                 histogram=histogram_levels(feature),
                 steps=[(int(step), share) for step, share in feature.steps.items()],

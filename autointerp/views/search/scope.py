@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autointerp.db import queries
 from autointerp.db.models import DictionaryRow
+from autointerp.db.queries.scores import ScoreFloor
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.project.context import Context
 from autointerp.project.labeler_names import chosen_labelers
@@ -29,7 +30,7 @@ class SearchFilters:
         layer: Only the layer's newest dictionary.
         dictionary: Only the dictionary of this name.
         labeler: Only features that this labeler has named, under its names.
-        min_score: Only features whose label has at least this score.
+        min_score: Only features whose label reaches this score.
         state: Only features that are `live`, `dead` or `dense`.
         step: Only features that fire most at this denoising step.
         density: Only features whose density lies in this range, both ends included.
@@ -41,7 +42,7 @@ class SearchFilters:
     layer: str | None = None
     dictionary: str | None = None
     labeler: str | None = None
-    min_score: float | None = None
+    min_score: ScoreFloor | None = None
     state: str | None = None
     step: int | None = None
     density: tuple[float, float] | None = None
@@ -131,7 +132,7 @@ def _fires_most_at(shares: Mapping[str, float], step: int | None) -> bool:
     return step is None or (str(step) in shares and shares[str(step)] >= max(shares.values()))
 
 
-def _labeled(session: Session, scope: SearchScope, min_score: float | None) -> set[int]:
+def _labeled(session: Session, scope: SearchScope, min_score: ScoreFloor | None) -> set[int]:
     """Read the ids of the features that have a name, and a score that is high enough."""
     best = {
         feature: found
@@ -141,6 +142,4 @@ def _labeled(session: Session, scope: SearchScope, min_score: float | None) -> s
     if min_score is None:
         return set(best)
     scores = queries.scores.of_labels(session, [found.label.id for found in best.values()])
-    return {
-        feature for feature, found in best.items() if queries.scores.reaches(scores.get(found.label.id, []), min_score)
-    }
+    return {feature for feature, found in best.items() if min_score.reached_by(scores.get(found.label.id, []))}

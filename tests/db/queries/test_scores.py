@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from autointerp.db import models, queries
 from autointerp.db.queries.labelers import LabelerKey
-from autointerp.db.queries.scores import StoredTrial
+from autointerp.db.queries.scores import ScoreFloor, StoredTrial, headline, headline_method, headline_rank
 
 from ..conftest import label, scored
 
@@ -54,3 +54,23 @@ def test_detection_is_shown_before_embedding(filled):
         assert queries.scores.headline(found) == 0.6124
         assert queries.scores.headline(found[1:]) == 0.9
         assert queries.scores.headline([]) is None
+
+
+def test_a_floor_is_held_against_the_score_that_it_names() -> None:
+    def scores(**values: float | None) -> list[models.Score]:
+        return [models.Score(method=method, value=value) for method, value in values.items()]
+
+    judged = scores(embedding=0.9, detection=0.6, gain=-0.1)
+    assert [headline(judged), headline_method(judged), headline_rank(judged)] == [-0.1, "gain", 0]
+    assert ScoreFloor(0.6).reached_by(judged)
+    assert not ScoreFloor(0.7).reached_by(judged)
+    assert ScoreFloor(0.7).reached_by(scores(embedding=0.7, gain=-1.0))
+    assert ScoreFloor(0.9, "embedding").reached_by(judged)
+    assert ScoreFloor(-0.2, "gain").reached_by(judged)
+    assert not ScoreFloor(0.0, "gain").reached_by(judged)
+    # Where the score is missing, no floor is reached by its method; without a method it counts as 0.
+    nothing = scores(gain=None)
+    assert ScoreFloor(0.0).reached_by(nothing)
+    assert not ScoreFloor(-1.0, "gain").reached_by(nothing)
+    assert [headline_method(nothing), headline_rank(nothing)] == ["", 3]
+    assert [str(ScoreFloor(0.5)), str(ScoreFloor(0.25, "gain"))] == ["0.5", "gain=0.25"]

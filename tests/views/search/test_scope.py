@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from autointerp.db.queries.scores import ScoreFloor
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.project.context import Context
 from autointerp.project.settings import Settings
@@ -24,8 +25,10 @@ from ..conftest import NAME, a_dictionary
         ({"step": 0}, [3, 4]),
         ({"step": 1}, [1]),
         ({"step": 7}, []),
-        ({"min_score": 0.6}, [1, 3]),
-        ({"min_score": 0.65}, [1]),
+        ({"min_score": ScoreFloor(0.6)}, [1, 3]),
+        ({"min_score": ScoreFloor(0.65)}, [1]),
+        ({"min_score": ScoreFloor(0.6, "embedding")}, [1, 3]),
+        ({"min_score": ScoreFloor(0.0, "detection")}, []),
         ({"labeler": "vlm"}, [1]),
         ({"labeler": "clip", "step": 0}, [3]),
     ],

@@ -17,6 +17,7 @@ from sqlalchemy import delete, select, update
 from autointerp.db import DatabaseError, queries
 from autointerp.db.models import Crop, DictionaryRow, Feature, Image, IndexKind, Label
 from autointerp.db.queries.labelers import LabelerKey
+from autointerp.db.queries.scores import ScoreFloor
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.project.context import Context
 from autointerp.project.workspace import WorkspaceFolder
@@ -173,7 +174,7 @@ def test_filters(ctx: Context) -> None:
     assert ids(everything)[3] not in left(step=1)
     assert left(step=7) == set()
     assert left(dictionary=NAME, layer="mid") == left(layer="mid") == set(ids(run_search(ctx, text, count=64)))
-    scored = left(min_score=0.7)
+    scored = left(min_score=ScoreFloor(0.7))
     assert scored
     assert scored == {h.feature_id for h in run_search(ctx, text, count=64) if (h.score or 0) >= 0.7}
     for wrong in ({"dictionary": "shapes.mid.tpk"}, {"dictionary": NAME, "layer": "late"}, {"labeler": "vlm"}):

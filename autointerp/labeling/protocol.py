@@ -55,13 +55,24 @@ class CropEvidence:
 
 @dataclass(frozen=True)
 class FeatureEvidence:
-    """A feature as a labeler may see it: crops of the explain split alone, strongest first."""
+    """A feature as a labeler may see it: crops of the explain split alone, strongest first.
+
+    Attributes:
+        feature: The feature's name.
+        feature_id: The feature's id in the database.
+        density: The share of all cells in which the feature fires.
+        crops: Crops of the feature, each marked where it is strongest.
+        negatives: Images in which the feature is silent.
+        cells: Pictures drawn by the number of cells in which the feature is active, each with its map and a mark at one
+            of these cells. None where the harvest kept no sample, or the labeler looks at none.
+    """
 
     feature: str
     feature_id: int
     density: float
     crops: tuple[CropEvidence, ...]
     negatives: tuple[CropEvidence, ...] = ()
+    cells: tuple[CropEvidence, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,7 @@ class Labeler(Protocol):
     all of these are the same result.
 
     Attributes:
+        cells: How many pictures of a feature's sample of active cells it looks at; 0 for none.
         streams: Whether `label` takes features one by one, as there is room for them, so that it may be given all.
         stopped: Why the last call of `label` ended before its last feature; empty where it did not.
     """
@@ -121,6 +133,7 @@ class Labeler(Protocol):
     base_url: str
     prompt_hash: str
     config: dict[str, Any]
+    cells: int
     streams: bool
     stopped: str
 

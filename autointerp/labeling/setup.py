@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from autointerp.labeling.asking.messages import Mark
 from autointerp.labeling.asking.protocol import Asker
 from autointerp.labeling.judging.questions import TrialQuestion
+from autointerp.labeling.labelers.feature_messages import Evidence
 from autointerp.labeling.protocol import Judge, Labeler
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class VlmSettings:
         dtype: Number format of a model on this machine, or `auto`.
         local_files_only: Whether the hub is never asked.
         jobs: Requests at the same time.
+        evidence: What a labeler is shown of a feature.
         mark: How the place is marked where a feature fires.
         sheet: Whether all pictures of a request are tiles of one.
         judge_batch: Pictures of a request to a judge.
@@ -54,6 +56,7 @@ class VlmSettings:
     dtype: str
     local_files_only: bool
     jobs: int
+    evidence: Evidence
     mark: Mark
     sheet: bool
     judge_batch: int

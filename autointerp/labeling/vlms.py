@@ -42,7 +42,8 @@ class VlmKind(ABC):
 
     def label_options(self, setup: LabelerSetup) -> VlmOptions:
         """Return how a feature is shown."""
-        return VlmOptions(mark=setup.vlm.mark, sheet=setup.vlm.sheet)
+        vlm = setup.vlm
+        return VlmOptions(evidence=vlm.evidence, mark=vlm.mark, sheet=vlm.sheet)
 
     def judge_options(self, setup: LabelerSetup, question: TrialQuestion) -> JudgeOptions:
         """Return how trials are shown.

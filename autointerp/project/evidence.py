@@ -86,20 +86,27 @@ class EvidenceReader:
             self._grids[image_id] = self.grid if heat is None else decode_map(heat).shape  # type: ignore[assignment]
         return self._grids[image_id]
 
-    def features(self, rows: Sequence[Feature]) -> list[FeatureEvidence]:
-        """Return what a labeler may see of features: the explain split alone, strongest first."""
+    def features(self, rows: Sequence[Feature], cells: int = 0) -> list[FeatureEvidence]:
+        """Return what a labeler may see of features: the explain split alone, strongest first.
+
+        Args:
+            rows: The features.
+            cells: Pictures of the sample of active cells, at most, for each feature.
+        """
         crops = self.crops([row.id for row in rows], "explain")
+        drawn = self.cells.active_cells(rows, "explain", cells, 0, most=1) if cells else {}
         shown = []
         for row in rows:
             silent = [c for c in crops[row.id] if c.role == "negative"]
             name = f"{self.dictionary.name}:{row.latent_index}"
-            shown.append(FeatureEvidence(name, row.id, row.density, tuple(_strongest(crops[row.id])), tuple(silent)))
+            strongest, active = tuple(_strongest(crops[row.id])), tuple(drawn.get(row.id, ()))
+            shown.append(FeatureEvidence(name, row.id, row.density, strongest, tuple(silent), active))
         return shown
 
-    def stream(self, rows: Sequence[Feature], at_once: int = 16) -> Iterator[FeatureEvidence]:
+    def stream(self, rows: Sequence[Feature], cells: int = 0, at_once: int = 16) -> Iterator[FeatureEvidence]:
         """Yield what a labeler may see of each feature, with few features in memory."""
         for start in range(0, len(rows), at_once):
-            yield from self.features(rows[start : start + at_once])
+            yield from self.features(rows[start : start + at_once], cells)
 
     def pictures(self, image_ids: Sequence[int]) -> dict[int, CropEvidence]:
         """Return whole images, each as a crop without a mark."""

@@ -136,6 +136,7 @@ class CommandSetup:
             dtype=settings.dtype,
             local_files_only=settings.loading.local_files_only,
             jobs=request.jobs,
+            evidence=settings.evidence,
             mark=settings.mark,
             sheet=settings.sheet,
             judge_batch=settings.judge_batch,

@@ -30,6 +30,7 @@ VLM = VlmSettings(
     dtype="auto",
     local_files_only=True,
     jobs=5,
+    evidence="maps",
     mark="outline",
     sheet=True,
     judge_batch=8,

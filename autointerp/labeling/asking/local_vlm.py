@@ -27,6 +27,8 @@ class Completion:
     output_tokens: int
     finished: bool
     """False where the answer was cut off at its greatest length."""
+    shares: tuple[float, ...] = ()
+    """Of a reply that was chosen among texts: the probability of each, which sum to 1."""
 
 
 class LocalVlm:
@@ -172,10 +174,11 @@ class LocalVlm:
                     return_dict_in_generate=True,
                 )
                 logits = made.logits[0]
-        best = logits[:, ids].float().argmax(1).tolist()
+        likely = logits[:, ids].float()
+        shares = likely.softmax(1).tolist()
         return [
-            Completion(f"{choice.opening}{choice.texts[i]}{choice.closing}", length, 1, True)
-            for i, length in zip(best, lengths, strict=True)
+            Completion(f"{choice.opening}{choice.texts[i]}{choice.closing}", length, 1, True, tuple(share))
+            for i, length, share in zip(likely.argmax(1).tolist(), lengths, shares, strict=True)
         ]
 
     def _read(self, requests: Sequence[list[Message]]) -> tuple[list[str], list[list[Picture]]]:

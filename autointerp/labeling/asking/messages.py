@@ -163,6 +163,37 @@ def marked_view(crop: CropEvidence, mark: Mark = "dim") -> list[Image.Image]:
     return [shown]
 
 
+def mapped_view(crop: CropEvidence, mark: Mark = "dim") -> list[Image.Image]:
+    """Return the whole picture, marked in all cells in which the feature is active.
+
+    Args:
+        crop: A crop with a map. Without one, or of a token without a place, it is shown as by `marked_view`.
+        mark: `dim` outlines the active cells and dims all others, `outline` keeps all colours, and `heat` is as for
+            `marked_view`.
+    """
+    from PIL import Image as Pictures, ImageDraw, ImageFilter
+
+    from autointerp.crops.geometry import cell_box
+
+    active = crop.active
+    if mark == "heat" or active is None or crop.grid == (1, 1):
+        return marked_view(crop, mark)
+    picture = crop.picture.convert("RGB")
+    shown = _enlarged(picture)
+    inside = Pictures.new("L", shown.size, 0)
+    draw, scale = ImageDraw.Draw(inside), shown.width / picture.width
+    for row, col in zip(*active.nonzero(), strict=True):
+        left, top, right, bottom = (round(v * scale) for v in cell_box((int(row), int(col)), crop.grid, picture.size))
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=255)
+    if mark == "dim":
+        shown = Pictures.composite(shown, Pictures.blend(shown, Pictures.new("RGB", shown.size), _DIMMED), inside)
+    for width, color in ((_LINE + 1, (0, 0, 0)), (_LINE, (255, 255, 255))):
+        around = inside.filter(ImageFilter.MaxFilter(2 * width + 1))
+        around.paste(0, mask=inside)
+        shown.paste(color, mask=around)
+    return [shown]
+
+
 def _outline(draw: Any, box: tuple[int, int, int, int], scale: float) -> None:
     """Draw a white line around a box and a dark line around that, to be seen on any colour; the inside is unchanged."""
     left, top, right, bottom = (round(v * scale) for v in box)

@@ -39,6 +39,7 @@ class ClipLabeler:
 
     kind = "clip"
     base_url = ""
+    cells = 0
     streams = False
     asker = None
     stopped = ""

@@ -58,6 +58,7 @@ class GivenLabeler:
     """A labeler whose labels are given: a person (`human`), or another tool by its name."""
 
     base_url, prompt_hash = "", ""
+    cells = 0
     streams = False
     asker = None
     stopped = ""

@@ -48,6 +48,7 @@ class PromptsLabeler:
     model = ""
     base_url = ""
     prompt_hash = ""
+    cells = 0
     streams = False
     asker = None
     stopped = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, replace
+from dataclasses import replace
 from threading import BoundedSemaphore, Lock
 from typing import Any
 
@@ -66,7 +66,8 @@ class VlmLabeler:
         self._repair = repair or load_prompt("repair.md.j2")
         self.kind, self.model, self.base_url = asker.kind, asker.model, asker.base_url
         self.prompt_hash = hash_of([prompt, self._repair])
-        self.config: dict[str, Any] = {**asdict(self.options), **asker.config}
+        self.config: dict[str, Any] = {**self.options.config, **asker.config}
+        self.cells = 0 if self.options.evidence == "peaks" else self.options.crops
         self.stopped = ""
         self._judge, self._vectors, self._embedding = judge, vectors, Lock()
         if self.options.candidates > 1 and judge is None:
@@ -115,12 +116,13 @@ class VlmLabeler:
 
     def messages(self, feature: FeatureEvidence) -> list[Message]:
         """Return the request for one feature."""
-        return self._messages.of(feature)
+        return self._messages.of(self._messages.evidence_of(feature))
 
     def _label(self, feature: FeatureEvidence) -> LabelResult:
         """Return the result of a feature: one name, or the merged names of its clusters."""
         if not feature.crops:
             return LabelResult(feature.feature_id, "uninterpretable", explanation="No crops to look at.")
+        feature = self._messages.evidence_of(feature)
         groups = self._groups(feature)
         named = [self._chosen(replace(feature, crops=tuple(group))) for group in groups]
         return named[0] if len(named) == 1 else merged(named, [len(group) for group in groups])

@@ -121,6 +121,8 @@ def _label_all(
         labeler_id = queries.labelers.ensure(session, labeler_key(labeler), labeler.config).id
     # A labeler that asks a model is shown pictures alone.
     reader = EvidenceReader(ctx.db, dictionary, None if labeler.asker is not None else _seen_prompts(ctx))
+    if labeler.cells:
+        reader.cells.note_missing(ctx.progress)
     ctx.progress.note(f"labeler {labeler.kind} looks at the layer")
     labeler.prepare(reader.context())
     failed: list[tuple[int, str]] = []
@@ -183,10 +185,10 @@ def _seen_prompts(ctx: Context) -> Callable[[str], str]:
 def _shown(reader: EvidenceReader, labeler: Labeler, features: list[Feature]) -> Iterator[Iterable[FeatureEvidence]]:
     """Yield the evidence of some features at a time, or one stream of all where the labeler takes one by one."""
     if labeler.streams:
-        yield reader.stream(features)
+        yield reader.stream(features, labeler.cells)
         return
     for start in range(0, len(features), _FEATURES_AT_ONCE):
-        yield reader.features(features[start : start + _FEATURES_AT_ONCE])
+        yield reader.features(features[start : start + _FEATURES_AT_ONCE], labeler.cells)
 
 
 def _keep(ctx: Context, labeler_id: int, result: LabelResult) -> None:

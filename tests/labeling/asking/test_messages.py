@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from autointerp.labeling.asking.messages import (
     WholePictures,
     guess_tokens,
     image_part,
+    mapped_view,
     marked_view,
     shown,
     text_part,
@@ -49,6 +51,31 @@ def test_marks_change_what_they_say_and_nothing_else(world: World) -> None:
     assert np.abs(dimmed[inside] - plain[inside]).max() <= 2
     assert dimmed[corner].sum() < plain[corner].sum() or plain[corner].max() < 30
     assert (heated != plain).any()
+
+
+def test_a_map_marks_all_active_cells(world: World) -> None:
+    heat = np.zeros((8, 8), np.float32)
+    heat[2, 2], heat[2, 3], heat[6, 6], heat[0, 7] = 1.0, 0.5, 0.3, 0.1
+    crop = replace(world.crop(0, (2, 2), 1.0), activation_map=heat, active_above=0.25)
+    plain = np.asarray(whole_picture(crop)[0], int)
+    dimmed, outlined = (np.asarray(mapped_view(crop, mark)[0], int) for mark in ("dim", "outline"))
+    scale = plain.shape[0] // 64
+
+    def cell(row: int, col: int) -> Any:
+        return np.s_[row * 8 * scale + 6 : (row + 1) * 8 * scale - 6, col * 8 * scale + 6 : (col + 1) * 8 * scale - 6]
+
+    for row, col in ((2, 2), (2, 3), (6, 6)):
+        assert np.array_equal(dimmed[cell(row, col)], plain[cell(row, col)])
+    for row, col in ((0, 7), (4, 0), (7, 2)):
+        assert dimmed[cell(row, col)].sum() < plain[cell(row, col)].sum() or plain[cell(row, col)].max() < 30
+        assert np.array_equal(outlined[cell(row, col)], plain[cell(row, col)])
+    # Neighbours share one outline, so that no line parts them; around them it is white.
+    seam = np.s_[2 * 8 * scale + 6 : 3 * 8 * scale - 6, 3 * 8 * scale - 2 : 3 * 8 * scale + 2]
+    assert np.array_equal(dimmed[seam], plain[seam])
+    assert (dimmed[2 * 8 * scale - 2, 2 * 8 * scale + 6 : 4 * 8 * scale - 6] == 255).all()
+    # Without a map there is but the one mark.
+    silent = replace(crop, activation_map=None)
+    assert np.array_equal(np.asarray(mapped_view(silent)[0]), np.asarray(marked_view(silent)[0]))
 
 
 def test_a_sheet_is_one_picture() -> None:

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from autointerp.labeling.asking.chat import ChatClient
 from autointerp.labeling.asking.ledger import MemoryLedger
+from autointerp.labeling.asking.templates import load_prompt
 from autointerp.labeling.judging.fuzzing import FUZZING
 from autointerp.labeling.judging.vlm_judge import JudgeOptions, VlmJudge
-from autointerp.labeling.labelers.feature_messages import VlmOptions, spread
+from autointerp.labeling.labelers.feature_messages import FeatureMessages, VlmOptions, spread
 from autointerp.labeling.labelers.vlm import VlmLabeler
 from autointerp.labeling.protocol import FeatureEvidence, Trial
 
@@ -90,3 +93,30 @@ def test_spread_takes_the_whole_range(world: World) -> None:
     assert len(set(chosen)) == 5
     assert spread(crops, 30) == crops
     assert spread(crops, 1) == crops[:1]
+
+
+@pytest.mark.parametrize("evidence", ["cells", "maps"])
+def test_the_sample_of_active_cells_is_shown_in_place_of_peaks(world: World, evidence: Any) -> None:
+    feature = world.feature(0, world.anywhere(6, seed=1))
+    drawn = [replace(crop, role="active", active_above=0.2) for crop in feature.crops[::-1][:4]]
+    sampled = replace(feature, cells=tuple(drawn))
+    prompt = load_prompt("label.md.j2")
+    peaks = FeatureMessages(VlmOptions(), prompt)
+    assert peaks.of(peaks.evidence_of(sampled)) == peaks.of(feature)
+    messages = FeatureMessages(VlmOptions(evidence=evidence, context=False), prompt)
+    shown = messages.evidence_of(sampled)
+    assert [c.activation for c in shown.crops] == sorted((c.activation for c in drawn), reverse=True)
+    told, content = messages.of(shown)
+    assert sum(part["type"] == "image_url" for part in content["content"]) == 4
+    assert ("all the places marked" in told["content"]) is (evidence == "maps")
+    # A harvest without a sample leaves the crops, and the prompt says what is marked in them.
+    told, content = messages.of(messages.evidence_of(feature))
+    assert sum(part["type"] == "image_url" for part in content["content"]) == 6
+    assert "the place marked where the feature fires most" in told["content"]
+
+
+def test_who_shows_peaks_is_the_labeler_that_it_was() -> None:
+    assert "evidence" not in VlmOptions().config
+    assert VlmOptions(evidence="maps").config["evidence"] == "maps"
+    assert VlmLabeler(ChatClient("m", "http://localhost:1"), VlmOptions(crops=7)).cells == 0
+    assert VlmLabeler(ChatClient("m", "http://localhost:1"), VlmOptions(crops=7, evidence="cells")).cells == 7

@@ -98,9 +98,20 @@ class RecordingLabeler(ScriptedLabeler):
         self.prompts = list(context.prompts)
 
     def label(self, features):
-        features = list(features)
+        features = self.seen = list(features)
         self.prompts += [crop.prompt for feature in features for crop in feature.crops]
         return super().label(features)
+
+
+@pytest.mark.parametrize("wanted", [0, 5])
+def test_a_labeler_is_shown_as_many_sampled_pictures_as_it_looks_at(workspace, wanted):
+    ctx, row = opened(workspace)
+    labeler = RecordingLabeler("ok")
+    labeler.cells = wanted
+    run_label(ctx, row, labeler, pending(ctx, row, labeler, LabelRequest(count=4)))
+    assert max(len(feature.cells) for feature in labeler.seen) == wanted
+    for feature in labeler.seen:
+        assert len({crop.image_id for crop in feature.cells}) == len(feature.cells)
 
 
 def test_a_labeler_reads_what_the_model_saw_of_prompts(workspace, query):

@@ -1,8 +1,8 @@
 """How well each stored score tells right labels from wrong ones, on a workspace of a shapes model.
 
-A label is right if its name holds in the very cells in which the feature's truth holds, no more and no less, in the
-pictures that the workspace keeps. The figure is the AUROC of right against wrong labels, with a bootstrap's interval
-over labels. `evaluate` must have found the truths, or this finds them first.
+A label is right if its name is exact (`autointerp.shapes.label_verdict`): it holds in the very cells in which the
+feature's truth holds, in the pictures that the workspace keeps. The figure is the AUROC of right against wrong labels,
+with a bootstrap's interval over labels. `evaluate` must have found the truths, or this finds them first.
 
     python -m benchmarks.right_labels WORKSPACE --layer mid
 """
@@ -21,9 +21,9 @@ from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
 from autointerp.project.targets import Target, find_dictionary
 from autointerp.project.workspace import WorkspaceFolder
-from autointerp.shapes.concepts import concept_masks
+from autointerp.shapes.extensions import Atoms
+from autointerp.shapes.label_verdict import relation
 from autointerp.shapes.oracle import Oracle
-from autointerp.shapes.truth import name_masks
 from autointerp.stages.evaluate.evaluating import truths_of
 
 
@@ -43,13 +43,14 @@ def main(workspace: Path, layer: str) -> None:
         named = {found.label.id: (latents[feature], found.label.name) for feature, found in best.items()}
         session.expunge_all()
     cells = Oracle.load().read([crop.picture for crop in reader.pictures(images).values()])
-    concepts, masks = concept_masks(cells)
-    by_name = {concept.name: mask for concept, mask in zip(concepts, masks, strict=True)}
+    extension = cache(Atoms.of_cells(cells).extension)
 
     @cache
     def is_right(latent: int, name: str) -> bool:
         truth = truths[latent]
-        return truth is not None and bool((name_masks(name, cells) == by_name[truth.concept.name]).all())
+        if truth is None:
+            return False
+        return relation(extension(name).holds, extension(truth.concept.name).holds) == "exact"
 
     groups: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     for score, judge in judged:

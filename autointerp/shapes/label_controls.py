@@ -50,6 +50,8 @@ FIGURES: Mapping[str, Figure] = {
     "exact_specific": Figure("exact", specific=True),
     "macro_exact": Figure("exact", macro=True),
     "gain_share": Figure("gain"),
+    "gain_share_specific": Figure("gain", specific=True),
+    "macro_gain_share": Figure("gain", macro=True),
     "lenient": Figure("lenient"),
     "lenient_specific": Figure("lenient", specific=True),
 }

@@ -15,9 +15,9 @@ from autointerp.errors import NotAvailable
 from autointerp.labeling.judging.questions import TrialQuestion
 from autointerp.labeling.protocol import CropEvidence, Trial, Verdict
 from autointerp.shapes.concepts import LEAST_CELLS
+from autointerp.shapes.extensions import Atoms
 from autointerp.shapes.oracle import Oracle
 from autointerp.shapes.scenes import GRID
-from autointerp.shapes.truth import name_masks
 
 if TYPE_CHECKING:
     from autointerp.labeling.asking.protocol import Asker
@@ -39,7 +39,7 @@ class ReaderJudge:
         self.question = question
         self.config: dict[str, Any] = question.config
         self._oracle = Oracle.load()
-        self._read: dict[int, dict[str, np.ndarray]] = {}
+        self._read: dict[int, Atoms] = {}
 
     @classmethod
     def make_judge(cls, setup: LabelerSetup, question: TrialQuestion, asker: Asker | None = None) -> ReaderJudge:
@@ -65,9 +65,9 @@ class ReaderJudge:
         if new:
             read = self._oracle.read(list(new.values()))
             for n, image in enumerate(new):
-                self._read[image] = {name: values[n : n + 1] for name, values in read.items()}
+                self._read[image] = Atoms.of_cells({name: values[n : n + 1] for name, values in read.items()})
         holds = [
-            self._holds(name_masks(trial.name, self._read[crop.image_id])[0], crop)
+            self._holds(self._read[crop.image_id].extension(trial.name).holds[0], crop)
             for trial, crop in zip(trials, crops, strict=True)
         ]
         return [Verdict(trial, held, value=float(held)) for trial, held in zip(trials, holds, strict=True)]

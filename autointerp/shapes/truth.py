@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autointerp.shapes.concepts import REGIONS, Concept
+from autointerp.shapes.concepts import Concept
 from autointerp.shapes.scenes import ATTRIBUTES
 
 MIN_PRECISION = 0.8
@@ -183,33 +183,3 @@ def names_truth(label_name: str, truth: Concept) -> bool:
             if word in ATTRIBUTES[kind] and any(_says(tokens, w) for w in ATTRIBUTES[kind] if w != word):
                 return False
     return True
-
-
-def name_masks(label_name: str, cells: dict[str, np.ndarray]) -> np.ndarray:
-    """Find the cells in which all words of a label's name hold, bool [n, 12, 12]; none if it has no word of the world.
-
-    Of several values of one attribute, any one must hold. Words that the world does not know are ignored.
-
-    Args:
-        label_name: The name, as a labeler writes it.
-        cells: As for `concept_masks`.
-    """
-    tokens = set(re.findall(r"[a-z]+", label_name.lower()))
-    on = cells["part"] >= 0
-    found = []
-    for kind, values in ATTRIBUTES.items():
-        said = [i for i, value in enumerate(values) if _says(tokens, value)]
-        if said:
-            found.append(np.isin(cells[kind], said))
-    if _says(tokens, "object"):
-        found.append(on)
-    if "background" in tokens:
-        found.append(~on)
-    for side in dict.fromkeys(word for place in REGIONS for word in place.split()):
-        if _says(tokens, side):
-            inside = np.zeros(on.shape, bool)
-            for place, region in REGIONS.items():
-                if side in place.split():
-                    inside[(slice(None), *region)] = True
-            found.append(inside)
-    return np.logical_and.reduce(found) if found else np.zeros(on.shape, bool)

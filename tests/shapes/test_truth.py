@@ -10,7 +10,6 @@ from autointerp.shapes.truth import (
     feature_precisions,
     feature_truths,
     images_active,
-    name_masks,
     names_truth,
     odds_ratios,
 )
@@ -127,29 +126,3 @@ def test_ties_go_to_the_simpler_concept():
 )
 def test_names_truth(label, words, kind, right):
     assert names_truth(label, Concept(" ".join(words), words, kind, True)) is right
-
-
-@pytest.mark.parametrize(
-    ("label", "words"),
-    [
-        ("red circles", ("red", "circle")),
-        ("a large crimson thing", ("large", "red")),
-        ("night background", ("night",)),
-        ("edge of objects", ("edge",)),
-        ("objects", ("object",)),
-        ("striped, top left", ("striped", "top left")),
-        ("upper left", ("top left",)),
-    ],
-)
-def test_where_a_name_holds_is_where_its_concept_does(world, label, words):
-    cells, concepts, masks = world
-    row = next(i for i, concept in enumerate(concepts) if set(concept.words) == set(words))
-    assert (name_masks(label, cells) == masks[row]).all()
-
-
-def test_a_name_of_nothing_in_the_world_holds_nowhere(world):
-    cells, concepts, masks = world
-    assert not name_masks("zeppelin", cells).any()
-    assert not name_masks("", cells).any()
-    either = [masks[next(i for i, c in enumerate(concepts) if c.name == name)] for name in ("red", "blue")]
-    assert (name_masks("red or blue", cells) == (either[0] | either[1])).all()

@@ -1,25 +1,20 @@
-"""The verdict on a dictionary: its features and labels against the truth in the cells of held-out images.
+"""The verdict on a dictionary: its features against the truth in the cells of held-out images.
 
-A feature is active above a share of its maximum. The share is chosen on one part of the images, and all figures come
-from the other part.
+A feature is active above a share of its maximum, which is fixed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from autointerp.shapes.concepts import Concept, all_concepts, concept_masks
+from autointerp.shapes.held_out import HeldOutCells
+from autointerp.shapes.label_verdict import LabelRuler
 from autointerp.shapes.truth import ActiveCells, FeatureTruth, feature_precisions, feature_truths, names_truth
-
-SHARES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-"""Shares of a feature's maximum that are tried as the threshold of being active."""
-CHANCE = 0.1
-"""Specific features of random directions over those of the dictionary, at most, where the threshold is chosen."""
-_CHOOSING = 0.5
-"""Part of the held-out images on which the threshold is chosen."""
 
 
 @dataclass(frozen=True)
@@ -46,37 +41,43 @@ class Firing:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A dictionary's features against the truth: one truth (or none) a feature, and their precisions."""
+    """A dictionary's features against the truth: one truth (or none) a feature, and where they were active.
+
+    Attributes:
+        truths: The truth of each feature.
+        concepts: The list that they were chosen from.
+        seen: The held-out pictures.
+    """
 
     truths: list[FeatureTruth | None]
-    precisions: np.ndarray
-    """float64 [features, concepts], nan for a silent feature."""
     concepts: list[Concept]
+    seen: HeldOutCells
+
+    @cached_property
+    def precisions(self) -> np.ndarray:
+        """P(concept | active), float64 [features, concepts]; nan for a silent feature."""
+        return feature_precisions(self.seen.active, concept_masks(dict(self.seen.cells))[1])
+
+    @cached_property
+    def ruler(self) -> LabelRuler:
+        """What holds labels against the truths."""
+        return LabelRuler.of(self.seen.cells, self.seen.active, self.truths)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON values: the figures of each feature's truth, and the concepts of precision above 0."""
+        """Return JSON values: the figures of each feature's truth, and the pictures."""
         truths = [
             None if t is None else [self.concepts.index(t.concept), t.precision, t.base_rate, t.odds_ratio, t.images]
             for t in self.truths
         ]
-        rows = np.round(self.precisions, 4).tolist()
-        held = [[[c, p] for c, p in enumerate(row) if p] if row[0] == row[0] else None for row in rows]
-        return {"concepts": [concept.name for concept in self.concepts], "truths": truths, "precisions": held}
+        return {"concepts": [c.name for c in self.concepts], "truths": truths, "seen": self.seen.as_dict()}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Evaluated:
-        """Make the verdict that `as_dict` was called on, with precisions to the fourth decimal."""
+        """Make the verdict that `as_dict` was called on."""
         by_name = {concept.name: concept for concept in all_concepts()}
         concepts = [by_name[name] for name in stored["concepts"]]
         truths = [None if t is None else FeatureTruth(concepts[t[0]], *t[1:]) for t in stored["truths"]]
-        precisions = np.zeros((len(truths), len(concepts)))
-        for row, held in zip(precisions, stored["precisions"], strict=True):
-            if held is None:
-                row[:] = np.nan
-            else:
-                for c, p in held:
-                    row[c] = p
-        return cls(truths, precisions, concepts)
+        return cls(truths, concepts, HeldOutCells.from_dict(stored["seen"]))
 
     @property
     def grounded(self) -> float:
@@ -90,41 +91,23 @@ class Evaluated:
 
 
 class Truth:
-    """The held-out images with what is true in their cells, parted into choosing and measuring ones."""
+    """The held-out images with what is true in their cells.
+
+    Args:
+        cells: As for `concept_masks`.
+        grid: (rows, cols) of the layer.
+    """
 
     def __init__(self, cells: dict[str, np.ndarray], grid: tuple[int, int]) -> None:
-        count = len(cells["part"])
-        self.grid = grid
-        self.choosing = np.arange(count) < round(count * _CHOOSING)
-        self.concepts, self._chosen_on = concept_masks({name: v[self.choosing] for name, v in cells.items()})
-        _, self._measured_on = concept_masks({name: v[~self.choosing] for name, v in cells.items()})
-
-    def tried(self, firing: Firing, share: float) -> float:
-        """Share of features with a specific truth on the choosing images, at this threshold."""
-        active = firing.active(share, self.choosing, self.grid)
-        truths = feature_truths(active, self.concepts, self._chosen_on)
-        return sum(t is not None and t.concept.specific for t in truths) / firing.num_features
+        self.grid, self.cells = grid, {name: values.astype(np.int8) for name, values in cells.items()}
+        self.concepts, self._masks = concept_masks(cells)
 
     def of(self, firing: Firing, share: float) -> Evaluated:
-        """Every feature's truth on the measuring images."""
-        active = firing.active(share, ~self.choosing, self.grid)
-        truths = feature_truths(active, self.concepts, self._measured_on)
-        return Evaluated(truths, feature_precisions(active, self._measured_on), self.concepts)
-
-
-def choose_share(truth: Truth, own: Firing, random: Firing) -> float:
-    """The threshold of being active, for the dictionary and its control alike.
-
-    Of the shares of the maximum at which random directions get at most a tenth of the specific features that the
-    dictionary gets, counted on the choosing images, the one at which it gets most. Near 1 even a random direction
-    fires on a few cells that are alike, so without that bound the figure would mostly count chance. Where no share
-    keeps the bound, the one at which chance gets the smallest part.
-    """
-    found = [(truth.tried(own, share), truth.tried(random, share)) for share in SHARES]
-    kept = [i for i, (mine, chance) in enumerate(found) if chance <= CHANCE * mine]
-    if kept:
-        return SHARES[max(kept, key=lambda i: found[i][0])]
-    return SHARES[int(np.argmin([chance / mine if mine else np.inf for mine, chance in found]))]
+        """Return every feature's truth, with a feature active above a share of its maximum."""
+        active = firing.active(share, np.ones(len(self.cells["part"]), bool), self.grid)
+        return Evaluated(
+            feature_truths(active, self.concepts, self._masks), self.concepts, HeldOutCells(self.cells, active)
+        )
 
 
 class Collected:

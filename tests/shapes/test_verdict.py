@@ -5,23 +5,26 @@ import json
 import numpy as np
 import pytest
 
-from autointerp.shapes.concepts import all_concepts
-from autointerp.shapes.truth import FeatureTruth
-from autointerp.shapes.verdict import Evaluated, accuracy, correlation, truth_auroc
+from autointerp.shapes.held_out import HeldOutCells
+from autointerp.shapes.truth import ACTIVE_SHARE, ActiveCells, FeatureTruth
+from autointerp.shapes.verdict import Collected, Evaluated, Firing, Truth, accuracy, correlation, truth_auroc
 
 
 @pytest.fixture
-def own():
-    """Features about red, about nothing, about circles; one that is silent."""
-    concepts = list(all_concepts())
+def own(world):
+    """Features about red, about nothing, about circles; one that is silent. 100 active cells each."""
+    cells, concepts, masks = world
     at = {concept.name: i for i, concept in enumerate(concepts)}
-    precisions = np.zeros((4, len(concepts)))
-    precisions[0, at["red"]], precisions[1, at["red"]], precisions[2, at["circle"]] = 0.9, 0.25, 0.7
-    precisions[3] = np.nan
+    nothing = np.argwhere(masks[at["sky"]])
+    rows = [
+        np.concatenate([np.argwhere(masks[at[name]])[:hits], nothing[: 100 - hits]])
+        for name, hits in (("red", 90), ("red", 25), ("circle", 70))
+    ]
+    active = ActiveCells(4, np.repeat([0, 1, 2], 100), *np.concatenate(rows).T)
     truths = [
         FeatureTruth(concepts[at[name]], 0.8, 0.1, 12.0, 7) if name else None for name in ("red", "", "circle", "")
     ]
-    return Evaluated(truths, precisions, concepts)
+    return Evaluated(truths, concepts, HeldOutCells(cells, active))
 
 
 def test_what_is_stored_is_what_was_measured(own):
@@ -29,6 +32,49 @@ def test_what_is_stored_is_what_was_measured(own):
     assert again.truths == own.truths
     assert again.concepts == own.concepts
     assert np.array_equal(again.precisions, own.precisions, equal_nan=True)
+    assert again.precisions[0, [c.name for c in own.concepts].index("red")] == 0.9
+    assert np.isnan(again.precisions[3]).all()
+    assert (again.ruler.gain("red or circle") == own.ruler.gain("red or circle")).all()
+
+
+def test_active_is_above_a_fixed_share_of_the_maximum():
+    cell = np.array([0, 1, 144 + 5, 2 * 144 + 13])
+    acts = np.array([1.0, 0.25, 0.26, 0.9], np.float32)
+    firing = Firing(1, np.zeros(4, np.int64), cell, acts, np.ones(1, np.float32))
+    everywhere = firing.active(ACTIVE_SHARE, np.ones(3, bool), (12, 12))
+    assert (everywhere.image.tolist(), everywhere.row.tolist(), everywhere.col.tolist()) == (
+        [0, 1, 2],
+        [0, 0, 1],
+        [0, 5, 1],
+    )
+    # Pictures that are left out are not counted, and the others are numbered anew.
+    some = firing.active(ACTIVE_SHARE, np.array([False, True, True]), (12, 12))
+    assert some.image.tolist() == [0, 1]
+    assert len(firing.active(0.95, np.ones(3, bool), (12, 12)).image) == 1
+
+
+def test_every_picture_counts_for_a_truth(world):
+    cells, concepts, masks = world
+    row = [concept.name for concept in concepts].index("striped")
+    where = np.flatnonzero(masks[row])
+    firing = Firing(2, np.zeros(len(where), np.int64), where, np.ones(len(where), np.float32), np.ones(2, np.float32))
+    found = Truth(cells, (12, 12)).of(firing, ACTIVE_SHARE)
+    assert [None if truth is None else truth.concept.name for truth in found.truths] == ["striped", None]
+    assert found.truths[0].images == masks[row].any((1, 2)).sum()
+    assert (found.grounded, found.specific) == (0.5, 0.5)
+
+
+def test_of_several_steps_a_cell_keeps_its_maximum():
+    torch = pytest.importorskip("torch")
+    from autointerp.dictionaries.protocol import SparseCode
+
+    seen = Collected(3)
+    for acts in ([[0.5], [0.0]], [[0.8], [0.2]]):
+        seen.add(SparseCode(torch.tensor(acts), torch.tensor([[1], [2]])), 10)
+    firing = seen.firing()
+    assert (firing.feature.tolist(), firing.cell.tolist()) == ([1, 2], [10, 11])
+    assert firing.act.tolist() == pytest.approx([0.8, 0.2])
+    assert firing.maximum.tolist() == pytest.approx([0, 0.8, 0.2])
 
 
 def test_scores_that_know_truths_from_none(own):

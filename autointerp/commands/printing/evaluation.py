@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from autointerp.commands.printing.tables import cell, share, table
+from autointerp.commands.printing.tables import cell, cut, share, table
 
 Row = tuple[str, str, str]
 """A figure's name, its value, and what stands beside it."""
@@ -49,20 +49,45 @@ def _truth_rows(figures: Mapping[str, Any]) -> list[Row]:
             f"{said} {share(controls[name][key])}" for name, said in _DIRECTIONS.items() if name in controls
         )
 
-    def of_labels(key: str, old: str) -> Row:
-        said = "label accuracy, specific" if key.endswith("specific") else "label accuracy, all grounded"
-        blind = ", ".join(f"{name} {share(controls[name][key])}" for name in ("constant", "majority"))
-        return said, share(figures[old]), f"labels shuffled {share(controls['shuffled'][old])}, {blind}"
+    rows = [("specific truth", share(figures["specific"]), beside("specific"))]
+    if figures["labeled"]:
+        rows += _label_rows(figures, controls)
+    return [*rows, ("any truth", share(figures["grounded"]), beside("grounded"))]
 
+
+_LABEL_FIGURES = {
+    "exact_specific": "exact labels, specific",
+    "exact": "exact labels, any truth",
+    "macro_exact": "exact labels, mean over concepts",
+    "gain_share_specific": "gain share, specific",
+    "gain_share": "gain share, any truth",
+    "macro_gain_share": "gain share, mean over concepts",
+    "lenient_specific": "lenient accuracy, specific",
+    "lenient": "lenient accuracy, any truth",
+}
+"""Figures of labels by their key, as they are printed."""
+
+
+def _label_rows(figures: Mapping[str, Any], controls: Mapping[str, Any]) -> list[Row]:
+    def beside(key: str) -> str:
+        constant = f"constant {share(controls['constant'][key])} by `{controls['constant']['names'][key]}`"
+        return ", ".join([constant, *(f"{name} {share(controls[name][key])}" for name in ("majority", "shuffled"))])
+
+    (exact, count), *others = figures["verdicts"].items()
+    said = ", ".join(f"{number} {kind}" for kind, number in others)
     return [
-        ("grounded (any truth)", share(figures["grounded"]), beside("grounded")),
-        ("specific truth", share(figures["specific"]), beside("specific")),
-        of_labels("lenient_specific", "label_accuracy_specific"),
-        of_labels("lenient", "label_accuracy"),
-        ("best constant name", controls["constant"]["names"]["lenient"], "given to every feature, without looking"),
+        *((name, share(figures[key]), beside(key)) for key, name in _LABEL_FIGURES.items()),
+        ("verdicts on labels", f"{count} {exact}", said + _unreadable(figures["unreadable"])),
         ("named without a truth", share(figures["truthless_named"]), "of the features that have none"),
-        ("score against precision, r", cell(figures["score_precision_r"]), ""),
     ]
+
+
+def _unreadable(names: Mapping[str, str]) -> str:
+    """Say which names cannot be read, where there are any."""
+    if not names:
+        return ""
+    few = ", ".join(f"`{cut(name, 24)}`" for name in list(names)[:3])
+    return f"; {len(names)} {'names' if len(names) > 1 else 'name'} cannot be read: {few}"
 
 
 def _fine_rows(figures: Mapping[str, Any]) -> list[Row]:
@@ -104,6 +129,9 @@ def _splice_rows(figures: Mapping[str, Any]) -> list[Row]:
 def _score_row(score: Mapping[str, Any]) -> Row:
     judge = f" by {score['judge']}" if score["judge"] else ""
     beside = f"chance {cell(score['chance'])}, shuffled labels {cell(score['shuffled'])}; {score['labels']} labels"
+    if score["right_auroc"] is not None:
+        span = "" if score["right_low"] is None else f" ({cell(score['right_low'])} to {cell(score['right_high'])})"
+        beside += f", {score['right_labels']} exact, told from others at AUROC {cell(score['right_auroc'])}{span}"
     if score["truth_auroc"] is not None:
         auroc = cell(score["truth_auroc"])
         beside += f", tells features with a truth at AUROC {auroc}, r with precision {cell(score['precision_r'])}"

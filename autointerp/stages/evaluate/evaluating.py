@@ -22,7 +22,6 @@ from autointerp.project.targets import Target, find_dictionary
 from autointerp.shapes.label_controls import (
     Marking,
     constant_labels,
-    lenient_rule,
     majority_label,
     shuffled_labels,
     truthless_named,
@@ -213,18 +212,15 @@ def _report(
 def _label_figures(own: Evaluated, named: dict[int, tuple[str, float | None]], seed: int) -> LabelFigures:
     """Hold labels, each a name and its score by latent, against the truths of features."""
     names = {latent: name for latent, (name, _) in named.items()}
-    marking = _marking(own)
+    marking = Marking(own.truths, own.ruler.rules())
     return LabelFigures(
         accuracy={**accuracy(own.truths, names), **marking.of_names(names)},
         shuffled={**shuffled_accuracy(own.truths, names, seed), **shuffled_labels(marking, names, seed)},
         truthless_named=truthless_named(own.truths, names),
+        verdicts=own.ruler.counts(names),
+        unreadable=own.ruler.unreadable(names),
         score_precision_r=correlation(own, named),
     )
-
-
-def _marking(own: Evaluated) -> Marking:
-    """Return what marks names against the features' truths."""
-    return Marking(own.truths, {"lenient": lenient_rule(own.truths)})
 
 
 @dataclass(frozen=True)
@@ -278,16 +274,19 @@ class _TruthJudge:
 
     def fine(self, plan: FinePlan, firing: Firing, seed: int) -> dict[str, Any]:
         """Return a dictionary's figures of the finer list."""
+        import numpy as np
+
         from autointerp.shapes.fine_verdict import FineTruth, fine_figures
 
         assert self.cells is not None
-        truth = FineTruth(self.cells, plan.layer.grid, self.truth(plan.layer.grid).choosing)
+        images = len(self.cells["part"])
+        truth = FineTruth(self.cells, plan.layer.grid, np.arange(images) < images // 2)
         return fine_figures(truth, firing, ACTIVE_SHARE, seed)
 
     def figures(self, row: DictionaryRow, firing: Firing) -> TruthFigures:
         """Hold a dictionary's features against the truth."""
         own = self.truth((row.grid_rows, row.grid_cols)).of(firing, ACTIVE_SHARE)
-        marking = _marking(own)
+        marking = Marking(own.truths, own.ruler.on_states().rules())
         return TruthFigures(
             grounded=own.grounded,
             specific=own.specific,

@@ -14,6 +14,14 @@ TRUTH_KEYS = (
     "specific",
     "label_accuracy",
     "label_accuracy_specific",
+    "exact",
+    "exact_specific",
+    "macro_exact",
+    "gain_share",
+    "gain_share_specific",
+    "macro_gain_share",
+    "verdicts",
+    "unreadable",
     "lenient",
     "lenient_specific",
     "truthless_named",
@@ -176,12 +184,16 @@ class LabelFigures:
         accuracy: Shares of features whose label names their truth, by the figure's name.
         shuffled: The same of the labels on other features.
         truthless_named: Share of the features without a truth that have a name; None where all have a truth.
+        verdicts: How many features with a truth have a label of each verdict; without a label it is wrong.
+        unreadable: The names that cannot be read, each with the reason.
         score_precision_r: Correlation of a label's score with the precision of what it says.
     """
 
     accuracy: dict[str, float | None]
     shuffled: dict[str, float | None]
     truthless_named: float | None
+    verdicts: dict[str, int]
+    unreadable: dict[str, str]
     score_precision_r: float | None
 
 
@@ -213,6 +225,7 @@ class EvaluationReport:
             found |= self.labels.accuracy
             found |= {"score_precision_r": self.labels.score_precision_r}
             found |= {"truthless_named": self.labels.truthless_named}
+            found |= {"verdicts": self.labels.verdicts, "unreadable": self.labels.unreadable}
             found["controls"] = {**self.directions, **found["controls"], "shuffled": self.labels.shuffled}
         found["fine"] = self.fine
         found = {key: rounded(value) for key, value in found.items()}

@@ -39,6 +39,10 @@ class ScoreFigures:
         unscored: Answers that could not be read.
         truth_auroc: How well the score tells features with a truth from features without one.
         precision_r: Correlation of the score with the precision of what the label says.
+        right_auroc: How well the score tells exact labels from others, those of features without a truth included.
+        right_low: Lower end of its 95% interval, which resamples concepts.
+        right_high: Upper end of its 95% interval.
+        right_labels: Number of exact labels among those with a value.
     """
 
     method: str
@@ -55,6 +59,10 @@ class ScoreFigures:
     unscored: int
     truth_auroc: float | None
     precision_r: float | None
+    right_auroc: float | None
+    right_low: float | None
+    right_high: float | None
+    right_labels: int | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -87,7 +95,7 @@ def score_figures(
     for score, judge in judged:
         groups.setdefault((score.method, "" if judge is None else judge.model), []).append(score)
     return [
-        _figures(key, scores, trials, ctx.settings.seed, _agreement(scores, named, truths))
+        _figures(key, scores, trials, ctx.settings.seed, _agreement(scores, named, truths, ctx.settings.seed))
         for name in SCORES
         for key, scores in sorted(groups.items())
         if key[0] == name
@@ -97,20 +105,27 @@ def score_figures(
 class _Agreement(NamedTuple):
     """How scores fit to the truth; None where it is not known."""
 
-    truth_auroc: float | None
-    precision_r: float | None
+    truth_auroc: float | None = None
+    precision_r: float | None = None
+    right_auroc: float | None = None
+    right_low: float | None = None
+    right_high: float | None = None
+    right_labels: int | None = None
 
 
-def _agreement(scores: Sequence[Score], named: Mapping[int, _NamedLatent], truths: Evaluated | None) -> _Agreement:
+def _agreement(
+    scores: Sequence[Score], named: Mapping[int, _NamedLatent], truths: Evaluated | None, seed: int
+) -> _Agreement:
     if truths is None:
-        return _Agreement(None, None)
+        return _Agreement()
+    from autointerp.shapes.label_intervals import right_auroc
     from autointerp.shapes.verdict import correlation, truth_auroc
 
     own = [(named[score.label_id], score.value) for score in scores if not score.shuffled]
     values = {label.latent: value for label, value in own}
-    return _Agreement(
-        truth_auroc(truths, values), correlation(truths, {label.latent: (label.name, value) for label, value in own})
-    )
+    named_values = {label.latent: (label.name, value) for label, value in own}
+    right = right_auroc(truths.ruler, named_values, seed)
+    return _Agreement(truth_auroc(truths, values), correlation(truths, named_values), *right)
 
 
 def _figures(
@@ -134,8 +149,7 @@ def _figures(
         shuffled_labels=len(shuffled),
         trials=sum(trials.get(score.id, 0) for score in own),
         unscored=sum(score.unscored for score in own),
-        truth_auroc=agreement.truth_auroc,
-        precision_r=agreement.precision_r,
+        **agreement._asdict(),
     )
 
 

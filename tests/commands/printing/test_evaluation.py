@@ -16,8 +16,13 @@ FIGURES: dict[str, Any] = {
 }  # fmt: skip
 SCORE: dict[str, Any] = {
     "method": "embedding", "judge": "", "value": 0.8, "chance": 0.5, "shuffled": 0.51, "labels": 9, "truth_auroc": None,
-    "precision_r": None, "valueless": 0, "unscored": 0, "trials": 90,
+    "precision_r": None, "valueless": 0, "unscored": 0, "trials": 90, "right_auroc": None,
 }  # fmt: skip
+RIGHT = {"right_auroc": 0.75, "right_low": 0.6, "right_high": 0.9, "right_labels": 4}
+LABEL_FIGURES = (
+    "exact", "exact_specific", "macro_exact", "gain_share", "gain_share_specific", "macro_gain_share", "lenient",
+    "lenient_specific",
+)  # fmt: skip
 
 
 def printed(figures: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
@@ -35,27 +40,37 @@ def test_without_truth_and_without_a_splice(capsys: pytest.CaptureFixture[str]) 
 
 def test_with_truth_a_splice_and_scores(capsys: pytest.CaptureFixture[str]) -> None:
     control = {"grounded": 0.2, "specific": 0.1}
-    labels = {"lenient": 0.05, "lenient_specific": 0.04, "label_accuracy": 0.05, "label_accuracy_specific": 0.04}
-    constant = {"lenient": 0.66, "lenient_specific": 0.65, "names": {"lenient": "large edge"}}
+    labels = dict.fromkeys(LABEL_FIGURES, 0.05)
+    constant = {**dict.fromkeys(LABEL_FIGURES, 0.65), "names": dict.fromkeys(LABEL_FIGURES, "large edge")}
     controls = {"random": control, "raw": {**control, "specific": 0.03}, "constant": constant, "majority": labels}
     truth = {
-        "grounded": 0.9, "specific": 0.5, "label_accuracy": 0.7, "label_accuracy_specific": 0.6,
-        "score_precision_r": 0.3, "truthless_named": 0.71, "controls": {**controls, "shuffled": labels},
+        **dict.fromkeys(LABEL_FIGURES, 0.7), "labeled": 60, "grounded": 0.9, "specific": 0.5, "exact_specific": 0.61,
+        "gain_share": -0.125, "truthless_named": 0.71, "verdicts": {"exact": 40, "too broad": 3, "wrong": 9},
+        "unreadable": {"zeppelin": "no such word"}, "controls": {**controls, "shuffled": {**labels, "exact": 0.04}},
     }  # fmt: skip
     splice = {
         "loss_recovered": 0.9,
         "denoising_error": {"unchanged": 0.1, "spliced": 0.11, "zeroed": 0.2},
         "image_change": {"spliced": 0.02, "zeroed": 0.4},
     }
-    judged = {**SCORE, "judge": "vlm@m", "truth_auroc": 0.7, "precision_r": 0.2, "valueless": 3, "unscored": 4}
+    judged = {**SCORE, "judge": "vlm@m", "truth_auroc": 0.7, "precision_r": 0.2, **RIGHT, "valueless": 3, "unscored": 4}
     out = printed({**FIGURES, **truth, **splice, "scores": [SCORE, judged]}, capsys)
     for words in (
-        "90.0%", "random directions 20.0%", "raw latents 3.0%", "labels shuffled 4.0%, constant 65.0%, majority 4.0%",
-        "large edge", "71.0%", "0.400 by zeroing the layer",
+        "90.0%", "random directions 20.0%", "raw latents 3.0%", "61.0%", "-12.5%", "71.0%",
+        "0.400 by zeroing the layer",
+        "constant 65.0% by `large edge`, majority 5.0%, shuffled 4.0%", "3 too broad, 9 wrong; 1 name cannot be read",
         "denoising error 0.11, unchanged 0.1, zeroed 0.2", "embedding score by vlm@m",
         "tells features with a truth at AUROC 0.700, r with precision 0.200, 3 without a value, 4 of 90 trials",
+        "9 labels, 4 exact, told from others at AUROC 0.750 (0.600 to 0.900)",
     ):  # fmt: skip
         assert words in out
+
+
+def test_without_labels_nothing_is_said_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    control = {"grounded": 0.2, "specific": 0.1}
+    out = printed({**FIGURES, "labeled": 0, "grounded": 0.9, "specific": 0.5, "controls": {"random": control}}, capsys)
+    assert "specific truth" in out
+    assert "exact" not in out
 
 
 def test_the_finer_list_stands_beside_its_control(capsys: pytest.CaptureFixture[str]) -> None:

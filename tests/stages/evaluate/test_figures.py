@@ -42,6 +42,14 @@ KEYS = [
     "specific",
     "label_accuracy",
     "label_accuracy_specific",
+    "exact",
+    "exact_specific",
+    "macro_exact",
+    "gain_share",
+    "gain_share_specific",
+    "macro_gain_share",
+    "verdicts",
+    "unreadable",
     "lenient",
     "lenient_specific",
     "truthless_named",
@@ -99,14 +107,18 @@ def test_a_report_has_its_keys_with_and_without_a_truth() -> None:
         accuracy={"label_accuracy": 0.51239, "label_accuracy_specific": None},
         shuffled={"label_accuracy": 0.1, "label_accuracy_specific": None},
         truthless_named=0.5,
+        verdicts={"exact": 1, "wrong": 1},
+        unreadable={"zeppelin": "no such word"},
         score_precision_r=None,
     )
-    scores = ScoreFigures("gain", None, 2, 0, 0.123456, None, None, 0.5, None, 0, 4, 0, None, None)
+    scores = ScoreFigures("gain", None, 2, 0, 0.123456, None, None, 0.5, None, 0, 4, 0, None, None, 0.7, None, None, 1)
     directions = {"random": {"grounded": 0.123456, "specific": 0.0}}
     with_truth = EvaluationReport(evaluation(TRUTH), 2, labels, (scores,), directions).as_dict()
     assert list(with_truth) == KEYS
     assert with_truth["label_accuracy"] == 0.5124
     assert with_truth["truthless_named"] == 0.5
+    assert with_truth["verdicts"] == {"exact": 1, "wrong": 1}
+    assert with_truth["unreadable"] == {"zeppelin": "no such word"}
     assert with_truth["controls"] == {
         "random": {"grounded": 0.1235, "specific": 0.0},
         "constant": TRUTH.constant,

@@ -25,7 +25,7 @@ def test_means_and_counts_are_those_of_the_rows(labeled, query):
     assert figures.shuffled_labels == len(control)
     trials = "SELECT count(*) FROM judgements j JOIN scores s ON s.id = j.score_id WHERE NOT s.shuffled"
     assert query(labeled, trials) == [(figures.trials,)]
-    assert (figures.truth_auroc, figures.precision_r) == (None, None)
+    assert (figures.truth_auroc, figures.precision_r, figures.right_auroc) == (None, None, None)
 
 
 def test_keys_are_those_of_evaluate_json(labeled):
@@ -34,6 +34,7 @@ def test_keys_are_those_of_evaluate_json(labeled):
     assert list(figures.as_dict()) == [
         "method", "judge", "labels", "valueless", "value", "ci_low", "ci_high", "chance", "shuffled",
         "shuffled_labels", "trials", "unscored", "truth_auroc", "precision_r",
+        "right_auroc", "right_low", "right_high", "right_labels",
     ]  # fmt: skip
 
 

@@ -46,26 +46,28 @@ class HeldOutCells:
         return {
             "shape": list(shape),
             "features": active.num_features,
-            "cells": _packed(np.stack([self.cells[name] for name in ATTRIBUTES]).astype(np.int8)),
+            "cells": packed(np.stack([self.cells[name] for name in ATTRIBUTES]).astype(np.int8)),
             # Byte by byte, the lowest first: all but the first are mostly zeros, which take no room.
-            "active": _packed(steps.view(np.uint8).reshape(-1, 4).T),
+            "active": packed(steps.view(np.uint8).reshape(-1, 4).T),
         }
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> HeldOutCells:
         """Return what `as_dict` was called on."""
         shape = tuple(stored["shape"])
-        cells = np.frombuffer(_unpacked(stored["cells"]), np.int8).reshape(len(ATTRIBUTES), *shape)
-        planes = np.frombuffer(_unpacked(stored["active"]), np.uint8).reshape(4, -1)
+        cells = np.frombuffer(unpacked(stored["cells"]), np.int8).reshape(len(ATTRIBUTES), *shape)
+        planes = np.frombuffer(unpacked(stored["active"]), np.uint8).reshape(4, -1)
         steps = np.ascontiguousarray(planes.T).view("<u4").reshape(-1)
         feature, cell = np.divmod(np.cumsum(steps, dtype=np.int64), int(np.prod(shape)))
         active = ActiveCells(stored["features"], feature, *np.unravel_index(cell, shape))
         return cls(dict(zip(ATTRIBUTES, cells, strict=True)), active)
 
 
-def _packed(values: np.ndarray) -> str:
+def packed(values: np.ndarray) -> str:
+    """Return the bytes of an array as text."""
     return base64.b64encode(zlib.compress(np.ascontiguousarray(values).tobytes(), 6)).decode()
 
 
-def _unpacked(text: str) -> bytes:
+def unpacked(text: str) -> bytes:
+    """Return the bytes that `packed` took."""
     return zlib.decompress(base64.b64decode(text))

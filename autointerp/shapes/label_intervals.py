@@ -1,21 +1,153 @@
-"""Intervals of figures of labels, in which the concepts are what was drawn.
+"""Intervals of figures of labels, in which pictures and concepts are what was drawn.
 
 Many features share a concept, and a labeler that knows the concept is right about all of them. So features are not
-independent, and intervals resample whole concepts with all features that have one as their truth.
+independent, and intervals resample whole concepts with all features that have one as their truth. What other pictures
+would change is measured on half-samples of them, see `halves`. Both errors are joined, and an interval reaches 1.96 of
+them to either side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from autointerp.shapes.halves import half_samples, spread
+from autointerp.shapes.label_controls import FIGURES, Figure
 from autointerp.shapes.label_verdict import LabelRuler
+from autointerp.shapes.truth import names_truth
+
+if TYPE_CHECKING:
+    from autointerp.shapes.verdict import Evaluated
 
 RESAMPLES = 1000
 LEAST_CLUSTERS = 3
 """Concepts of either kind of label that an interval needs."""
+Interval = tuple[float, float]
+
+
+def label_intervals(own: Evaluated, names: Mapping[int, str], seed: int) -> dict[str, Interval | None]:
+    """Return the 95% interval of each figure of labels, by its key; None where there are too few concepts.
+
+    Args:
+        own: The features' truths.
+        names: The name of each labeled feature.
+        seed: Seed of the resamples.
+    """
+    row_of = {concept.name: row for row, concept in enumerate(own.concepts)}
+    truths = np.array([-1 if t is None else row_of[t.concept.name] for t in own.truths])
+    specific = np.array([*(concept.specific for concept in own.concepts), False], bool)
+    by_name = cache(lambda rule, name, row: _mark(own, rule, name, row))
+
+    def marks(rule: str, rows: np.ndarray) -> np.ndarray:
+        return np.array(
+            [row >= 0 and by_name(rule, names.get(f, ""), row) for f, row in enumerate(rows.tolist())], float
+        )
+
+    gains = _gain_shares(own, names)
+    whole = {"exact": marks("exact", truths), "lenient": marks("lenient", truths), "gain": gains[-1]}
+    halved: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {
+        "exact": [(rows, marks("exact", rows)) for rows in own.halves.rows],
+        "lenient": [(rows, marks("lenient", rows)) for rows in own.halves.rows],
+        "gain": [(truths, values) for values in gains[:-1]],
+    }
+    found: dict[str, Interval | None] = {}
+    for key, figure in FIGURES.items():
+        value = _mean(figure, whole[figure.rule], truths, specific)
+        error = _concept_error(figure, whole[figure.rule], truths, specific, seed)
+        if value is None or error is None:
+            found[key] = None
+            continue
+        on_halves = [_mean(figure, values, rows, specific) for rows, values in halved[figure.rule]]
+        pictures = spread(np.array([one for one in on_halves if one is not None]))
+        reach = 1.96 * math.hypot(error, pictures)
+        ends = (value - reach, value + reach)
+        found[key] = ends if figure.rule == "gain" else (max(0.0, ends[0]), min(1.0, ends[1]))
+    return found
+
+
+def feature_intervals(own: Evaluated) -> dict[str, Interval]:
+    """Return the 95% intervals of the shares of features with a specific truth and with any, over sets of pictures.
+
+    They are shares of all features that there are, so that no concept is drawn here.
+    """
+    values = {"specific": own.specific, "grounded": own.grounded}
+    found = {}
+    for key, on_halves in own.halves.shares(own.concepts).items():
+        reach = 1.96 * spread(on_halves)
+        found[key] = (max(0.0, values[key] - reach), min(1.0, values[key] + reach))
+    return found
+
+
+def _mark(own: Evaluated, rule: str, name: str, row: int) -> bool:
+    if rule == "lenient":
+        return names_truth(name, own.concepts[row])
+    return own.ruler.verdict(name, own.concepts[row].name) == "exact"
+
+
+def _counted(figure: Figure, rows: np.ndarray, specific: np.ndarray) -> np.ndarray:
+    return specific[rows] if figure.specific else rows >= 0
+
+
+def _mean(figure: Figure, marks: np.ndarray, rows: np.ndarray, specific: np.ndarray) -> float | None:
+    """Return a figure of marks [features] where the truths are these rows; None without any."""
+    counted = _counted(figure, rows, specific)
+    if not counted.any():
+        return None
+    sums, sizes = _by_concept(marks[counted], rows[counted])
+    return float((sums / sizes).mean() if figure.macro else sums.sum() / sizes.sum())
+
+
+def _concept_error(
+    figure: Figure, marks: np.ndarray, rows: np.ndarray, specific: np.ndarray, seed: int
+) -> float | None:
+    """Return the standard error that concepts give a figure; None for very few of them."""
+    counted = _counted(figure, rows, specific)
+    sums, sizes = _by_concept(marks[counted], rows[counted])
+    if len(sums) < LEAST_CLUSTERS:
+        return None
+    weights = drawn(len(sums), seed)
+    if figure.macro:
+        return float((weights @ (sums / sizes) / weights.sum(1)).std())
+    return float((weights @ sums / (weights @ sizes)).std())
+
+
+def _by_concept(marks: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    _, of = np.unique(rows, return_inverse=True)
+    return np.bincount(of, marks), np.bincount(of)
+
+
+def _gain_shares(own: Evaluated, names: Mapping[int, str]) -> np.ndarray:
+    """Return the gain shares of features on each half-sample, and on all pictures last: float64 [halves + 1, features].
+
+    Truths are those of all pictures; 0 where there is no truth, no label, or no active cell.
+    """
+    images, ruler = own.seen.images, own.ruler
+    parts = np.concatenate([half_samples(images, own.halves.seed), np.ones((1, images), bool)]).astype(np.float64)
+    cells = int(np.prod(ruler.atoms.shape)) // images
+
+    @cache
+    def base(name: str) -> np.ndarray:
+        by_image = ruler.extension(name).weight.reshape(images, cells).mean(1)
+        return np.asarray(parts @ by_image / parts.sum(1))
+
+    shares = np.zeros((len(parts), len(own.truths)))
+    for feature, truth in enumerate(own.truths):
+        if truth is None or not names.get(feature):
+            continue
+        at = ruler.activity.positions[slice(*ruler.activity.starts[feature : feature + 2])]
+        image = at // cells
+        count = parts @ np.bincount(image, minlength=images)
+        gains = [
+            parts @ np.bincount(image, ruler.extension(name).weight.reshape(-1)[at], minlength=images)
+            / np.maximum(count, 1e-12) - base(name)
+            for name in (names[feature], truth.concept.name)
+        ]  # fmt: skip
+        np.divide(gains[0], gains[1], out=shares[:, feature], where=gains[1] > 0)
+    return shares
 
 
 class RightAuroc(NamedTuple):
@@ -55,7 +187,7 @@ def right_auroc(ruler: LabelRuler, named: Mapping[int, tuple[str, float | None]]
 
 
 def clustered_auroc(
-    values: np.ndarray, right: np.ndarray, clusters: list[str], seed: int
+    values: np.ndarray, right: np.ndarray, clusters: Sequence[str], seed: int
 ) -> tuple[float, float | None, float | None]:
     """Return an AUROC with the percentile interval of a bootstrap over clusters; no interval for very few of them.
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from autointerp.shapes.concepts import Concept, all_concepts, concept_masks
-from autointerp.shapes.held_out import HeldOutCells
+from autointerp.shapes.halves import SPLITS, HalfTruths
+from autointerp.shapes.held_out import HeldOutCells, packed, unpacked
 from autointerp.shapes.label_verdict import LabelRuler
-from autointerp.shapes.truth import ActiveCells, FeatureTruth, feature_precisions, feature_truths, names_truth
+from autointerp.shapes.truth import ActiveCells, FeatureTruth, TruthSearch, feature_precisions, names_truth
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class Evaluated:
         truths: The truth of each feature.
         concepts: The list that they were chosen from.
         seen: The held-out pictures.
+        halves: The truths on half-samples of the pictures.
     """
 
     truths: list[FeatureTruth | None]
     concepts: list[Concept]
     seen: HeldOutCells
+    halves: HalfTruths
 
     @cached_property
     def precisions(self) -> np.ndarray:
@@ -69,7 +72,12 @@ class Evaluated:
             None if t is None else [self.concepts.index(t.concept), t.precision, t.base_rate, t.odds_ratio, t.images]
             for t in self.truths
         ]
-        return {"concepts": [c.name for c in self.concepts], "truths": truths, "seen": self.seen.as_dict()}
+        return {
+            "concepts": [concept.name for concept in self.concepts],
+            "truths": truths,
+            "seen": self.seen.as_dict(),
+            "halves": {"rows": packed(self.halves.rows.astype("<i2")), "seed": self.halves.seed},
+        }
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Evaluated:
@@ -77,7 +85,9 @@ class Evaluated:
         by_name = {concept.name: concept for concept in all_concepts()}
         concepts = [by_name[name] for name in stored["concepts"]]
         truths = [None if t is None else FeatureTruth(concepts[t[0]], *t[1:]) for t in stored["truths"]]
-        return cls(truths, concepts, HeldOutCells.from_dict(stored["seen"]))
+        rows = np.frombuffer(unpacked(stored["halves"]["rows"]), "<i2").reshape(2 * SPLITS, len(truths))
+        halves = HalfTruths(rows, stored["halves"]["seed"])
+        return cls(truths, concepts, HeldOutCells.from_dict(stored["seen"]), halves)
 
     @property
     def grounded(self) -> float:
@@ -96,18 +106,20 @@ class Truth:
     Args:
         cells: As for `concept_masks`.
         grid: (rows, cols) of the layer.
+        seed: Seed of the half-samples.
     """
 
-    def __init__(self, cells: dict[str, np.ndarray], grid: tuple[int, int]) -> None:
+    def __init__(self, cells: dict[str, np.ndarray], grid: tuple[int, int], seed: int = 0) -> None:
+        self.seed = seed
         self.grid, self.cells = grid, {name: values.astype(np.int8) for name, values in cells.items()}
         self.concepts, self._masks = concept_masks(cells)
 
     def of(self, firing: Firing, share: float) -> Evaluated:
         """Return every feature's truth, with a feature active above a share of its maximum."""
         active = firing.active(share, np.ones(len(self.cells["part"]), bool), self.grid)
-        return Evaluated(
-            feature_truths(active, self.concepts, self._masks), self.concepts, HeldOutCells(self.cells, active)
-        )
+        search = TruthSearch(active, self.concepts, self._masks)
+        halves = HalfTruths.of(search, self.seed)
+        return Evaluated(search.truths(), self.concepts, HeldOutCells(self.cells, active), halves)
 
 
 class Collected:

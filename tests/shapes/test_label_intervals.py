@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from autointerp.shapes.extensions import Atoms
-from autointerp.shapes.label_intervals import RESAMPLES, clustered_auroc, drawn, right_auroc
+from autointerp.shapes.label_controls import FIGURES, Marking
+from autointerp.shapes.label_intervals import (
+    RESAMPLES,
+    clustered_auroc,
+    drawn,
+    feature_intervals,
+    label_intervals,
+    right_auroc,
+)
 from autointerp.shapes.label_verdict import Activity, LabelRuler
-from autointerp.shapes.truth import FeatureTruth
+from autointerp.shapes.truth import ACTIVE_SHARE, FeatureTruth
+from autointerp.shapes.verdict import Evaluated, Firing, Truth
 
 
 def test_an_auroc_is_that_of_pairs() -> None:
@@ -54,3 +63,50 @@ def test_a_score_that_knows_right_names(world) -> None:
     assert (found.value, found.exact) == (1.0, 2)
     assert right_auroc(ruler, {0: ("red", 0.9)}, 0) == (None, None, None, 1)
     assert len(masks) == len(concepts)
+
+
+ABOUT = ["edge"] * 12 + ["red", "blue", "star", "ring", "dotted", "striped", "sky", "night"]
+
+
+@pytest.fixture(scope="module")
+def own(world) -> Evaluated:
+    """Features that fire on a part of what they are about, and two that fire anywhere."""
+    cells, concepts, masks = world
+    by_name, rng = {c.name: m for c, m in zip(concepts, masks, strict=True)}, np.random.default_rng(0)
+    fires = [by_name[name] & (rng.random(masks[0].shape) < 0.3) for name in ABOUT]
+    fires += [rng.random(masks[0].shape) < 0.05 for _ in range(2)]
+    where = [np.flatnonzero(one) for one in fires]
+    feature, cell = np.repeat(np.arange(len(fires)), [len(w) for w in where]), np.concatenate(where)
+    acts = np.ones(len(cell), np.float32)
+    return Truth(cells, (12, 12)).of(Firing(len(fires), feature, cell, acts, acts[: len(fires)]), ACTIVE_SHARE)
+
+
+def test_every_figure_lies_in_its_interval(own) -> None:
+    names = {f: name for f, name in enumerate(ABOUT) if f % 3}
+    values = Marking(own.truths, own.ruler.rules()).of_names(names)
+    found = label_intervals(own, names, 0)
+    assert set(found) == set(FIGURES)
+    for key, ends in found.items():
+        assert ends is not None
+        assert ends[0] < values[key] < ends[1], key
+    assert found == label_intervals(own, names, 0)
+
+
+def test_concepts_are_what_is_drawn(own) -> None:
+    """Half of the features have one concept, so that what it gets decides much of a figure."""
+    edge = dict.fromkeys(range(12), "edge")
+    ends = label_intervals(own, edge, 0)["exact"]
+    assert ends is not None
+    assert ends[1] - ends[0] > 0.4
+    assert label_intervals(own, dict(enumerate(ABOUT)), 0)["exact"] == pytest.approx((1, 1), abs=0.05)
+
+
+def test_shares_of_features(own) -> None:
+    found = feature_intervals(own)
+    assert found["specific"][0] <= own.specific <= found["specific"][1]
+    assert found["grounded"][0] <= own.grounded <= found["grounded"][1] <= 1
+
+
+def test_few_concepts_have_no_interval(world, own) -> None:
+    few = Evaluated([None] * 21 + own.truths[:1], own.concepts, own.seen, own.halves)
+    assert label_intervals(few, {0: "red"}, 0)["exact"] is None

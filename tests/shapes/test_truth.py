@@ -7,9 +7,9 @@ from autointerp.shapes.concepts import Concept
 from autointerp.shapes.scenes import GRID
 from autointerp.shapes.truth import (
     ActiveCells,
+    TruthSearch,
     feature_precisions,
     feature_truths,
-    images_active,
     names_truth,
     odds_ratios,
 )
@@ -37,7 +37,7 @@ def test_precisions_against_naive(world):
         for c in range(len(concepts)):
             assert precision[f, c] == pytest.approx(masks[c][features[f]].mean(), abs=1e-12)
     assert np.isnan(precision[3]).all()
-    assert images_active(active).tolist() == [int(f.any((1, 2)).sum()) for f in features]
+    assert TruthSearch(active, concepts, masks).images_active().tolist() == [int(f.any((1, 2)).sum()) for f in features]
 
 
 def test_truth_is_the_narrowest(world):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from autointerp.shapes.halves import SPLITS, HalfTruths
 from autointerp.shapes.held_out import HeldOutCells
 from autointerp.shapes.truth import ACTIVE_SHARE, ActiveCells, FeatureTruth
 from autointerp.shapes.verdict import Collected, Evaluated, Firing, Truth, accuracy, correlation, truth_auroc
@@ -24,13 +25,17 @@ def own(world):
     truths = [
         FeatureTruth(concepts[at[name]], 0.8, 0.1, 12.0, 7) if name else None for name in ("red", "", "circle", "")
     ]
-    return Evaluated(truths, concepts, HeldOutCells(cells, active))
+    rows = np.full((2 * SPLITS, 4), -1, np.int16)
+    rows[:, 0] = at["red"]
+    return Evaluated(truths, concepts, HeldOutCells(cells, active), HalfTruths(rows, 3))
 
 
 def test_what_is_stored_is_what_was_measured(own):
     again = Evaluated.from_dict(json.loads(json.dumps(own.as_dict(), allow_nan=False)))
     assert again.truths == own.truths
     assert again.concepts == own.concepts
+    assert (again.halves.rows == own.halves.rows).all()
+    assert again.halves.seed == 3
     assert np.array_equal(again.precisions, own.precisions, equal_nan=True)
     assert again.precisions[0, [c.name for c in own.concepts].index("red")] == 0.9
     assert np.isnan(again.precisions[3]).all()

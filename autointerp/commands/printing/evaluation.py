@@ -49,10 +49,15 @@ def _truth_rows(figures: Mapping[str, Any]) -> list[Row]:
             f"{said} {share(controls[name][key])}" for name, said in _DIRECTIONS.items() if name in controls
         )
 
-    rows = [("specific truth", share(figures["specific"]), beside("specific"))]
+    rows = [("specific truth", _with_interval(figures, "specific"), beside("specific"))]
     if figures["labeled"]:
         rows += _label_rows(figures, controls)
-    return [*rows, ("any truth", share(figures["grounded"]), beside("grounded"))]
+    return [*rows, ("any truth", _with_interval(figures, "grounded"), beside("grounded"))]
+
+
+def _with_interval(figures: Mapping[str, Any], key: str) -> str:
+    ends = figures["intervals"].get(key)
+    return share(figures[key]) + ("" if ends is None else f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})")
 
 
 _LABEL_FIGURES = {
@@ -71,12 +76,14 @@ _LABEL_FIGURES = {
 def _label_rows(figures: Mapping[str, Any], controls: Mapping[str, Any]) -> list[Row]:
     def beside(key: str) -> str:
         constant = f"constant {share(controls['constant'][key])} by `{controls['constant']['names'][key]}`"
-        return ", ".join([constant, *(f"{name} {share(controls[name][key])}" for name in ("majority", "shuffled"))])
+        found = [constant, *(f"{name} {share(controls[name][key])}" for name in ("majority", "shuffled"))]
+        ceiling = figures["repeats"].get(key.replace("lenient", "exact"))
+        return ", ".join(found if ceiling is None else [*found, f"ceiling {share(ceiling)}"])
 
     (exact, count), *others = figures["verdicts"].items()
     said = ", ".join(f"{number} {kind}" for kind, number in others)
     return [
-        *((name, share(figures[key]), beside(key)) for key, name in _LABEL_FIGURES.items()),
+        *((name, _with_interval(figures, key), beside(key)) for key, name in _LABEL_FIGURES.items()),
         ("verdicts on labels", f"{count} {exact}", said + _unreadable(figures["unreadable"])),
         ("named without a truth", share(figures["truthless_named"]), "of the features that have none"),
     ]

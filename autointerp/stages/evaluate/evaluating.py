@@ -26,6 +26,7 @@ from autointerp.shapes.label_controls import (
     shuffled_labels,
     truthless_named,
 )
+from autointerp.shapes.label_intervals import feature_intervals, label_intervals
 from autointerp.shapes.truth import ACTIVE_SHARE, FeatureTruth
 from autointerp.shapes.verdict import Evaluated, Firing, Truth, accuracy, correlation, kinds, shuffled_accuracy
 from autointerp.stages.evaluate.controls import (
@@ -217,6 +218,7 @@ def _label_figures(own: Evaluated, named: dict[int, tuple[str, float | None]], s
         accuracy={**accuracy(own.truths, names), **marking.of_names(names)},
         shuffled={**shuffled_accuracy(own.truths, names, seed), **shuffled_labels(marking, names, seed)},
         truthless_named=truthless_named(own.truths, names),
+        intervals=label_intervals(own, names, seed),
         verdicts=own.ruler.counts(names),
         unreadable=own.ruler.unreadable(names),
         score_precision_r=correlation(own, named),
@@ -244,7 +246,7 @@ def _measured(
     with control_observers(ctx, controls) as directions:
         seen = observe_held_out(ctx, [*own.values(), *directions.values()], what)
     spliced = measure_splices(ctx, [(one.row, one.layer) for one in todo]) if todo else {}
-    judge = _TruthJudge(seen.cells)
+    judge = _TruthJudge(seen.cells, ctx.settings.seed)
     beside = {one.identity: judge.directions(one, directions[one.identity].firing()) for one in controls}
     beside |= {one.identity: judge.fine(one, own[one.row.id].firing(), ctx.settings.seed) for one in fine}
     evaluations = {
@@ -256,15 +258,15 @@ def _measured(
 class _TruthJudge:
     """What is true in the held-out images' cells, prepared once for all layers of one grid."""
 
-    def __init__(self, cells: dict[str, np.ndarray] | None) -> None:
-        self.cells = cells
+    def __init__(self, cells: dict[str, np.ndarray] | None, seed: int) -> None:
+        self.cells, self.seed = cells, seed
         self._truths: dict[tuple[int, int], Truth] = {}
 
     def truth(self, grid: tuple[int, int]) -> Truth:
         """Return the truth for a grid."""
         assert self.cells is not None
         if grid not in self._truths:
-            self._truths[grid] = Truth(self.cells, grid)
+            self._truths[grid] = Truth(self.cells, grid, self.seed)
         return self._truths[grid]
 
     def directions(self, plan: ControlPlan, firing: Firing) -> dict[str, Any]:
@@ -294,6 +296,8 @@ class _TruthJudge:
             kinds=kinds(own.truths),
             constant=constant_labels(marking),
             majority=majority_label(marking),
+            repeats=own.halves.repeats(own.concepts),
+            intervals=feature_intervals(own),
             features=own.as_dict(),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ TRUTH_KEYS = (
     "truthless_named",
     "score_precision_r",
     "active_above",
+    "repeats",
+    "intervals",
     "kinds",
     "controls",
     "features_truths",
@@ -62,6 +64,8 @@ class TruthFigures:
         specific: Share of features with a specific truth.
         active_above: The share of its maximum above which a feature counts as active.
         kinds: How many features have a truth of each kind.
+        repeats: How often truths of one half of the images are those of the other half, see `HalfTruths.repeats`.
+        intervals: 95% intervals of the shares of features.
         constant: Figures of the best constant name, see `label_controls.constant_labels`.
         majority: Figures of the commonest truth as every feature's name.
         features: The truth of each feature, in the form in which it is stored.
@@ -71,6 +75,8 @@ class TruthFigures:
     specific: float
     active_above: float
     kinds: dict[str, int]
+    repeats: dict[str, float | None]
+    intervals: Mapping[str, Sequence[float]]
     constant: dict[str, Any]
     majority: dict[str, Any]
     features: dict[str, Any]
@@ -82,6 +88,8 @@ class TruthFigures:
             "grounded": self.grounded,
             "specific": self.specific,
             "active_above": self.active_above,
+            "repeats": self.repeats,
+            "intervals": {key: list(ends) for key, ends in self.intervals.items()},
             "kinds": self.kinds,
             "controls": {"constant": self.constant, "majority": self.majority},
             "features_truths": self.features,
@@ -92,7 +100,7 @@ class TruthFigures:
         """Return the figures that `as_dict` gave; None where the truth was not known."""
         if stored["features_truths"] is None:
             return None
-        names = ("grounded", "specific", "active_above", "kinds")
+        names = ("grounded", "specific", "active_above", "kinds", "repeats", "intervals")
         return cls(
             **{name: stored[name] for name in names},
             constant=stored["controls"]["constant"],
@@ -184,6 +192,7 @@ class LabelFigures:
         accuracy: Shares of features whose label names their truth, by the figure's name.
         shuffled: The same of the labels on other features.
         truthless_named: Share of the features without a truth that have a name; None where all have a truth.
+        intervals: 95% intervals of the shares of right names; None where there are too few concepts.
         verdicts: How many features with a truth have a label of each verdict; without a label it is wrong.
         unreadable: The names that cannot be read, each with the reason.
         score_precision_r: Correlation of a label's score with the precision of what it says.
@@ -192,6 +201,7 @@ class LabelFigures:
     accuracy: dict[str, float | None]
     shuffled: dict[str, float | None]
     truthless_named: float | None
+    intervals: Mapping[str, Sequence[float] | None]
     verdicts: dict[str, int]
     unreadable: dict[str, str]
     score_precision_r: float | None
@@ -223,6 +233,8 @@ class EvaluationReport:
         del found["features_truths"]
         if self.labels is not None:
             found |= self.labels.accuracy
+            ends = {key: None if pair is None else list(pair) for key, pair in self.labels.intervals.items()}
+            found["intervals"] = {**found["intervals"], **ends}
             found |= {"score_precision_r": self.labels.score_precision_r}
             found |= {"truthless_named": self.labels.truthless_named}
             found |= {"verdicts": self.labels.verdicts, "unreadable": self.labels.unreadable}
@@ -236,6 +248,8 @@ def rounded(value: Any) -> Any:
     """Round to four decimals, or four digits where the value is small; inside dictionaries too."""
     if isinstance(value, dict):
         return {key: rounded(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [rounded(v) for v in value]
     if not isinstance(value, float):
         return value
     return round(value, 4) if abs(value) >= 0.1 else float(f"{value:.4g}")

@@ -13,7 +13,7 @@ from autointerp.project.plan import Step
 from autointerp.project.runs import find_run
 from autointerp.stages.evaluate.figures import Evaluation
 
-VERSION = 6
+VERSION = 7
 """Raise it when the definition of a figure changes, so that stored results are made anew."""
 
 

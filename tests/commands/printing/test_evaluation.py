@@ -47,6 +47,8 @@ def test_with_truth_a_splice_and_scores(capsys: pytest.CaptureFixture[str]) -> N
         **dict.fromkeys(LABEL_FIGURES, 0.7), "labeled": 60, "grounded": 0.9, "specific": 0.5, "exact_specific": 0.61,
         "gain_share": -0.125, "truthless_named": 0.71, "verdicts": {"exact": 40, "too broad": 3, "wrong": 9},
         "unreadable": {"zeppelin": "no such word"}, "controls": {**controls, "shuffled": {**labels, "exact": 0.04}},
+        "intervals": {"exact_specific": [0.5, 0.72], "specific": [0.4, 0.6], "exact": None},
+        "repeats": {"exact": 0.88, "macro_exact": None},
     }  # fmt: skip
     splice = {
         "loss_recovered": 0.9,
@@ -56,9 +58,11 @@ def test_with_truth_a_splice_and_scores(capsys: pytest.CaptureFixture[str]) -> N
     judged = {**SCORE, "judge": "vlm@m", "truth_auroc": 0.7, "precision_r": 0.2, **RIGHT, "valueless": 3, "unscored": 4}
     out = printed({**FIGURES, **truth, **splice, "scores": [SCORE, judged]}, capsys)
     for words in (
-        "90.0%", "random directions 20.0%", "raw latents 3.0%", "61.0%", "-12.5%", "71.0%",
+        "90.0%", "random directions 20.0%", "raw latents 3.0%", "50.0% (40 to 60)", "61.0% (50 to 72)",
+        "-12.5%", "71.0%",
         "0.400 by zeroing the layer",
-        "constant 65.0% by `large edge`, majority 5.0%, shuffled 4.0%", "3 too broad, 9 wrong; 1 name cannot be read",
+        "constant 65.0% by `large edge`, majority 5.0%, shuffled 4.0%, ceiling 88.0%",
+        "3 too broad, 9 wrong; 1 name cannot be read",
         "denoising error 0.11, unchanged 0.1, zeroed 0.2", "embedding score by vlm@m",
         "tells features with a truth at AUROC 0.700, r with precision 0.200, 3 without a value, 4 of 90 trials",
         "9 labels, 4 exact, told from others at AUROC 0.750 (0.600 to 0.900)",
@@ -67,8 +71,8 @@ def test_with_truth_a_splice_and_scores(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_without_labels_nothing_is_said_of_them(capsys: pytest.CaptureFixture[str]) -> None:
-    control = {"grounded": 0.2, "specific": 0.1}
-    out = printed({**FIGURES, "labeled": 0, "grounded": 0.9, "specific": 0.5, "controls": {"random": control}}, capsys)
+    beside = {"intervals": {}, "controls": {"random": {"grounded": 0.2, "specific": 0.1}}}
+    out = printed({**FIGURES, "labeled": 0, "grounded": 0.9, "specific": 0.5, **beside}, capsys)
     assert "specific truth" in out
     assert "exact" not in out
 

@@ -55,6 +55,8 @@ KEYS = [
     "truthless_named",
     "score_precision_r",
     "active_above",
+    "repeats",
+    "intervals",
     "kinds",
     "controls",
     "fvu",
@@ -83,6 +85,8 @@ TRUTH = TruthFigures(
     1 / 3,
     0.5,
     {"shape": 2},
+    {"exact": 0.88, "macro_exact": None},
+    {"specific": [0.1, 0.5]},
     {"lenient": 0.5, "names": {"lenient": "red edge"}},
     {"lenient": 0.25, "names": {"lenient": "red"}},
     {"concepts": ["red"], "truths": [None, [0, 0.123456789, 0.1, 2.0, 3], None], "precisions": [[], None, []]},
@@ -107,6 +111,7 @@ def test_a_report_has_its_keys_with_and_without_a_truth() -> None:
         accuracy={"label_accuracy": 0.51239, "label_accuracy_specific": None},
         shuffled={"label_accuracy": 0.1, "label_accuracy_specific": None},
         truthless_named=0.5,
+        intervals={"label_accuracy": (0.4, 0.60001), "exact": None},
         verdicts={"exact": 1, "wrong": 1},
         unreadable={"zeppelin": "no such word"},
         score_precision_r=None,
@@ -117,6 +122,7 @@ def test_a_report_has_its_keys_with_and_without_a_truth() -> None:
     assert list(with_truth) == KEYS
     assert with_truth["label_accuracy"] == 0.5124
     assert with_truth["truthless_named"] == 0.5
+    assert with_truth["intervals"] == {"specific": [0.1, 0.5], "label_accuracy": [0.4, 0.6], "exact": None}
     assert with_truth["verdicts"] == {"exact": 1, "wrong": 1}
     assert with_truth["unreadable"] == {"zeppelin": "no such word"}
     assert with_truth["controls"] == {

@@ -72,14 +72,14 @@ def test_the_name_alone_is_asked_about(world: World) -> None:
 
 def test_clear_answers_are_few(world: World) -> None:
     shown, base = evidence(world, active=120), BaseRate(5, 45)
-    for share, most in ((1.0, 10), (0.0, 10)):
+    for share, most in ((1.0, 15), (0.0, 10)):
         judge: Any = ShareJudge(share)
         method = Gain(Limits(questions=100))
         verdicts = method.ask(judge, method.trials("red", "", shown, np.random.default_rng(0)), base)
         assert len(verdicts) == judge.asked <= most
         assert method.result(verdicts, 0, base).holds is (share == 1.0)
     # Between the two hypotheses it goes on to the limit, and says that the answers are not clear.
-    open_ended = [scored(ShareJudge(0.7, seed), shown, Gain()) for seed in range(30)]
+    open_ended = [scored(ShareJudge(0.8, seed), shown, Gain()) for seed in range(30)]
     assert max(one.tp + one.fn for one in open_ended) == 20
     assert any(one.holds is None for one in open_ended)
 
@@ -88,7 +88,7 @@ def test_rounds_fill_requests(world: World) -> None:
     class PartyJudge(ShareJudge):
         together = 8
 
-    for share, expected in ((1.0, 16), (0.7, 20)):
+    for share, expected in ((1.0, 16), (0.8, 20)):
         shown = evidence(world)
         judge: Any = PartyJudge(share, 3)
         Gain().ask(judge, Gain().trials("red", "", shown, np.random.default_rng(0)), BaseRate(5, 45))
@@ -154,7 +154,8 @@ def test_intervals_of_the_precision_cover_after_early_stops(world: World, most: 
             held += weight * (precision.low <= share <= precision.high)
         coverage.append(held)
     assert 0.93 < np.mean(coverage) < 0.975
-    assert min(coverage) > 0.88
+    # With many questions, a share near 0.86 is where early stops cost most.
+    assert min(coverage) > (0.9 if most == 20 else 0.86)
 
 
 def test_early_stops_bend_the_precision_little() -> None:

@@ -31,14 +31,11 @@ class Generative(Method):
     def trials(self, name: str, explanation: str, evidence: ScoreEvidence, rng: np.random.Generator) -> list[Trial]:
         """Return images of the label's words and unrelated images; the former start from the noise of the latter.
 
-        Prompts that say a word of the label are not unrelated.
+        A prompt is unrelated if none of its clauses has all the words of a clause of the label; of these, prompts that
+        say the fewest of the label's words come first. So `night background` has unrelated prompts, although every
+        prompt says a background.
         """
-        said = {word for clause in clauses(name) for word in clause}
-        apart = [
-            (prompt, seed)
-            for prompt, seed in evidence.unrelated
-            if said.isdisjoint(word for clause in clauses(prompt) for word in clause)
-        ][:UNRELATED_IMAGES]
+        apart = _unrelated(name, evidence.unrelated)[:UNRELATED_IMAGES]
         if len(apart) < UNRELATED_IMAGES // 2:
             return []
         shown = [(True, "generated", name, seed) for _, seed in apart[:OWN_IMAGES]]
@@ -55,3 +52,14 @@ class Generative(Method):
         if not verdicts:
             return ScoreResult(self.name, None, note="too few prompts that do not say the label's words")
         return auroc_score(verdicts, self.name, seed)
+
+
+def _unrelated(name: str, prompts: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    wanted = [set(clause) for clause in clauses(name)]
+    said = set().union(*wanted)
+    found: list[tuple[int, tuple[str, int]]] = []
+    for prompt in prompts:
+        parts = [set(clause) for clause in clauses(prompt[0])]
+        if not any(words <= part for words in wanted for part in parts):
+            found.append((len(said & set().union(*parts)), prompt))
+    return [prompt for _, prompt in sorted(found, key=lambda one: one[0])]

@@ -197,3 +197,32 @@ def test_labeling_by_a_server_runs():
     # The ideal is worked out by hand: 60 features in two rounds of 32 requests take 0.4 seconds.
     assert rows["60 features, 0.2 s a request, -j 32: rate / ideal rate"].other == pytest.approx(60 / 0.4)
     assert rows["no latency: rate / ideal rate at 2 s"].other == 16
+
+
+def test_truth_over_seeds_thresholds_and_pictures():
+    import numpy as np
+
+    from autointerp.shapes.concepts import concept_masks
+    from autointerp.shapes.scenes import ATTRIBUTES, render, sample_scene
+    from autointerp.shapes.verdict import Firing
+    from benchmarks.truth import SHARES, figures_of, tables
+
+    rng = np.random.default_rng(0)
+    seen = [render(sample_scene(rng)).cells() for _ in range(200)]
+    cells = {name: np.stack([one[name] for one in seen]) for name in ATTRIBUTES}
+    concepts, masks = concept_masks(cells)
+    red = np.flatnonzero(next(m for c, m in zip(concepts, masks, strict=True) if c.name == "red"))
+    noise = np.flatnonzero(rng.random(masks[0].size) < 0.02)
+    # One feature of red, weakly active anywhere; one of nothing.
+    feature = np.repeat([0, 0, 1], [len(red), len(noise), len(noise)])
+    act = np.repeat([1.0, 0.2, 1.0], [len(red), len(noise), len(noise)]).astype(np.float32)
+    own = Firing(2, feature, np.concatenate([red, noise, noise]), act, np.ones(2, np.float32))
+    control = Firing(1, np.zeros(len(noise), int), noise, np.ones(len(noise), np.float32), np.ones(1, np.float32))
+    found = figures_of({"own": own, "activations": control}, cells, 0)
+    assert found["curve"]["own"] == [0.0 if share < 0.2 else 0.5 for share in SHARES]
+    assert set(found["curve"]["activations"]) == {0.0}
+    assert list(found["repeats"]) == ["200", "100"]
+    assert found["repeats"]["200"]["exact_specific"] == 1.0
+    text = tables([found, {**found, "seed": 1}])
+    assert "| 1 | 50.0% | 0.0% | 50.0% |" in text
+    assert "| 100 | 100.0% (0.0) |" in text

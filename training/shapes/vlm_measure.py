@@ -38,7 +38,8 @@ def naming_figures(
 ) -> dict[str, float]:
     """Shares of naming questions answered right, by what was to be named.
 
-    `specific`: of those about one word or a pair, leaving out background, part and plain object, as `evaluate` does.
+    `specific`: of those about anything but a background and plain object, which is what `evaluate` means by it.
+    `looks`: of these without parts, one word or a pair.
     `teacher`: the share of all in which the exact truth of the shown cells speaks for the drawn concept, which is
     as good as an answer can be. `confidence off by`: the mean distance of stated confidence from the share that is
     right, over the tenths that are stated. With `about` the figures are by concept.
@@ -56,8 +57,9 @@ def naming_figures(
     if about:
         names = np.array([q.drawn.name if q.drawn else "" for q in asked])
         return figures | {name: float(right[names == name].mean()) for name in about if (names == name).any()}
-    specific = np.array([q.drawn is not None and q.drawn.specific for q in asked]) & (kinds != "part")
+    specific = np.array([q.drawn is not None and q.drawn.specific for q in asked])
     figures["specific"] = float(right[specific].mean())
+    figures["looks"] = float(right[specific & (kinds != "part")].mean())
     figures |= {str(kind): float(right[kinds == kind].mean()) for kind in sorted(set(kinds))}
     said = [(r.confidence or 0.0, ok) for r, ok in zip(replies, right, strict=True) if r is not None]
     tenths: dict[float, list[bool]] = {}

@@ -226,3 +226,24 @@ def test_truth_over_seeds_thresholds_and_pictures():
     text = tables([found, {**found, "seed": 1}])
     assert "| 1 | 50.0% | 0.0% | 50.0% |" in text
     assert "| 100 | 100.0% (0.0) |" in text
+
+
+def test_parts_of_a_demo(tmp_path: Path):
+    """Parts come in their order, each from its first line on; what is printed at the end is no part."""
+    from benchmarks.demo_parts import part_of, table, watch
+
+    assert part_of("  1. harvest            500 images (about 0:24)") is None
+    assert part_of("[2/7] harvest: 500 images, about 0:24; 1:58 left in all") == "harvest"
+    assert part_of("measuring shapes.mid.topk: 18/18 image") == "fit"
+    said = ("install", "[1/7] fit: 350 images", "harvest x  1/2", "label x", "evaluate x", "label accuracy 60%")
+    script = "import time\nhold = b'x' * 200_000_000\n" + "".join(
+        f"print({line!r}, flush=True)\ntime.sleep(0.3)\n" for line in said
+    )
+    (tmp_path / "demo.py").write_text(script)
+    found = watch([sys.executable, "demo.py"], tmp_path)
+    assert list(found) == ["install", "fit", "harvest", "names", "evaluate"]
+    assert found["evaluate"].seconds > found["fit"].seconds > 0.1
+    assert found["harvest"].memory > 2e8
+    rows = table({"old": found, "new": found}).splitlines()
+    assert rows[0] == "| part | old: time | memory | new: time | memory |"
+    assert len({row.count("|") for row in rows}) == 1

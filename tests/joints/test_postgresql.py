@@ -52,7 +52,10 @@ def test_evaluate(workspace: Path, cli: Cli, query: Query) -> None:
     figures = json.loads(run(cli, workspace, "-q", "evaluate", "--layer", "mid", "--json"))
     assert figures["fvu"] is not None
     assert [one["method"] for one in figures["scores"]] == ["embedding"]
-    assert query(workspace, "SELECT status FROM runs WHERE kind = 'evaluate'") == [("done",)]
+    # The controls of the layer are runs of their own, without a dictionary.
+    runs = "SELECT status FROM runs WHERE kind = 'evaluate'"
+    assert query(workspace, f"{runs} AND dictionary_id IS NOT NULL") == [("done",)]
+    assert set(query(workspace, runs)) == {("done",)}
 
 
 def test_search_by_every_route(labeled: Path, cli: Cli) -> None:

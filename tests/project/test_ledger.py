@@ -56,7 +56,7 @@ def record_while_one_writes(slow):
         assert slow.entered.wait(10)
         others = [pool.submit(ledger.record, [call(str(i))]) for i in range(8)]
         while sum(future.running() for future in others) < 8:
-            pass
+            Event().wait(0.01)
         Event().wait(0.2)
         slow.go_on.set()
         first.result(10)

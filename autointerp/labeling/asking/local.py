@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Literal
 
 from autointerp.errors import AutointerpError, is_out_of_memory
@@ -23,6 +24,22 @@ from autointerp.labeling.asking.ledger import CallRecord, Ledger, MemoryLedger, 
 from autointerp.labeling.asking.local_vlm import Completion, LocalVlm, length_of
 from autointerp.labeling.asking.protocol import AskFailed, BudgetReached, Message
 from autointerp.labeling.asking.replies import DETECT_SCHEMA
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """How much a local model answers at the same time.
+
+    Attributes:
+        requests: Requests of a batch, at most.
+        pictures: Pictures of a batch, at most; a request that has more makes a batch alone. None for no limit.
+        batches: Batches at the same time, each by a thread of its own. For a small model on a processor that is faster
+            than several threads a batch.
+    """
+
+    requests: int
+    pictures: int | None = None
+    batches: int = 1
 
 
 @dataclass
@@ -56,10 +73,9 @@ class LocalChat:
         vlm: LocalVlm,
         kind: Literal["local-vlm", "shapes-vlm"] = "local-vlm",
         ledger: Ledger | None = None,
-        batch: int = 4,
+        batch: BatchSize | int = 4,
         max_tokens: int = PLAIN_TOKENS,
         max_calls: int | None = None,
-        batches: int = 1,
     ) -> None:
         """Prepare to ask.
 
@@ -68,22 +84,21 @@ class LocalChat:
             kind: Kind of the labeler. The model of `shapes-vlm` knows the form of its replies; any other is told the
                 JSON schema.
             ledger: Where calls are recorded; in memory where it is not given.
-            batch: Requests that are answered at the same time.
+            batch: How much is answered at the same time; a number is one of requests.
             max_tokens: Tokens of the longest answer.
             max_calls: Calls at most; None for no limit.
-            batches: Batches that are answered at the same time, each by a thread of its own. For a small model on a
-                processor that is faster than several threads a batch.
         """
         self.vlm, self.kind, self.model = vlm, kind, vlm.name
         self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
         self.calls = 0
         # The limit shapes no answer that is whole; see `ChatClient.config`.
         self.config: dict[str, Any] = {"max_tokens": PLAIN_TOKENS if kind == "local-vlm" else max_tokens}
-        self._batch, self._max_tokens, self._max_calls = batch, max_tokens, max_calls
+        self._size = BatchSize(batch) if isinstance(batch, int) else batch
+        self._max_tokens, self._max_calls = max_tokens, max_calls
         self._queue: list[_QueuedRequest] = []
         self._given_up = False
         self._lock = threading.Lock()
-        self._runners = ThreadPoolExecutor(batches, thread_name_prefix="local-vlm")
+        self._runners = ThreadPoolExecutor(self._size.batches, thread_name_prefix="local-vlm")
 
     def ask(self, messages: list[Message], schema: dict[str, Any], purpose: str) -> str:
         """Return the model's answer: from the ledger, or generated now.
@@ -173,7 +188,11 @@ class LocalChat:
             first = self._queue[0]
             like = [one for one in self._queue if one.choice == first.choice]
             like.sort(key=lambda one: _apart(one.length, first.length))  # Of equals the older one comes first.
-            some = like[: self._batch]
+            some = like[: self._size.requests]
+            most = self._size.pictures
+            if most is not None:
+                held = accumulate(one.length[0] for one in some)
+                some = some[: max(1, sum(pictures <= most for pictures in held))]
             self._queue = [one for one in self._queue if all(one is not other for other in some)]
             return some
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.labeling.asking.constraint import VERDICT
 from autointerp.labeling.asking.ledger import MemoryLedger
-from autointerp.labeling.asking.local import LocalChat
+from autointerp.labeling.asking.local import BatchSize, LocalChat
 from autointerp.labeling.asking.local_vlm import Completion, LocalVlm, length_of
 from autointerp.labeling.asking.messages import image_part, text_part
 from autointerp.labeling.asking.protocol import AskFailed, BudgetReached
@@ -45,14 +46,26 @@ class Scripted(LocalVlm):
         return self.complete(requests)
 
 
+def until(chat: LocalChat, asked: int, waiting: int) -> None:
+    """Wait until so many requests were asked, of which so many wait for a batch."""
+    ends = time.monotonic() + 10
+    while True:
+        with chat._lock:
+            if (chat.calls, len(chat._queue)) == (asked, waiting):
+                return
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
 def test_what_waits_is_answered_together_and_recorded() -> None:
     model, ledger = Scripted(), MemoryLedger()
     model.gate.clear()
     chat = LocalChat(model, "local-vlm", ledger, batch=3)
     with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(chat.ask, messages(f"#0000{n:02x}"), DETECT_SCHEMA, "t") for n in range(7)]
-        while len(chat._queue) < 6:
-            pass
+        asked = [pool.submit(chat.ask, messages("#000000"), DETECT_SCHEMA, "t")]
+        until(chat, 1, 0)
+        asked += [pool.submit(chat.ask, messages(f"#0000{n:02x}"), DETECT_SCHEMA, "t") for n in range(1, 7)]
+        until(chat, 7, 6)
         model.gate.set()
         assert {one.result(10) for one in asked} == {'{"answers": [true]}'}
     assert sum(model.batches) == 7
@@ -120,16 +133,31 @@ def test_the_oldest_request_is_answered_with_those_that_are_like_it() -> None:
     model.gate.clear()
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(chat.ask, messages("red"), schema, "t")]
-        while chat.calls < 1 or chat._queue:
-            pass
+        until(chat, 1, 0)
         for count in (3, 1, 3, 1):
             asked.append(pool.submit(chat.ask, messages(f"#{count}0000{len(asked)}", count), schema, "t"))
-            while len(chat._queue) < len(asked) - 1:
-                pass
+            until(chat, len(asked), len(asked) - 1)
         model.gate.set()
         for one in asked:
             one.result(10)
     assert [length_of(request)[0] for request in model.seen] == [1, 3, 3, 1, 1]
+
+
+def test_a_batch_holds_few_pictures_and_a_large_request_goes_alone() -> None:
+    model = Scripted()
+    chat = LocalChat(model, "shapes-vlm", batch=BatchSize(8, pictures=4))
+    model.gate.clear()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(chat.ask, messages("red"), LABEL_SCHEMA, "t")]
+        until(chat, 1, 0)
+        for count in (2, 2, 2, 6):
+            asked.append(pool.submit(chat.ask, messages(f"#{count}0000{len(asked)}", count), LABEL_SCHEMA, "t"))
+            until(chat, len(asked), len(asked) - 1)
+        model.gate.set()
+        for one in asked:
+            one.result(10)
+    assert model.batches == [1, 2, 1, 1]
+    assert [length_of(request)[0] for request in model.seen] == [1, 2, 2, 2, 6]
 
 
 def test_verdicts_on_one_picture_are_chosen_and_others_are_written() -> None:
@@ -149,7 +177,7 @@ def test_several_batches_are_answered_at_the_same_time() -> None:
         together.wait(10)  # Breaks unless two batches are under way.
         return Completion("{}", 1, 1, True)
 
-    chat = LocalChat(Scripted(answer), "shapes-vlm", batch=1, batches=2)
+    chat = LocalChat(Scripted(answer), "shapes-vlm", batch=BatchSize(1, batches=2))
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(chat.ask, messages(color), LABEL_SCHEMA, "t") for color in ("red", "blue")]
         assert [one.result(10) for one in asked] == ["{}", "{}"]
@@ -163,7 +191,7 @@ def test_the_model_runs_in_its_own_few_threads_whoever_asks() -> None:
         ran.add(threading.current_thread().name)
         return Completion("{}", 1, 1, True)
 
-    chat = LocalChat(Scripted(answer), "shapes-vlm", batch=1, batches=2)
+    chat = LocalChat(Scripted(answer), "shapes-vlm", batch=BatchSize(1, batches=2))
     with ThreadPoolExecutor(16, thread_name_prefix="asks") as pool:
         list(pool.map(lambda n: chat.ask(messages(f"#0000{n:02x}"), LABEL_SCHEMA, "t"), range(48)))
     assert 1 <= len(ran) <= 2
@@ -176,8 +204,7 @@ def test_requests_that_wait_fail_when_the_work_is_given_up() -> None:
     chat = LocalChat(model, "shapes-vlm", batch=1)
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(chat.ask, messages(color), LABEL_SCHEMA, "t") for color in ("red", "green", "blue")]
-        while len(chat._queue) < 2:
-            pass
+        until(chat, 3, 2)
         chat.give_up()
         model.gate.set()
         errors = [one.exception(10) for one in asked]

@@ -215,11 +215,11 @@ class Settings(SettingsTable):
     vlm: str | None = Field(
         default=None, description="model that the labeler vlm asks for, or folder or Hub name of that of local-vlm"
     )
-    evidence: Literal["peaks", "cells", "maps"] = Field(
-        default="peaks",
-        description="what a VLM is shown of a feature: peaks (crops, each marked where the feature is strongest), "
-        "cells (pictures drawn by the number of active cells, each marked at one of these), or maps (the same, marked "
-        "in all of these); shapes-vlm is shown what it was trained on",
+    evidence: Literal["cells", "maps", "peaks"] = Field(
+        default="cells",
+        description="what a VLM is shown of a feature: cells (pictures drawn by the number of active cells, each "
+        "marked at one of these), maps (the same, marked in all of these), or peaks (crops, each marked where the "
+        "feature is strongest); shapes-vlm is always shown cells",
     )
     mark: Literal["dim", "outline", "heat"] = Field(
         default="dim",

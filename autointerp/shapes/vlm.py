@@ -26,8 +26,9 @@ from autointerp.shapes.reply_form import ReplyForm
 FOLDER = Path(__file__).parent / "weights" / "vlm"
 NAME: Final = "shapes-vlm"
 TRAIN = "python -m training.shapes vlm"
-OPTIONS = VlmOptions(crops=20, context=False, image_format="pixels")
-"""The form in which a feature is shown to it, as in its training: crops with marks, without the whole picture."""
+OPTIONS = VlmOptions(crops=20, context=False, image_format="pixels", evidence="cells")
+"""The form in which a feature is shown to it, as in its training: marked cells, without the whole picture. Any cell in
+which the feature is active tells it more than peaks (docs/evaluation.md, Evidence)."""
 JUDGING = JudgeOptions(batch=1, image_format="pixels")
 """The form in which it judges: one picture a request, with which it is right most often."""
 MAX_TOKENS = 256
@@ -65,7 +66,7 @@ def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
 
 
 class ShapesVlmKind(VlmKind):
-    """shapes-vlm as a labeler and a judge. It is shown what it was trained on, whatever is set."""
+    """shapes-vlm as a labeler and a judge. It is shown what it knows from its training, whatever is set."""
 
     @override
     def make_asker(self, setup: LabelerSetup) -> LocalChat:

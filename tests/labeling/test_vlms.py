@@ -120,6 +120,7 @@ def test_models_on_this_machine_prepare_one_batch_while_they_answer_another() ->
 
 def test_shapes_vlm_is_shown_what_it_was_trained_on() -> None:
     assert SHAPES_VLM.judge_options(Setup(), DETECTION) == JUDGING
-    assert SHAPES_VLM.label_options(Setup()).mark == "dim"
+    options = SHAPES_VLM.label_options(Setup())
+    assert (options.mark, options.evidence) == ("dim", "cells")
     with pytest.raises(NotAvailable, match="shapes-vlm answers no intruder questions"):
         SHAPES_VLM.make_judge(Setup(), INTRUDER)

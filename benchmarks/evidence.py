@@ -10,6 +10,7 @@ that `evaluate` finds on held-out images.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -31,7 +32,6 @@ from autointerp.shapes.label_verdict import relation
 from autointerp.shapes.truth import MIN_ODDS_RATIO, FeatureTruth, odds_ratios
 
 if TYPE_CHECKING:
-    from autointerp.db.models import Feature
     from autointerp.labeling.asking.local import LocalChat
 
 AGREE = (0.65, 0.7, 0.75, 0.8)
@@ -100,9 +100,16 @@ CHOSEN: dict[str, Chosen] = {"peaks": peaks, "quantiles": quantiles, "cells": ce
 @click.option("--images", default=1000, show_default=True, help="Held-out images that truths are found on.")
 @click.option("--count", "counts", multiple=True, type=int, default=(10, 20, 40), help="Pictures; repeatable.")
 @click.option("--vlm", "asks_vlm", is_flag=True, help="Ask shapes-vlm too.")
-@click.option("--vlm-count", "vlm_counts", multiple=True, type=int, default=(10, 20), help="Pictures for it.")
+@click.option("--vlm-count", "vlm_counts", multiple=True, type=int, default=(20,), help="Pictures for it; repeatable.")
+@click.option("--kept", type=click.Path(path_type=Path), help="Folder of shapes-vlm's names, read and added to.")
 def main(
-    workspace: Path, layer: str, images: int, counts: tuple[int, ...], asks_vlm: bool, vlm_counts: tuple[int, ...]
+    workspace: Path,
+    layer: str,
+    images: int,
+    counts: tuple[int, ...],
+    asks_vlm: bool,
+    vlm_counts: tuple[int, ...],
+    kept: Path | None,
 ) -> None:
     """Print what the names of each way are worth."""
     from autointerp.db import queries
@@ -129,7 +136,7 @@ def main(
         names = {latent: world.named(chosen(one, 20), 0.75, contrast=False) for latent, one in shown.items()}
         outcomes.append(judged(f"exact eyes, {way}, 20, 0.75 agree, no base rates", names, truths, world))
     if asks_vlm:
-        outcomes += vlm_outcomes(rows, shown, truths, world, vlm_counts)
+        outcomes += vlm_outcomes(shown, truths, world, vlm_counts, kept)
     click.echo(table(outcomes))
 
 
@@ -210,11 +217,11 @@ def is_exact(name: str, concept: Concept, world: ReadWorld) -> bool:
 
 
 def vlm_outcomes(
-    rows: Sequence[Feature],
     shown: Mapping[int, FeatureEvidence],
     truths: Sequence[FeatureTruth | None],
     world: ReadWorld,
     counts: Sequence[int],
+    kept: Path | None = None,
 ) -> list[Outcome]:
     """Ask shapes-vlm for names by each evidence and number of pictures."""
     from autointerp.labeling.asking.local import LocalChat
@@ -224,7 +231,14 @@ def vlm_outcomes(
     found = []
     for count in counts:
         for evidence in ("peaks", "quantiles", "cells", "maps"):
-            named = vlm_names(asker, shown, evidence, count)
+            file = None if kept is None else kept / f"{asker.model}.{evidence}.{count}.json"
+            if file is not None and file.is_file():
+                named = {int(latent): name for latent, name in json.loads(file.read_text()).items()}
+            else:
+                named = vlm_names(asker, shown, evidence, count)
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(named))
             found.append(judged(f"shapes-vlm, {evidence}, {count}", named, truths, world))
             click.echo(line(found[-1]), err=True)
     return found

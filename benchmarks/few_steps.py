@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.diffusion.layers import resolve_layer
 from autointerp.project.context import Context
 from autointerp.project.settings import Settings
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from autointerp.dictionaries.protocol import Dictionary
     from autointerp.diffusion.capture import LayerActivations
     from autointerp.diffusion.layers import Layer
-
-ACTIVE_ABOVE = 0.25
-"""Share of its maximum above which a feature is active."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def measured(
                     seen = Collected(latents)
                     seen.add(dictionary.encode(held), 0)
                     firing = seen.firing()
-                    active = firing.active(ACTIVE_ABOVE, np.ones(images, bool), grid)
+                    active = firing.active(ACTIVE_SHARE, np.ones(images, bool), grid)
                     truths = feature_truths(active, concepts, masks)
                     shares[name].append(sum(t is not None and t.concept.specific for t in truths) / latents)
                 click.echo(f"  {place} seed {seed}: {shares['own'][-1]:.3f} {shares['activations'][-1]:.3f}", err=True)

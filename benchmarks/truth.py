@@ -18,12 +18,13 @@ from typing import Any
 import click
 import numpy as np
 
+from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.project.context import Context
 from autointerp.project.settings import Settings
 from autointerp.project.workspace import WorkspaceFolder
 from autointerp.shapes.concepts import Concept, concept_masks
 from autointerp.shapes.halves import HalfTruths, spread
-from autointerp.shapes.truth import ACTIVE_SHARE, TruthSearch
+from autointerp.shapes.truth import TruthSearch
 from autointerp.shapes.verdict import Collected, Firing
 from benchmarks.few_steps import collected, directions_of, fitted
 

@@ -21,7 +21,7 @@ from autointerp.shapes.concepts import all_concepts, concept_masks
 from autointerp.shapes.extensions import Atoms
 from autointerp.shapes.label_verdict import relation
 from autointerp.shapes.scenes import render, sample_scene
-from benchmarks import evidence, right_labels, sanity
+from benchmarks import evidence, judge_batch, right_labels, sanity
 from benchmarks.broken_names import BREAKS, Words, broken
 from benchmarks.eyes import ExactEyes, NoisyEyes
 
@@ -153,3 +153,17 @@ def test_the_oracle_labeler_names_the_narrowest_shared_concept(cells: dict[str, 
     judged = evidence.judged("way", said, truths, world)  # type: ignore[arg-type]
     assert (judged.specific, judged.grounded, judged.exact, judged.truthless) == ((1, 1), (1, 2), (1, 2), (1, 1))
     assert evidence.line(judged).startswith("| way | 100.0%")
+
+
+def test_questions_of_a_batch_are_of_one_label(labeled: Path) -> None:
+    ctx = Context(WorkspaceFolder(labeled))
+    asked = judge_batch.trials_of(ctx, "mid", 5)
+    assert len(asked) == 5
+    for trials in asked:
+        assert len({trial.name for trial in trials}) == 1
+        assert {trial.kind for trial in trials} == {"active", "base"}
+        assert len(trials) <= 16
+    line = judge_batch.Line(8, 3, 0.5, 1.0, 0.0, 12.0, 1234.5, 0.25)
+    head, rule, row = judge_batch.table([line]).splitlines()
+    assert head.count("|") == rule.count("|") == row.count("|")
+    assert "| 50.0% | 100.0% | 75.0% |" in row

@@ -23,8 +23,6 @@ MIN_ODDS_RATIO = 11.0
 PRECISION_CAP = 0.95
 """The most that a precision counts in the odds ratio, so that the base rate matters for every feature."""
 MIN_IMAGES = 10
-ACTIVE_SHARE = 0.25
-"""A feature is active in a cell where its activation is above this share of its maximum."""
 
 
 @dataclass(frozen=True)

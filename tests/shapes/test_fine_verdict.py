@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.shapes.fine_concepts import fine_masks
 from autointerp.shapes.fine_verdict import FineTruth, fine_figures, moved
 from autointerp.shapes.scenes import ATTRIBUTES, GRID, render, sample_scene
-from autointerp.shapes.truth import ACTIVE_SHARE
 from autointerp.shapes.verdict import Firing, Truth
 
 IMAGES = 300

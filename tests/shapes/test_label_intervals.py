@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.shapes.extensions import Atoms
 from autointerp.shapes.label_controls import FIGURES, Marking
 from autointerp.shapes.label_intervals import (
@@ -16,7 +17,7 @@ from autointerp.shapes.label_intervals import (
     right_auroc,
 )
 from autointerp.shapes.label_verdict import Activity, LabelRuler
-from autointerp.shapes.truth import ACTIVE_SHARE, FeatureTruth
+from autointerp.shapes.truth import FeatureTruth
 from autointerp.shapes.verdict import Evaluated, Firing, Truth
 
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.shapes.halves import SPLITS, HalfTruths
 from autointerp.shapes.held_out import HeldOutCells
-from autointerp.shapes.truth import ACTIVE_SHARE, ActiveCells, FeatureTruth
+from autointerp.shapes.truth import ActiveCells, FeatureTruth
 from autointerp.shapes.verdict import Collected, Evaluated, Firing, Truth, accuracy, correlation, truth_auroc
 
 

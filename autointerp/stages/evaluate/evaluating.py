@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.db import queries
 from autointerp.db.models import DictionaryRow
 from autointerp.errors import UsageError
@@ -27,7 +28,7 @@ from autointerp.shapes.label_controls import (
     truthless_named,
 )
 from autointerp.shapes.label_intervals import feature_intervals, label_intervals
-from autointerp.shapes.truth import ACTIVE_SHARE, FeatureTruth
+from autointerp.shapes.truth import FeatureTruth
 from autointerp.shapes.verdict import Evaluated, Firing, Truth, accuracy, correlation, kinds, shuffled_accuracy
 from autointerp.stages.evaluate.controls import (
     ControlPlan,

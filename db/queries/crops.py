@@ -217,6 +217,21 @@ def firing_ids(session: Session, dictionary_id: int, split: Split) -> list[int]:
     return list(session.scalars(query.order_by(Crop.id)))
 
 
+def shown_often(session: Session, dictionary_id: int, least: int) -> set[int]:
+    """Return the features that fire in at least so many kept images of either split."""
+    query = (
+        select(Crop.feature_id, Crop.split)
+        .join(Feature)
+        .where(Feature.dictionary_id == dictionary_id, Crop.role != "negative", ~FOR_SAMPLE_ALONE)
+        .group_by(Crop.feature_id, Crop.split)
+        .having(func.count() >= least)
+    )
+    splits: dict[int, int] = {}
+    for row in session.execute(query):
+        splits[row.feature_id] = splits.get(row.feature_id, 0) + 1
+    return {feature for feature, count in splits.items() if count == 2}
+
+
 class IndexedCrop(NamedTuple):
     """A crop as an index of crops holds it."""
 

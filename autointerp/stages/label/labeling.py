@@ -18,6 +18,8 @@ from autointerp.project.schedule import part_of
 
 _FEATURES_AT_ONCE = 64
 """Features whose evidence is in memory at a time, for labelers that take several at once."""
+LEAST_SHOWN = 2
+"""Images of each split in which a feature must fire, or there is too little to name it by and to score the name on."""
 _FIRST_NAMES = 5
 """How many names are shown while the work goes on."""
 
@@ -64,9 +66,22 @@ def wanted_features(ctx: Context, dictionary: DictionaryRow, request: LabelReque
     return [by_index[latent] for latent in dict.fromkeys(request.latents)]
 
 
+def rare_features(ctx: Context, dictionary: DictionaryRow) -> set[int]:
+    """Return the ids of the live features that fired in too few images for a name that can be scored."""
+    with ctx.db.session() as session:
+        live = set(queries.features.ids_in_state(session, dictionary.id, "live"))
+        return live - queries.crops.shown_often(session, dictionary.id, LEAST_SHOWN)
+
+
 def pending(ctx: Context, dictionary: DictionaryRow, labeler: Labeler, request: LabelRequest) -> list[Feature]:
-    """Return those of the wanted features that the labeler has not labeled yet."""
+    """Return those of the wanted features that the labeler has not labeled yet.
+
+    A labeler that asks a model is not asked about rare features, unless these were wanted by their numbers.
+    """
     wanted = wanted_features(ctx, dictionary, request)
+    if labeler.asker is not None and not request.latents:
+        rare = rare_features(ctx, dictionary)
+        wanted = [row for row in wanted if row.id not in rare]
     if request.force:
         return wanted
     with ctx.db.session() as session:

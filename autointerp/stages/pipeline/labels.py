@@ -15,7 +15,7 @@ from autointerp.project.labelers import labeler_key, labeler_kind, make_judge, m
 from autointerp.project.pace import scheduled
 from autointerp.project.plan import Plan
 from autointerp.stages.index.opening import open_index, plan_crops_index
-from autointerp.stages.label.labeling import pending, run_label
+from autointerp.stages.label.labeling import pending, rare_features, run_label
 from autointerp.stages.pipeline.asking import RequestSender
 from autointerp.stages.pipeline.dictionaries import TargetPlan, plan_target, run_targets
 from autointerp.stages.pipeline.estimates import ScoreCount, StepEstimates
@@ -63,6 +63,8 @@ def _label(
     """Name the pending features and bring the indexes up to date; return the failure, if there was one."""
     failures: list[PartialFailure] = []
     features = pending(ctx, row, labeler, job.request)
+    if labeler.asker is not None and not job.request.latents and (rare := rare_features(ctx, row)):
+        ctx.progress.note(f"fired in too few images for a name and its score, not asked about: {len(rare)} features")
     if ctx.has_embedder:
         open_index(ctx, row, "crops")
     named: set[int] = set()

@@ -6,14 +6,16 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import delete, select
 
+from autointerp.db.models import Crop
 from autointerp.diffusion.seen_text import SeenText
 from autointerp.errors import PartialFailure, UsageError
 from autointerp.labeling.labelers.prompts import PromptsLabeler
 from autointerp.labeling.protocol import LabelResult
 from autointerp.project.context import Context
 from autointerp.project.workspace import WorkspaceFolder
-from autointerp.stages.label.labeling import LabelRequest, pending, run_label, wanted_features
+from autointerp.stages.label.labeling import LabelRequest, pending, rare_features, run_label, wanted_features
 
 NAME = "shapes.mid.topk"
 
@@ -55,6 +57,24 @@ def test_features_are_wanted_in_their_order(labeled):
     assert [f.id for f in wanted_features(ctx, row, LabelRequest(latents=latents))] == [live[3].id, live[1].id]
     with pytest.raises(UsageError, match=f"{NAME} has no feature 64"):
         wanted_features(ctx, row, LabelRequest(latents=(64,)))
+
+
+def test_nobody_is_asked_about_what_fired_in_too_few_images(workspace):
+    ctx, row = opened(workspace)
+    live, before = wanted_features(ctx, row, LabelRequest()), rare_features(ctx, row)
+    free, asking = ScriptedLabeler(), ScriptedLabeler()
+    asking.asker = object()
+    rare = next(feature for feature in live if feature.id not in before)
+    of_score = (Crop.feature_id == rare.id, Crop.split == "score", Crop.role != "negative")
+    with ctx.db.session() as session:
+        shown = session.scalars(select(Crop.id).where(*of_score)).all()
+        session.execute(delete(Crop).where(Crop.id.in_(shown[1:])))
+    assert rare_features(ctx, row) == before | {rare.id}
+    left = [feature.id for feature in live if feature.id not in before | {rare.id}]
+    assert [feature.id for feature in pending(ctx, row, asking, LabelRequest())] == left
+    assert [feature.id for feature in pending(ctx, row, free, LabelRequest())] == [feature.id for feature in live]
+    asked_for = LabelRequest(latents=(rare.latent_index,))
+    assert [feature.id for feature in pending(ctx, row, asking, asked_for)] == [rare.id]
 
 
 def test_labels_are_stored_as_they_come_and_failures_can_be_repeated(workspace, query):

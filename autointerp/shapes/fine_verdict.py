@@ -7,6 +7,7 @@ moved to other pictures. What is then still found are places in the picture, or 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from autointerp.shapes.concepts import Concept, all_concepts
 from autointerp.shapes.fine_concepts import fine_masks, is_place
+from autointerp.shapes.label_verdict import LabelRuler
 from autointerp.shapes.truth import MIN_ODDS_RATIO, MIN_PRECISION, feature_precisions, feature_truths, odds_ratios
 from autointerp.shapes.verdict import Firing
 
@@ -63,11 +65,38 @@ def moved(firing: Firing, choosing: np.ndarray, grid: tuple[int, int], seed: int
     return replace(firing, cell=to[firing.cell // tokens] * tokens + firing.cell % tokens)
 
 
+def fine_label_figures(
+    ruler: LabelRuler, truths: Sequence[str | None], names: Mapping[int, str]
+) -> dict[str, float | None]:
+    """Return the share of exact labels where the truths are those of the finer list.
+
+    `exact` is of all features with a truth of that list, `exact_narrower` of those whose truth is not on the coarse
+    list. None where there are none. A feature without a label counts as wrong.
+
+    Args:
+        ruler: What reads names, on the held-out pictures.
+        truths: The name of each feature's truth on the finer list, or None.
+        names: The name of each labeled feature.
+    """
+    coarse = {concept.name for concept in all_concepts()}
+    exact = {
+        feature: ruler.verdict(names.get(feature, ""), truth) == "exact"
+        for feature, truth in enumerate(truths)
+        if truth is not None
+    }
+    narrower = [right for feature, right in exact.items() if truths[feature] not in coarse]
+    return {
+        "exact": sum(exact.values()) / len(exact) if exact else None,
+        "exact_narrower": sum(narrower) / len(narrower) if narrower else None,
+    }
+
+
 def fine_figures(truth: FineTruth, firing: Firing, share: float, seed: int = 0) -> dict[str, Any]:
     """Return the figures of the finer list, as shares of all features, with the control `moved`.
 
     `narrower` is the share of features whose truth is not on the coarse list; `distinct` counts truths that differ.
     Under `moved`, `places` is the share of features whose truth is a place alone, and `grounded` of those with any.
+    `truths` are the names of the truths, or None, by feature.
     """
     own = truth.of(firing, share)
     elsewhere = truth.of(moved(firing, truth.choosing, truth.grid, seed), share)
@@ -83,6 +112,7 @@ def fine_figures(truth: FineTruth, firing: Firing, share: float, seed: int = 0) 
         "narrower": sum(concept is not None and concept.name not in coarse for concept in own) / count,
         "distinct": len({concept.name for concept in own if concept is not None}),
         "kinds": dict(sorted(kinds.items(), key=lambda item: -item[1])),
+        "truths": [None if concept is None else concept.name for concept in own],
         "moved": {
             "grounded": sum(concept is not None for concept in elsewhere) / count,
             "places": sum(concept is not None and is_place(concept) for concept in elsewhere) / count,

@@ -7,7 +7,7 @@ import pytest
 
 from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.shapes.fine_concepts import fine_masks
-from autointerp.shapes.fine_verdict import FineTruth, fine_figures, moved
+from autointerp.shapes.fine_verdict import FineTruth, fine_figures, fine_label_figures, moved
 from autointerp.shapes.scenes import ATTRIBUTES, GRID, render, sample_scene
 from autointerp.shapes.verdict import Firing, Truth
 
@@ -62,9 +62,19 @@ def test_features_that_are_concepts_get_full_marks(
     assert figures["grounded"] == figures["specific"] == 1.0
     assert figures["narrower"] == 8 / 10
     assert figures["distinct"] == 10
+    assert figures["truths"] == NAMES
     # The list that knows no sides takes most of them for something wider, or for nothing.
     coarse = Truth(cells, (GRID, GRID)).of(exact, ACTIVE_SHARE)
     assert sum(one is not None and one.concept.name in NAMES for one in coarse.truths) == 2
+
+
+def test_labels_against_the_finer_list(exact: Firing, cells: dict[str, np.ndarray]) -> None:
+    ruler = Truth(cells, (GRID, GRID)).of(exact, ACTIVE_SHARE).ruler
+    said = {0: "left edges of objects", 1: "left edge of objects", 4: "edges of dotted things", 8: "bottom right"}
+    found = fine_label_figures(ruler, NAMES, said)
+    assert found == {"exact": 3 / 10, "exact_narrower": 2 / 8}
+    assert fine_label_figures(ruler, NAMES, dict(enumerate(NAMES))) == {"exact": 1.0, "exact_narrower": 1.0}
+    assert fine_label_figures(ruler, [None] * 10, said) == {"exact": None, "exact_narrower": None}
 
 
 def test_noise_gets_none(truth: FineTruth) -> None:

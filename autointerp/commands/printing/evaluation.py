@@ -107,6 +107,7 @@ def _fine_rows(figures: Mapping[str, Any]) -> list[Row]:
     return [
         ("finer list: any truth", share(fine["grounded"]), found),
         ("finer list: narrower truth", share(fine["narrower"]), f"{fine['distinct']} truths that differ"),
+        ("finer list: exact labels", share(fine["exact"]), f"{share(fine['exact_narrower'])} of the narrower truths"),
     ]
 
 

@@ -5,7 +5,7 @@ Everything is measured on held-out images, of other prompts and seeds than any c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -207,8 +207,20 @@ def _report(
         None if own is None else _label_figures(own, named, ctx.settings.seed),
         tuple(score_figures(ctx, row, labelers, own)),
         {control.name: control.known for control in work.controls[row.name] if control.known is not None},
-        fine.known if fine is not None else None,
+        None if fine is None or fine.known is None else _fine_report(own, fine.known, named),
     )
+
+
+def _fine_report(
+    own: Evaluated | None, stored: Mapping[str, Any], named: Mapping[int, tuple[str, float | None]]
+) -> dict[str, Any]:
+    """Add the labels as they are now to the figures of the finer list."""
+    from autointerp.shapes.fine_verdict import fine_label_figures
+
+    assert own is not None
+    names = {latent: name for latent, (name, _) in named.items()}
+    figures = {key: value for key, value in stored.items() if key != "truths"}
+    return {**figures, **fine_label_figures(own.ruler, stored["truths"], names)}
 
 
 def _label_figures(own: Evaluated, named: dict[int, tuple[str, float | None]], seed: int) -> LabelFigures:

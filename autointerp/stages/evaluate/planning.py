@@ -84,7 +84,7 @@ def plan_fine(ctx: Context, row: DictionaryRow) -> FinePlan | None:
     layer = ctx.layer_of(row)
     if not has_truth(ctx, layer):
         return None
-    config = {**_config(ctx, row, layer), "concepts": "fine"}
+    config = {**_config(ctx, row, layer), "concepts": "fine", "truths": "named"}
     key = identity({"evaluate": config})
     run = find_run(ctx.db, "evaluate", key)
     return FinePlan(row, layer, key, config, run.result if run is not None and run.status == "done" else None)

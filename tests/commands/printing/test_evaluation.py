@@ -79,7 +79,10 @@ def test_without_labels_nothing_is_said_of_them(capsys: pytest.CaptureFixture[st
 
 def test_the_finer_list_stands_beside_its_control(capsys: pytest.CaptureFixture[str]) -> None:
     fine = {"grounded": 0.6, "narrower": 0.2, "distinct": 50, "moved": {"grounded": 0.02, "places": 0.01}}
+    fine |= {"exact": 0.33, "exact_narrower": None}
     out = printed({**FIGURES, "fine": fine, "unseen_prompts": 0.25}, capsys)
     assert "12 held-out images, of which 75.0% have prompts that were harvested" in out
     assert "activations moved to other pictures 2.0%, 1.0% places" in out
     assert "50 truths that differ" in out
+    assert "33.0%" in out
+    assert "- of the narrower truths" in out

@@ -18,6 +18,7 @@ TOKEN = "HF_TOKEN"
 PAGE = "https://huggingface.co"
 DATA_SET = "data set"
 """The noun for a repository of data, whose page has another address than a model's."""
+VISION_LANGUAGE_MODEL = "vision-language model"
 
 
 def why_not(local_files_only: bool = False) -> str | None:
@@ -57,6 +58,28 @@ def cached_commit(repo: str) -> str | None:
     except HFValidationError:
         return None
     return Path(config).parent.name if isinstance(config, str) else None
+
+
+def newest_commit(repo: str, what: str = "model", local_files_only: bool = False) -> str | None:
+    """Return the commit that the hub's main branch has, or that of the newest download where the hub is not asked.
+
+    Args:
+        repo: The repository.
+        what: A noun for its content.
+        local_files_only: The setting `loading.local_files_only`.
+
+    Returns:
+        The commit; None where the hub is not asked and nothing was downloaded.
+
+    Raises:
+        AutointerpError: The hub refuses the repository.
+    """
+    if not hub_answers(local_files_only):
+        return cached_commit(repo)
+    from huggingface_hub import HfApi
+
+    with asking(repo, what):
+        return HfApi().model_info(repo).sha
 
 
 def hub_answers(local_files_only: bool = False) -> bool:

@@ -57,6 +57,12 @@ class NullProgress(Progress):
         """See `Progress`."""
 
 
+def note_before_torch(progress: Progress, text: str) -> None:
+    """Note what comes next if PyTorch is still to be imported for it, which takes seconds."""
+    if "torch" not in sys.modules:
+        progress.note(text)
+
+
 def clock(seconds: float) -> str:
     """Return seconds as minutes and seconds, e.g. `4:05`, with hours where there are any."""
     minutes, seconds = divmod(int(seconds + 0.5), 60)

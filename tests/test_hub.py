@@ -12,7 +12,7 @@ from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.loading_options import LoadingSettings
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.export.fetch import fetched
-from autointerp.hub import asking, hub_answers, refusal
+from autointerp.hub import asking, hub_answers, newest_commit, refusal
 from autointerp.search.embedders import load_embedder
 
 
@@ -176,3 +176,23 @@ def test_the_page_of_a_gated_data_set_is_that_of_data_sets(monkeypatch: pytest.M
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
     with pytest.raises(AutointerpError, match=r"'owner/name' is gated.*https://huggingface\.co/datasets/owner/name"):
         load_prompts("datasets:owner/name")
+
+
+def test_the_newest_commit_is_the_hubs_else_that_of_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    from autointerp import hub
+
+    monkeypatch.setattr(hub, "cached_commit", lambda repo: "of the download")
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda self, repo: SimpleNamespace(sha="of the hub"))
+    assert newest_commit("owner/name") == "of the hub"
+    assert newest_commit("owner/name", local_files_only=True) == "of the download"
+
+    def refuse(self: Any, repo: str) -> Any:
+        raise error_of("GatedRepoError", 401)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
+    with pytest.raises(AutointerpError) as raised:
+        newest_commit("owner/name", "vision-language model")
+    says(raised.value, "the vision-language model 'owner/name' is gated", PAGE)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from autointerp import progress
-from autointerp.progress import BarProgress, LogProgress, NullProgress, default_progress
+from autointerp.progress import BarProgress, LogProgress, NullProgress, default_progress, note_before_torch
 
 
 def test_a_log_says_how_far_how_fast_and_how_long(
@@ -56,3 +56,14 @@ def test_the_progress_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(default_progress(), BarProgress)
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(default_progress(), LogProgress)
+
+
+def test_what_comes_next_is_said_where_pytorch_is_still_to_be_imported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    note_before_torch(LogProgress(), "reading d")
+    assert capsys.readouterr().err == "reading d\n"
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    note_before_torch(LogProgress(), "reading d")
+    assert capsys.readouterr().err == ""

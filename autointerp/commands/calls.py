@@ -35,7 +35,7 @@ class Globals:
 def sleep_while_waiting() -> None:
     """Let OpenMP's threads sleep while they wait for each other, unless the environment says otherwise.
 
-    They would spin. Where another program keeps one of two cores busy, shapes-turbo then painted 1.2 images a second,
+    They would spin. On two cores beside other work, a load of about 4, shapes-turbo then painted 1.2 images a second,
     and 7.5 with threads that sleep. PyTorch reads this when it is imported.
     """
     import os
@@ -87,6 +87,7 @@ def open_context(
     dry_run: bool = False,
     settings: Settings | None = None,
     layers: Sequence[str] = (),
+    check: Callable[[Context], object] | None = None,
     **overrides: Any,
 ) -> Context:
     """Return the context of this call.
@@ -97,6 +98,7 @@ def open_context(
         settings: Settings of a workspace that is made here.
         layers: Layers that the call names. A workspace is made only if its model has them, so that a mistake leaves
             nothing behind.
+        check: Raises where the call cannot be carried out; called before a workspace is made.
         **overrides: Settings that beat those of the workspace.
     """
     from autointerp.project.context import Context
@@ -104,10 +106,13 @@ def open_context(
     from autointerp.project.workspace import WorkspaceFolder, has_settings
 
     path, progress = workspace_path(), progress_of_call()
-    if create and not dry_run and layers and not has_settings(path):
-        planned = Context(WorkspaceFolder(path, settings or Settings()), progress, **overrides)
+    if create and not dry_run and not has_settings(path):
+        planned = Context(WorkspaceFolder(path, settings or Settings()), **overrides)
         for layer in layers:
             planned.layer(layer)
+        if check is not None:
+            check(planned)
+        progress.note(f"making the workspace {path}")
     workspace = WorkspaceFolder.open(path, create=create, dry_run=dry_run, settings=settings)
     return Context(workspace, progress, **overrides)
 

@@ -76,7 +76,10 @@ def db_backup(path: Path) -> None:
     """
     from autointerp.db.backup import back_up
 
-    back_up(open_context().db, path)
+    ctx = open_context()
+    if not path.exists():
+        note(f"copying the database to {path}")
+    back_up(ctx.db, path)
     click.echo(path)
 
 

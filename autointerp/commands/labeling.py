@@ -77,6 +77,7 @@ def label(
         return
     if explanation is not None or by is not None:
         raise UsageError("there is an explanation or a person, and no name", "give --name TEXT too")
+    from autointerp.project.labelers import check_labeler
     from autointerp.project.targets import resolve_target
     from autointerp.stages.label.labeling import LabelRequest
     from autointerp.stages.pipeline.jobs import LabelJob
@@ -84,8 +85,15 @@ def label(
 
     assert layer is not None
     latents, dictionary = _latents(features, dictionary)
-    ctx = open_context(create=True, dry_run=dry_run, layers=[layer], device=device, dtype=dtype)
     request = LabelRequest(_labeler_request(labeler), count, latents, retry_failed, force)
+    ctx = open_context(
+        create=True,
+        dry_run=dry_run,
+        layers=[layer],
+        check=lambda planned: check_labeler(planned, request.labeler),
+        device=device,
+        dtype=dtype,
+    )
     done = label_layer(ctx, LabelJob(resolve_target(ctx, layer, dictionary), request, not no_score), dry_run)
     report(done.plan, dry_run)
     if not dry_run and done.dictionary is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from autointerp.commands.calls import note, open_context, workspace_path
+from autointerp.commands.calls import note, open_context, progress_of_call, workspace_path
 from autointerp.commands.options import (
     COUNT,
     PATH,
@@ -62,7 +62,7 @@ def import_(
 
     # Read before a workspace is made: nothing is left behind by files that cannot be read.
     local = has_settings(workspace_path()) and WorkspaceFolder(workspace_path()).settings.loading.local_files_only
-    files = read_import(path, form, k, local)
+    files = read_import(path, form, k, local, progress_of_call())
     ctx = open_context(create=True, dry_run=dry_run, settings=settings_of(files))
     plan = run_import(ctx, files, ImportRequest(layer, signal, stream, name), dry_run)
     if dry_run:

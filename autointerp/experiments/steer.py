@@ -12,6 +12,7 @@ from autointerp.crops.panel import Panel, before_after
 from autointerp.db import queries
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.experiments.regions import EditRegion
+from autointerp.progress import note_before_torch
 from autointerp.project.targets import find_feature
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def steer_feature(ctx: Context, name: str, request: SteerRequest) -> Image.Image
     """
     row, feature = find_feature(ctx, name)
     layer = ctx.layer_of(row)
+    note_before_torch(ctx.progress, f"reading {row.name}")
     _check(ctx, layer, request)
     strengths = request.strengths or (() if request.ablate else (STRENGTH,))
     if strengths and not feature.mean_activation > 0:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from autointerp.errors import NotAvailable
+from autointerp.hub import VISION_LANGUAGE_MODEL, newest_commit
 from autointerp.labeling.asking.allowances import longest_answer
 from autointerp.labeling.asking.chat import ChatClient, ChatOptions
 from autointerp.labeling.asking.protocol import Asker
@@ -21,7 +24,10 @@ from autointerp.labeling.judging.questions import TrialQuestion
 from autointerp.labeling.judging.vlm_judge import JudgeOptions, VlmJudge
 from autointerp.labeling.labelers.feature_messages import VlmOptions
 from autointerp.labeling.labelers.vlm import VlmLabeler
-from autointerp.labeling.setup import LabelerSetup
+from autointerp.labeling.setup import LabelerSetup, VlmSettings
+
+if TYPE_CHECKING:
+    from autointerp.labeling.asking.local_vlm import LocalVlm
 
 
 class VlmKind(ABC):
@@ -102,20 +108,16 @@ class LocalVlmKind(VlmKind):
 
     @override
     def make_asker(self, setup: LabelerSetup) -> Asker:
-        """Load the model."""
-        from autointerp.diffusion.devices import pick_device, pick_dtype
+        """Find the model; it is loaded by the first request."""
+        from autointerp.labeling.asking.deferred import DeferredVlm
         from autointerp.labeling.asking.local import LocalChat
-        from autointerp.labeling.asking.local_vlm import LocalVlm
 
-        vlm = setup.vlm
-        ledger = setup.ledger()
-        name = named_model(setup, "local-vlm")
-        setup.note(f"loading {name}")
-        device = pick_device(vlm.device)
-        dtype = pick_dtype(vlm.dtype, device, wide=True)
-        loaded = LocalVlm.load(name, device=device, dtype=dtype, local_files_only=vlm.local_files_only)
+        vlm, name = setup.vlm, named_model(setup, "local-vlm")
+        commit = None if Path(name).is_dir() else newest_commit(name, VISION_LANGUAGE_MODEL, vlm.local_files_only)
+        known = name if commit is None else f"{name}@{commit[:12]}"
+        deferred = DeferredVlm(known, lambda: _loaded(name, commit, vlm), setup.note)
         longest = vlm.max_tokens or longest_answer(name)
-        return LocalChat(loaded, "local-vlm", ledger, vlm.jobs, longest, vlm.max_calls)
+        return LocalChat(deferred, "local-vlm", setup.ledger(), vlm.jobs, longest, vlm.max_calls)
 
     @override
     def jobs(self, wanted: int) -> int:
@@ -131,6 +133,20 @@ class LocalVlmKind(VlmKind):
     def judge_options(self, setup: LabelerSetup, question: TrialQuestion) -> JudgeOptions:
         """Return the settings; pictures stay in this process."""
         return replace(super().judge_options(setup, question), image_format="pixels")
+
+
+def _loaded(name: str, revision: str | None, vlm: VlmSettings) -> LocalVlm:
+    """Load a model of transformers as the settings say.
+
+    Raises:
+        AutointerpError: It cannot be loaded, or this machine lacks the device.
+    """
+    from autointerp.diffusion.devices import pick_device, pick_dtype
+    from autointerp.labeling.asking.local_vlm import LocalVlm
+
+    device = pick_device(vlm.device)
+    dtype = pick_dtype(vlm.dtype, device, wide=True)
+    return LocalVlm.load(name, device=device, dtype=dtype, revision=revision, local_files_only=vlm.local_files_only)
 
 
 def named_model(setup: LabelerSetup, kind: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -198,13 +198,19 @@ class Context:
     def embedder_name(self) -> str:
         """Name of the embedder: the setting, or the one of the model's world."""
         named = self.settings.embedder
-        if named != "auto":
-            return named
-        return self.world.embedder
+        return self.world.embedder if named == "auto" else named
 
     @cached_property
     def embedder(self) -> Embedder:
-        """The embedder of pictures and texts that the labeler, the indexes and the scores share."""
+        """The embedder of pictures and texts that all stages share; one of the package is loaded when it embeds."""
+        from autointerp.search.deferred import DeferredEmbedder
+        from autointerp.search.embedders import EMBEDDED
+
+        if self.embedder_name in EMBEDDED and (name := self._name_before_loading(self.embedder_name)) is not None:
+            return DeferredEmbedder(name, self._loaded_embedder)
+        return self._loaded_embedder()
+
+    def _loaded_embedder(self) -> Embedder:
         from autointerp.search import embedders
 
         self._tell_loading(self.embedder_name)
@@ -285,27 +291,23 @@ class Context:
 
     @cached_property
     def has_embedder(self) -> bool:
-        """Whether the embedder can be loaded. If it cannot, a note says what is left out."""
-        try:
-            _ = self.embedder
-        except DatabaseError:
-            raise
-        except AutointerpError as error:
-            self.progress.note(f"no indexes of crops and labels, no embedding score: {error}")
-            return False
-        return True
+        """Whether there is the embedder. If it cannot be loaded, a note says what is left out."""
+        return self._there_is(lambda: self.embedder, "no indexes of crops and labels, no embedding score")
 
     @cached_property
     def has_text_embedder(self) -> bool:
-        """Whether the embedder of label names can be loaded. If it cannot, a note says what is left out."""
+        """Whether there is the embedder of label names. If it cannot be loaded, a note says what is left out."""
         if self.settings.text_embedder == "auto":
             return self.has_embedder
+        return self._there_is(lambda: self.text_embedder, "no index of labels")
+
+    def _there_is(self, load: Callable[[], object], without: str) -> bool:
         try:
-            _ = self.text_embedder
+            load()
         except DatabaseError:
             raise
         except AutointerpError as error:
-            self.progress.note(f"no index of labels: {error}")
+            self.progress.note(f"{without}: {error}")
             return False
         return True
 

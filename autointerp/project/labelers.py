@@ -91,6 +91,20 @@ def labeler_kind(ctx: Context, request: LabelerRequest) -> str:
     return "prompts"
 
 
+def check_labeler(ctx: Context, request: LabelerRequest) -> None:
+    """Check that there is a labeler of the kind that is meant, and that a VLM which needs a name has one.
+
+    Raises:
+        UsageError: There is no such labeler, or it is a person.
+        NotAvailable: No model is named for a VLM.
+    """
+    kind = labeler_kind(ctx, request)
+    if kind in ("vlm", "local-vlm"):
+        from autointerp.labeling.vlms import named_model
+
+        named_model(CommandSetup(ctx, request), kind)
+
+
 def judge_kind(ctx: Context, request: LabelerRequest) -> str:
     """Return the kind of judge that is meant: asked for, else the labeler where it is a VLM, else `vlm`.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from autointerp.progress import Progress, Task, clock
+from autointerp.project.plan import Plan
 
 _TRUSTED_SECONDS = 2.0
 """A part that was under way for less says little of the machine's speed."""
@@ -182,6 +183,15 @@ class _CountedTask:
         left = self._schedule.left()
         shown = "" if left is None else f"({clock(left)} left in all)"
         self._task.advance(n, "  ".join(filter(None, (self._note, shown))))
+
+
+def tell_steps(progress: Progress, plan: Plan) -> None:
+    """Note what a command is about to make, a line for each needed step of its plan, unless a schedule has said so."""
+    if isinstance(progress, WorkSchedule):
+        return
+    for step in plan.steps:
+        if step.needed:
+            progress.note(step.text)
 
 
 def part_of(progress: Progress, name: str) -> AbstractContextManager[None]:

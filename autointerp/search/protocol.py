@@ -11,15 +11,17 @@ if TYPE_CHECKING:
 
 
 class TextEmbedder(Protocol):
-    """Maps texts into a space in which texts of like meaning are close.
+    """Maps texts into a space in which texts of like meaning are close."""
 
-    Attributes:
-        name: Identifies the model and its weights; stored beside every index that is made with it.
-        dim: Width of the vectors.
-    """
+    @property
+    def name(self) -> str:
+        """Identifies the model and its weights; stored beside every index that is made with it."""
+        ...
 
-    name: str
-    dim: int
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        ...
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts: unit vectors, float32 [n, dim]."""

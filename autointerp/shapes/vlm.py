@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from autointerp.errors import NotAvailable
 from autointerp.files import sha256_of
+from autointerp.labeling.asking.deferred import DeferredVlm
 from autointerp.labeling.asking.local import BatchSize, LocalChat
 from autointerp.labeling.asking.local_vlm import LocalVlm
 from autointerp.labeling.judging.questions import TrialQuestion
@@ -48,17 +49,26 @@ def is_there(folder: Path = FOLDER) -> bool:
     return (folder / "model.safetensors").is_file()
 
 
-def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
-    """Load the model in a folder; its name holds the hash of its weights.
+def shapes_vlm_name(folder: Path = FOLDER) -> str:
+    """Return the name of the model in a folder, which holds the hash of its weights. No model is loaded.
 
     Raises:
         NotAvailable: There are no weights.
     """
     if not is_there(folder):
         raise NotAvailable(f"the weights of {NAME} are not there", f"train it with `{TRAIN}`, or use --labeler clip")
-    digest = sha256_of(folder / "model.safetensors")
+    return f"{NAME}@{sha256_of(folder / 'model.safetensors')[:12]}"
+
+
+def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
+    """Load the model in a folder.
+
+    Raises:
+        NotAvailable: There are no weights.
+    """
+    name = shapes_vlm_name(folder)
     vlm = LocalVlm.load(str(folder))
-    vlm.name = f"{NAME}@{digest[:12]}"
+    vlm.name = name
     # With so small a model, several threads would wait for one another longer than they work.
     vlm.threads = 1
     vlm.form = ReplyForm(vlm.tokenizer)
@@ -70,9 +80,9 @@ class ShapesVlmKind(VlmKind):
 
     @override
     def make_asker(self, setup: LabelerSetup) -> LocalChat:
-        """Load the shipped weights."""
-        vlm, cores = load_shapes_vlm(), os.cpu_count() or 1
-        size = BatchSize(BATCH, PICTURES, min(cores, BATCHES))
+        """Make the shipped weights ready to be loaded."""
+        vlm = DeferredVlm(shapes_vlm_name(), load_shapes_vlm, setup.note)
+        size = BatchSize(BATCH, PICTURES, min(os.cpu_count() or 1, BATCHES))
         return LocalChat(vlm, NAME, setup.ledger(), size, MAX_TOKENS, setup.vlm.max_calls)
 
     @override

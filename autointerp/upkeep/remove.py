@@ -26,6 +26,7 @@ def remove_dictionary(ctx: Context, name: str) -> None:
     """
     row = ctx.dictionary_named(name)
     with ctx.workspace.lock():
+        ctx.progress.note(f"removing {name} with its features, crops, labels and indexes")
         with ctx.db.session() as session:
             own = queries.runs.ids_of_dictionary(session, row.id)
             needed = queries.checkpoints.pictures_of_stopped(session, own)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp.db import queries
 from autointerp.db.models import DictionaryRow
 from autointerp.errors import UsageError
+from autointerp.progress import note_before_torch
 from autointerp.project.context import Context
 
 if TYPE_CHECKING:
@@ -73,15 +74,16 @@ def compare_dictionaries(ctx: Context, one: str, other: str) -> Comparison:
     Raises:
         UsageError: One of them does not exist, or their layers differ in width.
     """
-    from autointerp.dictionaries.compare import match_directions
-    from autointerp.dictionaries.storage import load_dictionary
-
     rows = [ctx.dictionary_named(name) for name in (one, other)]
     if rows[0].d_in != rows[1].d_in:
         raise UsageError(
             f"{one} reads {rows[0].d_in} dimensions and {other} {rows[1].d_in}",
             "compare dictionaries of layers of one width",
         )
+    note_before_torch(ctx.progress, f"reading {one} and {other}")
+    from autointerp.dictionaries.compare import match_directions
+    from autointerp.dictionaries.storage import load_dictionary
+
     a, b = (load_dictionary(ctx.workspace.dictionary_dir(row.name), row.weights_sha256) for row in rows)
     there, back = match_directions(a.directions, b.directions)
     nearest = there.index.tolist()

@@ -12,6 +12,7 @@ from autointerp.db import queries
 from autointerp.db.models import DictionaryRow
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.files import expanded
+from autointerp.progress import note_before_torch
 from autointerp.project.context import Context
 from autointerp.project.targets import Target, find_dictionary
 from autointerp.views.activity import PictureActivity
@@ -54,13 +55,16 @@ def explain(ctx: Context, request: ExplainRequest) -> ExplainedPicture:
         UsageError: There is no such picture, layer or dictionary, or the prompt is empty.
         AutointerpError: Nothing is labeled, or the picture cannot be read.
     """
+    job = _job_of(ctx, request)
+    nameable = _nameable_features(ctx, request)
+    if not nameable:
+        raise AutointerpError("no dictionary of image tokens is labeled here", "run `autointerp label --layer mid`")
+    note_before_torch(ctx.progress, f"reading {', '.join(row.name for row, _ in nameable)}")
+    # Imported after the note, because PyTorch takes seconds to import.
     from autointerp.diffusion.capture import Capture
     from autointerp.diffusion.generation import generate
 
-    job = _job_of(ctx, request)
-    activities = [PictureActivity(ctx, row, features, job) for row, features in _nameable_features(ctx, request)]
-    if not activities:
-        raise AutointerpError("no dictionary of image tokens is labeled here", "run `autointerp label --layer mid`")
+    activities = [PictureActivity(ctx, row, features, job) for row, features in nameable]
 
     def consume(captured: LayerActivations) -> None:
         for activity in activities:

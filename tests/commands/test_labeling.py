@@ -33,6 +33,15 @@ def test_misuse_is_one_line_with_what_to_do(made: Path, cli: Cli, case: str, mon
     check_misuse(cli, made, MISUSE[case])
 
 
+@pytest.mark.parametrize("wrong", [["--labeler", "nonsense"], ["--labeler", "local-vlm"], ["--labeler", "human"]])
+def test_a_labeler_that_cannot_work_leaves_no_workspace(cli: Cli, tmp_path: Path, wrong: list[str]) -> None:
+    done = cli("-w", tmp_path / "w", "label", "--layer", "mid", *wrong)
+    assert done.code != 0
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "w").exists()
+
+
 def test_a_plan_of_what_is_done(labeled: Path, cli: Callable[..., Any]) -> None:
     for command in ("label", "score"):
         done = cli("-w", labeled, command, "--layer", "mid", "--dry-run")

@@ -121,7 +121,8 @@ def test_a_workspace_loads_its_model_as_it_says(tmp_path: Path, cli: Cli, monkey
     monkeypatch.setattr(embedders, "load_embedder", lambda name, **how: given.append(how))
     made_of = []
     for n, more in enumerate([[], ["--set", "loading.offload=model"], ["--set", "loading.quantize=int8"]]):
-        assert cli("-w", tmp_path / str(n), "init", "--set", "loading.local_files_only=true", *more).code == 0
+        settings = ("--set", "loading.local_files_only=true", "--set", "embedder=someones/clip")
+        assert cli("-w", tmp_path / str(n), "init", *settings, *more).code == 0
         ctx = Context(WorkspaceFolder(tmp_path / str(n)))
         _ = ctx.model, ctx.embedder
         assert given[-2:] == [ctx.settings.loading, {"device": ctx.here, "local_files_only": True}]

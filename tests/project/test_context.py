@@ -64,7 +64,8 @@ def test_an_embedder_that_cannot_be_loaded_is_left_out(tmp_path, monkeypatch, fa
         raise fault
 
     monkeypatch.setattr(embedders, "load_embedder", fail)
-    ctx = Context(make(tmp_path))
+    assert Context(make(tmp_path / "shipped")).has_embedder, "one of the package is not loaded for that"
+    ctx = Context(make(tmp_path / "w", embedder="somewhere"))
     if passes:
         with pytest.raises(DatabaseError):
             _ = ctx.has_embedder

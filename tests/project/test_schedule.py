@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from autointerp.progress import NullProgress, Task
-from autointerp.project.schedule import Part, WorkSchedule, part_of
+from autointerp.project.plan import Plan, Step
+from autointerp.project.schedule import Part, WorkSchedule, part_of, tell_steps
 
 
 class Seen(NullProgress):
@@ -100,3 +101,13 @@ def test_a_part_that_is_not_on_the_schedule_passes_silently(now: list[float]) ->
     with part_of(schedule, "evaluate"), part_of(NullProgress(), "fit"):
         pass
     assert seen.notes == []
+
+
+def test_needed_steps_are_told_unless_a_schedule_has_told_them(now: list[float]) -> None:
+    plan = Plan((Step("fit", "d", True, "topk"), Step("harvest", "d", False)))
+    seen = Seen()
+    tell_steps(seen, plan)
+    assert seen.notes == ["fit      d: topk"]
+    schedule, shown = schedule_of(now)
+    tell_steps(schedule, plan)
+    assert shown.notes == []

@@ -18,6 +18,7 @@ from autointerp.errors import AutointerpError, is_out_of_memory
 from autointerp.labeling.asking.allowances import PLAIN_TOKENS
 from autointerp.labeling.asking.answers import cut_off, limit_of
 from autointerp.labeling.asking.constraint import VERDICT, Choice
+from autointerp.labeling.asking.deferred import DeferredVlm
 from autointerp.labeling.asking.drafts import is_whole
 from autointerp.labeling.asking.forms import with_schema
 from autointerp.labeling.asking.ledger import CallRecord, Ledger, MemoryLedger, request_hash
@@ -70,7 +71,7 @@ class LocalChat:
 
     def __init__(
         self,
-        vlm: LocalVlm,
+        vlm: LocalVlm | DeferredVlm,
         kind: Literal["local-vlm", "shapes-vlm"] = "local-vlm",
         ledger: Ledger | None = None,
         batch: BatchSize | int = 4,
@@ -80,7 +81,7 @@ class LocalChat:
         """Prepare to ask.
 
         Args:
-            vlm: The model.
+            vlm: The model, loaded or not yet.
             kind: Kind of the labeler. The model of `shapes-vlm` knows the form of its replies; any other is told the
                 JSON schema.
             ledger: Where calls are recorded; in memory where it is not given.

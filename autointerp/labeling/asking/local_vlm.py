@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import AutointerpError
-from autointerp.hub import first_line, hub_answers, refusal
+from autointerp.hub import VISION_LANGUAGE_MODEL, first_line, hub_answers, refusal
 from autointerp.labeling.asking.constraint import Choice, Form, FormConstraint
 from autointerp.labeling.asking.llava import LlavaInputs
 from autointerp.labeling.asking.messages import text_part
@@ -320,7 +320,7 @@ def _threads(count: int | None) -> Iterator[None]:
 
 def _unusable(name: str, error: Exception, local_files_only: bool) -> AutointerpError:
     """Return the error of one line for a model that cannot be loaded."""
-    meant = refusal(error, name, "vision-language model", local_files_only=local_files_only)
+    meant = refusal(error, name, VISION_LANGUAGE_MODEL, local_files_only=local_files_only)
     if meant is not None:
         return meant
     if "torchvision" in str(error) or "video" in str(error).lower():

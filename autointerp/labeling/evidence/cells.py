@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,11 +90,16 @@ class PartReader:
         self.sizes = tuple(float(s) for s in config["windows"])
         self.phrases = tuple(phrase for phrase, _ in config["phrases"])
         self._classes = [list(classes) for _, classes in config["phrases"]]
-        self._texts = embedder.embed_texts(config["texts"])
+        self._embedder, self._said = embedder, tuple(config["texts"])
         self._mean, self._scale, *self._layers = (
             np.array(config[key], np.float32) for key in ("mean", "scale", "hidden", "hidden_bias", "out", "out_bias")
         )
         self._statistics: dict[tuple[int, tuple[int, int]], np.ndarray] = {}
+
+    @cached_property
+    def _texts(self) -> np.ndarray:
+        """The vectors of the texts that windows are held against, float32 [texts, dim]."""
+        return self._embedder.embed_texts(self._said)
 
     @classmethod
     def load(cls, path: Path, embedder: Embedder) -> PartReader:

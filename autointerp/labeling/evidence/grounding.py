@@ -67,7 +67,7 @@ class PhraseBank:
         self.embedder, self.text_weight, self.contrasts = embedder, text_weight, contrasts
         self._vocabulary = tuple(vocabulary)
         self.phrases: list[str] = []
-        self.vectors = np.zeros((0, embedder.dim), np.float32)
+        self.vectors = np.zeros((0, 0), np.float32)
         self.said_at_all = np.zeros(0, bool)
         self._index: dict[Phrase, int] = {}
         self._ids: dict[Phrase, np.ndarray] = {}

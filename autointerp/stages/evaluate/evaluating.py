@@ -18,7 +18,7 @@ from autointerp.project.context import Context
 from autointerp.project.labeler_names import chosen_labelers
 from autointerp.project.plan import Plan, Step
 from autointerp.project.runs import running
-from autointerp.project.schedule import part_of
+from autointerp.project.schedule import part_of, tell_steps
 from autointerp.project.targets import Target, find_dictionary
 from autointerp.shapes.label_controls import (
     Marking,
@@ -143,6 +143,7 @@ def _carried_out(ctx: Context, work: _Work) -> dict[str, Evaluation]:
     if not (todo or controls or fine):
         return made
     with ctx.workspace.lock(), ExitStack() as stack:
+        tell_steps(ctx.progress, Plan(work.steps))
         runs: dict[str, int] = {}
         about: dict[str, tuple[dict[str, Any], int | None]] = {
             **{one.identity: (one.config, one.row.id) for one in todo},

@@ -104,7 +104,7 @@ def plan_crops_index(ctx: Context, dictionary: DictionaryRow | None, name: str, 
     fresh = False
     if dictionary is not None:
         note = read_note(index_path(ctx, dictionary, "crops"))
-        expected = CropContents(ctx, dictionary, harvest).fingerprint(ctx.embedder.name)
+        expected = CropContents(ctx, dictionary, harvest).fingerprint(ctx.embedder_identity)
         fresh = note is not None and note.fingerprint == expected
     return Step("index", f"{name} crops", not fresh, f"embedder {ctx.embedder_name}")
 

@@ -24,6 +24,19 @@ def remote_client(asker: Asker | None) -> ChatClient | None:
     return asker if isinstance(asker, ChatClient) else None
 
 
+def load_own_model(asker: Asker | None) -> None:
+    """Load a model that a person names on this machine, so that nothing is made for one that cannot be loaded.
+
+    Raises:
+        AutointerpError: It cannot be loaded.
+    """
+    from autointerp.labeling.asking.deferred import DeferredVlm
+    from autointerp.labeling.asking.local import LocalChat
+
+    if isinstance(asker, LocalChat) and asker.kind == "local-vlm" and isinstance(asker.vlm, DeferredVlm):
+        _ = asker.vlm.loaded
+
+
 class RequestSender:
     """How a command sends its requests.
 

@@ -9,6 +9,7 @@ from autointerp.db.models import DictionaryRow
 from autointerp.errors import UsageError
 from autointerp.project.context import Context
 from autointerp.project.plan import Plan
+from autointerp.project.schedule import tell_steps
 from autointerp.project.targets import Target
 from autointerp.stages.fit.planning import CacheRequest, FitPlan, FitRequest, plan_fit, resolve_dictionary
 from autointerp.stages.fit.training import run_fits
@@ -66,6 +67,7 @@ def fit_layers(
     if dry_run or plan.nothing_to_do:
         return plan, [fit.row for fit in fits if fit.row is not None]
     with ctx.workspace.lock():
+        tell_steps(ctx.progress, plan)
         # Plan again inside the lock, because another process may have finished some of the fits.
         return plan, run_fits(ctx, _plan_fits(ctx, layers, requests), cache)
 
@@ -89,5 +91,6 @@ def harvest_layers(ctx: Context, targets: Sequence[Target], dry_run: bool = Fals
     plan = Plan(tuple(step for one in plans for step in (one.fit.step, one.harvest.step)))
     if not dry_run and not plan.nothing_to_do:
         with ctx.workspace.lock():
+            tell_steps(ctx.progress, plan)
             plans = run_targets(ctx, [plan_target(ctx, target, adding=True) for target in targets])
     return plan, [one.row for one in plans if one.row is not None]

@@ -16,7 +16,7 @@ from autointerp.project.pace import scheduled
 from autointerp.project.plan import Plan
 from autointerp.stages.index.opening import open_index, plan_crops_index
 from autointerp.stages.label.labeling import pending, rare_features, run_label
-from autointerp.stages.pipeline.asking import RequestSender
+from autointerp.stages.pipeline.asking import RequestSender, load_own_model
 from autointerp.stages.pipeline.dictionaries import TargetPlan, plan_target, run_targets
 from autointerp.stages.pipeline.estimates import ScoreCount, StepEstimates
 from autointerp.stages.pipeline.jobs import CommandResult, LabelJob
@@ -45,6 +45,8 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> CommandRe
         labeler = make_labeler(ctx, replace(job.request.labeler, ask_again=job.request.retry_failed), job.target.layer)
         sender = RequestSender(ctx, job.request.labeler, labeler.asker)
         plan = _plan(ctx, job, target, labeler)
+        if not plan.nothing_to_do:
+            load_own_model(labeler.asker)
         with scheduled(ctx, plan, f"label --layer {job.target.layer}", labeler.kind):
             (target,) = run_targets(ctx, [target])
             row = target.row

@@ -14,6 +14,7 @@ from autointerp.labeling.protocol import Judge
 from autointerp.project.context import Context
 from autointerp.project.labelers import judge_kind, make_asker, make_judge
 from autointerp.project.plan import Plan
+from autointerp.project.schedule import tell_steps
 from autointerp.stages.pipeline.asking import RequestSender, remote_client
 from autointerp.stages.pipeline.dictionaries import plan_target
 from autointerp.stages.pipeline.estimates import ScoreCount, StepEstimates
@@ -49,8 +50,10 @@ def score_layer(ctx: Context, job: ScoreJob, dry_run: bool = False) -> CommandRe
         asker = _make_asker(ctx, job)
         sender = RequestSender(ctx, job.request, asker)
         scorings = _plan_scorings(ctx, row, job, asker)
+        plan = _plan(ctx, row, job, scorings)
+        tell_steps(ctx.progress, plan)
         sender.run(row, "score", lambda: _run_scorings(ctx, row, _plan_scorings(ctx, row, job, asker)))
-        return CommandResult(_plan(ctx, row, job, scorings), row)
+        return CommandResult(plan, row)
 
 
 def _run_scorings(ctx: Context, row: DictionaryRow, scorings: Sequence[Scoring]) -> None:

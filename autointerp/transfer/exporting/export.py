@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autointerp.errors import AutointerpError, UsageError
+from autointerp.progress import note_before_torch
 from autointerp.project.targets import Target, find_dictionary
 from autointerp.transfer.exporting.formats import FORMATS, ExportRequest
 from autointerp.version import VERSION
@@ -47,6 +48,7 @@ def run_export(ctx: Context, targets: Sequence[Target], request: ExportRequest) 
     for row in rows:
         _check_weights(ctx, row, export_format.of_database)
     labels = sum(_count_labels(ctx, row, request, export_format.needs_labels) for row in rows)
+    note_before_torch(ctx.progress, f"writing {', '.join(row.name for row in rows)} as {request.form}")
     write = export_format.load()
     path = write(ctx, rows, request)
     if request.push is None:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.export.bundle import MANIFEST, read_bundle
-from autointerp.export.fetch import fetched
+from autointerp.export.fetch import HUB, fetched
 from autointerp.export.rows import ExportRow, read_lines
 from autointerp.files import expanded
+from autointerp.progress import note_before_torch
 from autointerp.project.settings import HERE_ALONE, Settings
 from autointerp.transfer.bundle_rows import CarriedDictionary, read_carried_dictionary
 
 if TYPE_CHECKING:
     from autointerp.dictionaries.formats.imported import Imported
+    from autointerp.progress import Progress
 
 BUNDLE = "bundle"
 LABELS = "labels.jsonl"
@@ -52,7 +54,13 @@ class DictionaryFiles:
     rows: CarriedRows | None = None
 
 
-def read_import(path: str, form: str = "auto", k: int | None = None, local_files_only: bool = False) -> DictionaryFiles:
+def read_import(
+    path: str,
+    form: str = "auto",
+    k: int | None = None,
+    local_files_only: bool = False,
+    progress: Progress | None = None,
+) -> DictionaryFiles:
     """Read a dictionary from a folder, a file or the hub, and check it.
 
     Args:
@@ -60,18 +68,22 @@ def read_import(path: str, form: str = "auto", k: int | None = None, local_files
         form: A format, or `auto` to detect it from the contents.
         k: The number of latents that fire in a token, for files that do not say.
         local_files_only: Look only into the hub's cache, and do not ask the hub.
+        progress: Is told that the files are read, before they are.
 
     Raises:
         UsageError: The format does not exist, or the folder holds several dictionaries.
         AutointerpError: The files cannot be fetched or opened, or the dictionary cannot be expressed exactly.
     """
+    address, part = _split_part(path)
+    if progress is not None and (address.startswith(HUB) or expanded(address).exists()):
+        note_before_torch(progress, f"reading {path}")
+    # Imported after the note, because PyTorch takes seconds to import.
     from autointerp.dictionaries.formats.detect import MODULES, read_format
     from autointerp.dictionaries.formats.source import Source
 
     known = ("auto", BUNDLE, *MODULES)
     if form not in known:
         raise UsageError(f"there is no format {form!r}", nearest(form, known))
-    address, part = _split_part(path)
     place = fetched(address, local_files_only)
     if form == BUNDLE or (form == "auto" and (place / MANIFEST).is_file()):
         return _read_bundle(path, place)

@@ -237,7 +237,7 @@ def test_an_index_that_is_not_its_own_is_built_again_with_a_note(ctx: Context, k
         session.expunge(row)
     path = index_path(ctx, row, kind)
     whole = path.read_bytes()
-    _ = ctx.embedder
+    ctx.embedder.embed_texts(["red"])
     ctx.progress.said.clear()  # type: ignore[attr-defined]
     others: list[IndexKind] = [k for k in get_args(IndexKind) if k != kind]
     for content in (whole[: len(whole) // 2], *(index_path(ctx, row, k).read_bytes() for k in others)):

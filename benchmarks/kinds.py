@@ -21,11 +21,12 @@ COLUMNS = (
     ("FVU", "fvu", "{:.3f}"),
     ("loss recovered", "loss_recovered", "{:.1%}"),
     ("dead", "dead_share", "{:.1%}"),
-    ("grounded", "grounded", "{:.1%}"),
     ("specific", "specific", "{:.1%}"),
-    ("of random directions there", "chance", "{:.1%}"),
-    ("label accuracy, specific", "label_accuracy_specific", "{:.1%}"),
-    ("all", "label_accuracy", "{:.1%}"),
+    ("of random activations there", "chance", "{:.1%}"),
+    ("exact labels, specific", "exact_specific", "{:.1%}"),
+    ("any truth", "exact", "{:.1%}"),
+    ("mean over concepts", "macro_exact", "{:.1%}"),
+    ("gain share, any truth", "gain_share", "{:.1%}"),
     ("fit, s", "fit_seconds", "{:.0f}"),
 )
 
@@ -73,28 +74,27 @@ def table(results: list[dict[str, Any]]) -> str:
     lines = ["| layer | kind | features | " + " | ".join(name for name, _, _ in COLUMNS) + " |"]
     lines.append("|" + "---|" * (3 + len(COLUMNS)))
     for one in results:
-        unnamed = {} if one["labeled"] else {"label_accuracy": None, "label_accuracy_specific": None}
-        one = {**one, **unnamed, "chance": one["controls"]["random"]["specific"]}
+        unnamed = {} if one["labeled"] else dict.fromkeys(("exact", "exact_specific", "macro_exact", "gain_share"))
+        one = {**one, **unnamed, "chance": one["controls"]["activations"]["specific"]}
         cells = ["-" if one[key] is None else form.format(one[key]) + _span(one, key) for _, key, form in COLUMNS]
         lines.append(f"| {one['layer']} | {one['kind']} | {one['features']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _span(one: dict[str, Any], key: str) -> str:
-    """The interval behind a share of features that is a figure of labels."""
-    of = {"label_accuracy_specific": "specific", "label_accuracy": "grounded"}.get(key)
-    count = 0 if of is None else round(one["features"] * one[of])
-    return " [{:.1%}, {:.1%}]".format(*wilson(one[key], count)) if count else ""
+    """The interval of a figure that has one."""
+    ends = one["intervals"].get(key)
+    return "" if ends is None else " [{:.1%}, {:.1%}]".format(*ends)
 
 
 def scores_table(results: list[dict[str, Any]]) -> str:
     """What each score says of each kind, as Markdown: its mean with its interval, its control, its worth."""
-    lines = ["| layer | kind | score | mean over labels | shuffled | AUROC of a truth | r with precision |"]
+    lines = ["| layer | kind | score | mean over labels | shuffled | AUROC of exact labels | r with precision |"]
     lines.append("|" + "---|" * 7)
     for one in results:
         for score in one["scores"]:
             by = f" by {score['judge'].partition('@')[0]}" if score["judge"] else ""
-            values = (score["shuffled"], score["truth_auroc"], score["precision_r"])
+            values = (score["shuffled"], score["right_auroc"], score["precision_r"])
             mean = (
                 "-"
                 if score["ci_low"] is None
@@ -103,13 +103,6 @@ def scores_table(results: list[dict[str, Any]]) -> str:
             cells = [mean, *("-" if value is None else f"{value:.3f}" for value in values)]
             lines.append(f"| {one['layer']} | {one['kind']} | {score['method']}{by} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def wilson(share: float, count: float, z: float = 1.96) -> tuple[float, float]:
-    """The 95% interval of a share of `count` cases, by Wilson."""
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
-    return middle - reach, middle + reach
 
 
 @click.command()

@@ -168,7 +168,7 @@ class Settings(SettingsTable):
     fit_images: PositiveInt | None = Field(
         default=None, description="images to fit a dictionary on; 800, but no more than images, if not set"
     )
-    evaluate_images: PositiveInt = Field(default=500, description="held-out images for evaluate")
+    evaluate_images: PositiveInt = Field(default=1000, description="held-out images for evaluate")
     steps: PositiveInt | None = Field(default=None, description="denoising steps; the model's default if not set")
     guidance: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="guidance scale; the model's default if not set"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from benchmarks import capture, collector, database, growth, harvest, memory, pursuit, shards, startup, vlm
+from benchmarks import capture, collector, database, growth, harvest, local_vlm, memory, pursuit, shards, startup, vlm
 from benchmarks.pairs import Row
 
 BENCHMARKS = {
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "pursuit": pursuit.run,
     "database": database.run,
     "vlm": vlm.run,
+    "local-vlm": local_vlm.run,
 }
 
 

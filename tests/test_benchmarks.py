@@ -199,6 +199,17 @@ def test_labeling_by_a_server_runs():
     assert rows["no latency: rate / ideal rate at 2 s"].other == 16
 
 
+@pytest.mark.slow
+def test_local_vlms_run_and_a_wrong_answer_ends_them(monkeypatch):
+    from benchmarks import local_vlm
+
+    rows = local_vlm.run(quick=True)
+    assert [row.figure.partition(",")[0] for row in rows] == ["LLaVA"] * 3 + ["Idefics3"] * 3
+    monkeypatch.setattr(local_vlm, "plain_verdicts", lambda vlm, requests: ["maybe"] * len(requests))
+    with pytest.raises(RuntimeError, match="LLaVA, verdicts.*the answers differ"):
+        local_vlm.run(quick=True)
+
+
 def test_truth_over_seeds_thresholds_and_pictures():
     import numpy as np
 

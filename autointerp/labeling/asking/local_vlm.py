@@ -12,6 +12,7 @@ from typing import Any
 from autointerp.errors import AutointerpError
 from autointerp.hub import VISION_LANGUAGE_MODEL, first_line, hub_answers, refusal
 from autointerp.labeling.asking.constraint import Choice, Form, FormConstraint
+from autointerp.labeling.asking.embedded import EmbeddedInputs, processed
 from autointerp.labeling.asking.llava import LlavaInputs
 from autointerp.labeling.asking.messages import text_part
 from autointerp.labeling.asking.pictures import Picture, pictures_of
@@ -42,7 +43,7 @@ class LocalVlm:
         self.form: Form | None = None
         """The form that answers are kept to, token by token; None allows any."""
         self._model, self._processor = model.eval(), processor
-        self._llava = LlavaInputs.of(self._model, processor)
+        self._embedded = LlavaInputs.of(self._model, processor) or EmbeddedInputs.of(self._model, processor)
 
     @property
     def tokenizer(self) -> Any:
@@ -161,8 +162,8 @@ class LocalVlm:
         texts = [f"{text}{choice.opening}" for text in texts]
         ids = [self._first_token(choice.opening, text) for text in choice.texts]
         with _threads(self.threads), torch.inference_mode():
-            if self._llava is not None and self._llava.fits(texts[0], pictures[0]):
-                logits, lengths = self._llava.next_logits(texts, pictures)
+            if (embedded := self._exact(texts, pictures)) is not None:
+                logits, lengths = embedded.next_logits(texts, pictures)
             else:
                 inputs, lengths, _ = self._inputs(texts, pictures)
                 made = self._model.generate(
@@ -191,8 +192,8 @@ class LocalVlm:
         """Return the model's inputs, the length of each prompt in tokens, and where answers begin in what it makes."""
         import torch
 
-        if self._llava is not None and self._llava.fits(texts[0], pictures[0]):
-            rows = self._llava.embedded(texts, pictures)
+        if (embedded := self._exact(texts, pictures)) is not None:
+            rows = embedded.embedded(texts, pictures)
             lengths = [len(row) for row in rows]
             longest = max(lengths)
             embeds = torch.stack([torch.nn.functional.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
@@ -200,14 +201,13 @@ class LocalVlm:
             mask = places >= longest - torch.tensor(lengths, device=embeds.device)[:, None]
             return {"inputs_embeds": embeds, "attention_mask": mask.long()}, lengths, 0
         images = [[picture.image for picture in some] for some in pictures]
-        inputs = self._processor(
-            text=list(texts), images=images if any(images) else None, padding=True, return_tensors="pt"
-        ).to(self._model.device)
-        inputs.pop("token_type_ids", None)
-        for key, value in inputs.items():
-            if torch.is_floating_point(value):
-                inputs[key] = value.to(self._model.dtype)
-        return dict(inputs), inputs["attention_mask"].sum(1).tolist(), int(inputs["input_ids"].shape[1])
+        inputs = processed(self._model, self._processor, texts, images)
+        return inputs, inputs["attention_mask"].sum(1).tolist(), int(inputs["input_ids"].shape[1])
+
+    def _exact(self, texts: Sequence[str], pictures: Sequence[Sequence[Picture]]) -> EmbeddedInputs | None:
+        """Return what makes embeddings of these requests; None where only the model's own processor is exact."""
+        known = self._embedded
+        return known if known is not None and all(map(known.fits, texts, pictures)) else None
 
     def _completion(self, row: Sequence[int], length: int, ends: set[int], longest: int) -> Completion:
         """Return the answer of the token ids `row` to a prompt of a length in tokens."""

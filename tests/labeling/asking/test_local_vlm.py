@@ -77,7 +77,7 @@ def test_a_processor_without_a_chat_template_is_refused(folder: Path, tmp_path: 
 def test_a_choice_is_what_is_written_after_the_opening(folder: Path, llava: bool) -> None:
     vlm = LocalVlm.load(str(folder))
     if not llava:
-        vlm._llava = None  # As for any other class of model.
+        vlm._embedded = None  # As for any other class of model.
     requests = [messages("red"), messages("blue"), [{"role": "user", "content": "hello"}], messages("lime", 2)]
     choice = Choice('{"answers": [', ("true", "false"), "]}")
     found = vlm.choose(requests, choice)
@@ -99,7 +99,7 @@ def test_a_choice_is_what_is_written_after_the_opening(folder: Path, llava: bool
 
 def test_embeddings_give_the_answers_of_the_plain_way(folder: Path) -> None:
     vlm, plain = LocalVlm.load(str(folder)), LocalVlm.load(str(folder))
-    plain._llava = None
+    plain._embedded = None
     requests = [messages("red"), messages("blue", 3), messages("lime", 2)]
     assert vlm.complete(requests, 9) == plain.complete(requests, 9)
 

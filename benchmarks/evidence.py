@@ -1,9 +1,9 @@
 """Which evidence gives the truest names, on a workspace of a shapes model.
 
-The pictures are those of the explain split. The oracle labeler reads their cells exactly and follows one rule: of the
-concepts that enough of the shown cells share, and that hold there more often than elsewhere by the odds ratio of a
-truth, it names the one of the largest lift. shapes-vlm is asked with its own prompts. Names are held against the truths
-that `evaluate` finds on held-out images.
+The pictures are those of the explain split. The oracle labeler reads their cells exactly and follows one rule. It names
+a concept that enough of the shown cells share, that holds there more often than elsewhere by the odds ratio of a truth,
+and whose every word says something, as for a truth. Of several it names the one of the largest lift. shapes-vlm is
+asked with its own prompts. Names are held against the truths that `evaluate` finds on held-out images.
 
     python -m benchmarks.evidence WORKSPACE --layer mid
 """
@@ -27,6 +27,7 @@ from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
 from autointerp.project.workspace import WorkspaceFolder
 from autointerp.shapes.concepts import Concept, concept_masks
+from autointerp.shapes.earned_words import ActiveEntries, EarnedWords
 from autointerp.shapes.extensions import Atoms
 from autointerp.shapes.label_verdict import relation
 from autointerp.shapes.truth import MIN_ODDS_RATIO, FeatureTruth, odds_ratios
@@ -144,17 +145,22 @@ class ReadWorld:
     """What is true of the cells of the explain split, and how often it is true in random cells.
 
     Args:
-        concepts: The concepts.
-        masks: Where each holds in each picture, by image id: bool [concepts, rows, cols].
-        base: The share of random cells in which each holds, float64 [concepts].
-        atoms: The words of names, in all pictures.
+        images: Ids of the pictures, in the order of the cells.
+        read: What the oracle reads in their cells, as for `concept_masks`.
+        drawn: Random cells of the layer: (image id, row, column). Without any, base rates are of all cells.
     """
 
     def __init__(
-        self, concepts: Sequence[Concept], masks: Mapping[int, np.ndarray], base: np.ndarray, atoms: Atoms
+        self, images: Sequence[int], read: dict[str, np.ndarray], drawn: Sequence[tuple[int, int, int]] = ()
     ) -> None:
-        self.concepts, self.masks, self.base = concepts, masks, base
-        self.extension = cache(atoms.extension)
+        self.concepts, self._masks = concept_masks(read)
+        self._at = {image: n for n, image in enumerate(images)}
+        self._earned = EarnedWords(self.concepts, self._masks)
+        self.extension = cache(Atoms.of_cells(read).extension)
+        there = [(self._at[image], row, col) for image, row, col in drawn if image in self._at]
+        self._base = self._masks.reshape(len(self._masks), -1).mean(1)
+        if there:
+            self._base = self._masks[(slice(None), *np.array(there).T)].mean(1)
 
     @classmethod
     def of(cls, ctx: Context, reader: EvidenceReader) -> ReadWorld:
@@ -166,30 +172,33 @@ class ReadWorld:
             ids = queries.crops.image_ids(session, reader.dictionary.id, "explain")
         pictures = reader.pictures(ids)
         read = Oracle.load().read([pictures[image].picture for image in ids])
-        concepts, masks = concept_masks(read)
         drawn = reader.cells.random_cells("explain", 1000, 0)
-        at = {image: n for n, image in enumerate(ids)}
-        there = [(at[one.image_id], *one.cell) for one in drawn if one.image_id in at and one.cell is not None]
-        base = masks[(slice(None), *np.array(there).T)].mean(1) if there else masks.reshape(len(masks), -1).mean(1)
-        return cls(concepts, {image: masks[:, n] for image, n in at.items()}, base, Atoms.of_cells(read))
+        return cls(ids, read, [(one.image_id, *one.cell) for one in drawn if one.cell is not None])
 
     def named(self, shown: Sequence[tuple[CropEvidence, np.ndarray]], agree: float, contrast: bool = True) -> str:
         """Return the name that the rule gives; empty where nothing is shared."""
         if len(shown) < LEAST:
             return ""
         # Pictures are drawn by their number of active cells, so that each counts as one.
-        held = np.mean([self.masks[crop.image_id][:, marked].mean(1) for crop, marked in shown], axis=0)
+        at = [self._at[crop.image_id] for crop, _ in shown]
+        held = np.mean([self._masks[:, n, marked].mean(1) for n, (_, marked) in zip(at, shown, strict=True)], axis=0)
         words = np.array([len(concept.words) for concept in self.concepts])
-        good = held >= agree
+        # A base rate of no drawn cell counts as half a cell.
+        base = np.maximum(self._base, 0.0005)
+        good, worth = held >= agree, words + held
         if contrast:
-            # A base rate of no drawn cell counts as half a cell.
-            base = np.maximum(self.base, 0.0005)
             good &= odds_ratios(held, base) >= MIN_ODDS_RATIO
             worth = np.round(held / base, 9) - 1e-6 * words
-        else:
-            worth = words + held
-        best = int(np.where(good, worth, -np.inf).argmax())
-        return self.concepts[best].name if good[best] else ""
+        cells = self._masks[0, 0].size
+        flat = [np.flatnonzero(marked) + n * cells for n, (_, marked) in zip(at, shown, strict=True)]
+        sizes = np.array([len(some) for some in flat])
+        active = ActiveEntries(np.concatenate(flat), np.repeat(at, sizes))
+        weights = np.zeros(self._earned.images)
+        weights[at] = 1 / sizes
+        for best in np.argsort(np.where(good, -worth, np.inf), kind="stable")[: int(good.sum())]:
+            if not contrast or self._earned.holds(int(best), active, weights):
+                return self.concepts[best].name
+        return ""
 
 
 def judged(way: str, names: Mapping[int, str], truths: Sequence[FeatureTruth | None], world: ReadWorld) -> Outcome:

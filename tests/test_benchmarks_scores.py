@@ -136,14 +136,14 @@ def test_each_evidence_shows_its_own_cells() -> None:
 def test_the_oracle_labeler_names_the_narrowest_shared_concept(cells: dict[str, np.ndarray]) -> None:
     concepts, masks = concept_masks(cells)
     by_image = {image: masks[:, image] for image in range(60)}
-    world = evidence.ReadWorld(concepts, by_image, masks.reshape(len(masks), -1).mean(1), Atoms.of_cells(cells))
+    world = evidence.ReadWorld(range(60), cells)
     names = {concept.name: n for n, concept in enumerate(concepts)}
 
     def shown(name: str) -> list[tuple[CropEvidence, np.ndarray]]:
         there = [image for image in range(60) if by_image[image][names[name]].any()]
         return [(crop(image, (0, 0), "active", 1.0, [(0, 0)]), by_image[image][names[name]]) for image in there]
 
-    for name in ("red", "edge", "night", "large dotted"):
+    for name in ("red", "edge", "night", "star"):
         assert world.named(shown(name), 0.75) == name
     everywhere = [(crop(image, (0, 0), "active", 1.0, [(0, 0)]), np.ones((12, 12), bool)) for image in range(60)]
     assert world.named(everywhere, 0.75) == ""

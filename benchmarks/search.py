@@ -107,6 +107,7 @@ def main() -> None:
     from autointerp.project.context import Context
     from autointerp.project.targets import Target, find_dictionary
     from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.search.questions import QuestionVectors
     from autointerp.stages.index.opening import fresh_indexes
     from autointerp.views.search.scope import SearchFilters
     from autointerp.views.search.searcher import Searcher
@@ -120,7 +121,9 @@ def main() -> None:
     ctx = Context(WorkspaceFolder(options.workspace), default_progress(False))
     row = find_dictionary(ctx, Target(options.layer))
     sets = questions(known_truths(ctx, row, options.truths))
-    searcher, filters = Searcher(ctx, fresh_indexes(ctx)), SearchFilters(dictionary=row.name)
+    # Questions are told to no file, so that each is new.
+    searcher = Searcher(ctx, fresh_indexes(ctx), QuestionVectors())
+    filters = SearchFilters(dictionary=row.name)
     print(f"{row.name}: {', '.join(f'{len(asked)} {what}' for what, asked in sets.items())}")
     print("\n| questions | route | recall@10 | MRR |\n|---|---|---|---|")
     with ctx.db.session() as session:

@@ -62,6 +62,18 @@ def test_every_public_name_is_on_the_page_and_documented() -> None:
                     assert f"`{name}" in page or f".{name}" in page, f"docs/api.md does not name {kind.__name__}.{name}"
 
 
+def test_a_question_that_python_asked_loads_no_embedder_at_the_command_line(workspace: Path, cli: Cli) -> None:
+    asked = workspace / "indexes" / "questions.txt"
+    asked.unlink(missing_ok=True)
+    found = Workspace(workspace).search("red striped circle", count=3)
+    kept = asked.read_text(encoding="ascii")
+    assert kept.count("\n") == 1
+    done = cli("-w", workspace, "search", "red striped circle", "-n", "3", "--json")
+    assert [hit["feature"] for hit in json.loads(done.out)] == [hit.feature for hit in found]
+    assert done.err == ""
+    assert asked.read_text(encoding="ascii") == kept
+
+
 def test_a_feature_and_its_crops(labeled: Path, query: Callable[..., list[Any]]) -> None:
     workspace = Workspace(labeled)
     ((index, density, crops),) = query(

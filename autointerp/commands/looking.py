@@ -109,7 +109,6 @@ def search(
     **filters: Any,
 ) -> None:
     """Find features by concept text, by a picture, or by a feature they are like."""
-    from autointerp.search.questions import QuestionVectors
     from autointerp.views.search.question import SearchQuestion
     from autointerp.views.search.route import check_routes
     from autointerp.views.search.scope import SearchFilters
@@ -125,7 +124,7 @@ def search(
 
         return fresh_indexes(ctx)(dictionary, kind)
 
-    searcher = Searcher(ctx, open_index, QuestionVectors(ctx.workspace.indexes_dir / "questions.txt"))
+    searcher = Searcher(ctx, open_index)
     hits = searcher.find(question, SearchFilters(**filters), check_routes(route), count)
     if not hits:
         note(f"no feature fits {question.phrase}")

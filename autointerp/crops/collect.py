@@ -17,11 +17,12 @@ import numpy as np
 from autointerp.crops.best import BestEntries
 from autointerp.crops.hashing import drawn_key, hashed, strongest_key
 from autointerp.crops.kept import MAPS, KeptEntries
+from autointerp.crops.levels import LEVELS
 from autointerp.crops.maps import pack_map
 from autointerp.crops.maxima import BatchMaxima, combine, reduce_read, sample_cells
 from autointerp.crops.nearest import HardNegatives, NearestLatents
 from autointerp.crops.random_cells import RandomCells
-from autointerp.crops.reading import LEVELS, SUM_SCALE, read_code
+from autointerp.crops.reading import SUM_SCALE, read_code
 from autointerp.crops.records import CropRow, FeatureStats, Quota, RandomCell, Reduced, Role
 from autointerp.crops.sample import ActiveSample
 from autointerp.crops.split import SPLITS, Split

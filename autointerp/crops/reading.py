@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autointerp.crops.levels import LEVELS
+
 if TYPE_CHECKING:
     import torch
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 SUM_SCALE = 2.0**20
 """Sums of activations are integers in units of 1 / SUM_SCALE, so that they do not depend on the order of adding."""
-LEVELS = 64
-"""Levels of the histogram of activations: half octaves from 2**-16 to 2**16, with edges at 2**e and 1.5 * 2**e."""
 _LOWEST = 2 * (127 - 16)
 
 
@@ -163,9 +163,3 @@ def levels_of(values: np.ndarray) -> np.ndarray:
     """Return the histogram level of each positive float32 [n], int64, as `read_code` counts them."""
     bits = np.ascontiguousarray(values, np.float32).view(np.int32)
     return np.clip((bits >> 22).astype(np.int64) - _LOWEST, 0, LEVELS - 1)
-
-
-def level_edges() -> np.ndarray:
-    """Return the lower edge of every level of the histogram, float64 [LEVELS]."""
-    half = np.arange(LEVELS)
-    return np.asarray(2.0 ** (half // 2 - 16) * np.where(half % 2, 1.5, 1.0))

@@ -86,7 +86,7 @@ class FeatureStats:
         mean: Mean activation in these cells, 0 where there are none, float64 [features].
         maximum: Largest activation, float32 [features].
         images: Images in which the feature is active, int64 [features].
-        histogram: Cells by activation, int64 [features, LEVELS]; see `reading.level_edges`.
+        histogram: Cells by activation, int64 [features, LEVELS]; see `levels.level_edges`.
         steps: For each denoising step, its share of the feature's activation, float64 [features].
         neighbours: For each feature, those that fire with it most, with the Jaccard index of their cells.
     """

@@ -8,12 +8,13 @@ follows from the histogram of the feature's activations, which counts all cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from autointerp.crops.reading import level_edges
+from autointerp.crops.levels import level_edges
 from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.crops.split import SCORE_SHARE
 from autointerp.db import queries
@@ -83,11 +84,11 @@ def cells_above(feature: Feature, threshold: float) -> float:
     """Return how many cells a feature's histogram has above a threshold; a level that holds it counts in part."""
     counts = feature.histogram.get("counts", [])
     first = feature.histogram.get("first", 0)
-    edges = np.append(level_edges(), np.inf)
+    edges = [*level_edges(), math.inf]
     total = 0.0
     for level, cells in enumerate(counts, first):
-        low, high = float(edges[level]), float(edges[level + 1])
-        high = max(low, min(high, feature.max_activation))
+        low = edges[level]
+        high = max(low, min(edges[level + 1], feature.max_activation))
         if low >= threshold:
             total += cells
         elif high > threshold:

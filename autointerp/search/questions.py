@@ -19,6 +19,8 @@ from autointerp.files import whole_file
 if TYPE_CHECKING:
     import numpy as np
 
+QUESTIONS = "questions.txt"
+"""The file's name in a workspace's folder of indexes."""
 LIMIT = 256
 """Questions that are kept: the newest. The file grows to twice as many lines before it is cut."""
 _LENGTH_ERROR = 1e-3

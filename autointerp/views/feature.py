@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autointerp.crops.reading import level_edges
+from autointerp.crops.levels import level_edges
 from autointerp.db import queries
 from autointerp.db.models import Crop, DictionaryRow, Feature, Image, Label, LabelStatus, Score
 from autointerp.project.context import Context
@@ -70,9 +70,7 @@ def histogram_levels(feature: Feature) -> list[HistogramLevel]:
     """Return the levels of activation, from the weakest to the strongest on which any cell lies."""
     edges = level_edges()
     first = feature.histogram.get("first", 0)
-    return [
-        HistogramLevel(float(edges[first + i]), cells) for i, cells in enumerate(feature.histogram.get("counts", []))
-    ]
+    return [HistogramLevel(edges[first + i], cells) for i, cells in enumerate(feature.histogram.get("counts", []))]
 
 
 def _answers(session: Session, row: DictionaryRow, feature: Feature, counting: int | None) -> tuple[LabelerAnswer, ...]:

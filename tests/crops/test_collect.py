@@ -19,10 +19,10 @@ from autointerp.crops.collect import (
     Quota,
 )
 from autointerp.crops.hashing import hashed
+from autointerp.crops.levels import level_edges
 from autointerp.crops.maps import decode_map
 from autointerp.crops.maxima import reduce_batch
 from autointerp.crops.nearest import NearestLatents
-from autointerp.crops.reading import level_edges
 from autointerp.crops.split import SPLITS, split_of
 from autointerp.dictionaries.protocol import SparseCode
 

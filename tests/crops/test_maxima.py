@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from autointerp.crops.levels import LEVELS, level_edges
 from autointerp.crops.maxima import combine, reduce_batch, sample_cells
-from autointerp.crops.reading import LEVELS, SUM_SCALE, level_edges, read_code
+from autointerp.crops.reading import SUM_SCALE, read_code
 from autointerp.dictionaries.protocol import SparseCode
 
 ACTS = torch.tensor([[2.0, 1.0], [2.0, 0.0], [0.5, 0.0], [0.0, 0.0]])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from autointerp.crops.reading import LEVELS, SUM_SCALE, NarrowCodeError, level_edges, read_code
+from autointerp.crops.levels import LEVELS, level_edges
+from autointerp.crops.reading import SUM_SCALE, NarrowCodeError, read_code
 from autointerp.dictionaries.protocol import SparseCode
 
 ACTS = torch.tensor([[2.0, 1.0], [2.0, 0.0], [0.5, 0.0], [0.0, 0.0]])

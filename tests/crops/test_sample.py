@@ -10,9 +10,9 @@ from hypothesis import given, settings, strategies as st
 
 from autointerp.crops.collect import CropCollector
 from autointerp.crops.hashing import hashed
+from autointerp.crops.levels import level_edges
 from autointerp.crops.maps import decode_map
 from autointerp.crops.nearest import NearestLatents
-from autointerp.crops.reading import level_edges
 from autointerp.crops.records import CropRow, Quota
 from autointerp.crops.sample import active_above
 from autointerp.crops.split import split_of
@@ -76,7 +76,7 @@ def test_the_sample_is_that_of_sorting_everything(seed, batches, levels, share, 
         if not every:
             continue
         above = float(active_above(max(float(heat.max()) for heat in every)))
-        edge = max([e for e in level_edges().tolist() if e <= above], default=0.0)
+        edge = max([e for e in level_edges() if e <= above], default=0.0)
         for split in ("explain", "score"):
             ordered = []
             for image, heat in maps[feature, split].items():

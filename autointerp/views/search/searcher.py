@@ -11,7 +11,7 @@ from autointerp.db import DatabaseError, queries
 from autointerp.db.models import DictionaryRow, IndexKind
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.project.context import Context
-from autointerp.search.questions import QuestionVectors
+from autointerp.search.questions import QUESTIONS, QuestionVectors
 from autointerp.search.ranking import Fused, reciprocal_rank_fusion
 from autointerp.search.words import query_words
 from autointerp.views.search.hits import Hit, read_hits
@@ -57,12 +57,13 @@ class Searcher:
     Args:
         ctx: The workspace.
         open_index: Opens a dictionary's index, see `stages.index.opening.fresh_indexes`.
-        remembered: Vectors of questions that were asked before; this searcher's own if not given.
+        remembered: Vectors of questions that were asked before; those of the workspace's file if not given, so that a
+            question loads no model twice, whether the command line or Python asks it.
     """
 
     def __init__(self, ctx: Context, open_index: IndexOpener, remembered: QuestionVectors | None = None) -> None:
         self.ctx = ctx
-        self._remembered = remembered or QuestionVectors()
+        self._remembered = remembered or QuestionVectors(ctx.workspace.indexes_dir / QUESTIONS)
         self._open_index = open_index
         self._indexes: dict[tuple[int, IndexKind], VectorIndex] = {}
         self._noted: set[str] = set()

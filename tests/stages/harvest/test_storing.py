@@ -163,7 +163,7 @@ def test_hard_negatives_are_where_a_like_feature_fires(labeled: Path, query: Cal
 
 
 def test_figures_of_a_feature_are_those_of_its_cells(labeled: Path, query: Callable[..., Any], again: Again) -> None:
-    from autointerp.crops.reading import LEVELS, level_edges
+    from autointerp.crops.levels import LEVELS, level_edges
 
     found = query(labeled, "SELECT latent_index, histogram, steps, neighbours FROM features ORDER BY 1")
     on = (again.values > 0).reshape(-1, 64)

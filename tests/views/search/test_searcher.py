@@ -304,6 +304,7 @@ def test_a_question_asked_before_loads_no_torch(labeled: Path, tmp_path: Path) -
 
 def test_questions_that_cannot_be_kept_are_answered(labeled: Path, tmp_path: Path) -> None:
     shutil.copytree(labeled, tmp_path / "w")
+    (tmp_path / "w" / "indexes" / "questions.txt").unlink(missing_ok=True)
     (tmp_path / "w" / "indexes" / "questions.txt").mkdir()  # what cannot be written, whatever rights there are
     assert json.loads(loaded_by("-w", tmp_path / "w", "search", "red circle", "--json")[0])
 

@@ -75,7 +75,7 @@ _LABEL_FIGURES = {
 
 def _label_rows(figures: Mapping[str, Any], controls: Mapping[str, Any]) -> list[Row]:
     def beside(key: str) -> str:
-        constant = f"constant {share(controls['constant'][key])} by `{controls['constant']['names'][key]}`"
+        constant = f"constant {share(controls['constant'][key])} by `{cut(controls['constant']['names'][key], 44)}`"
         found = [constant, *(f"{name} {share(controls[name][key])}" for name in ("majority", "shuffled"))]
         ceiling = figures["repeats"].get(key.replace("lenient", "exact"))
         return ", ".join(found if ceiling is None else [*found, f"ceiling {share(ceiling)}"])

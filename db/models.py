@@ -286,7 +286,7 @@ class Judgement(Base):
         Word,
         default="",
         server_default="",
-        doc="active, base, firing, random, hard, displaced, foreign, intruder, generated, unrelated",
+        doc="active, base, namesake, firing, random, hard, displaced, foreign, intruder, generated, unrelated",
     )
     panel: Mapped[int | None] = mapped_column(doc="trials of one panel were shown together, and answered by a choice")
     shown: Mapped[dict[str, Any]] = mapped_column(

@@ -169,6 +169,8 @@ class ScoreEvidence:
         active: Cells in which the feature is active, each as a crop that is marked there. Each active cell of the
             split is as probable as any other, see `draw_cells`.
         cells: Random cells of the layer, the same for all features.
+        namesakes: Cells in which features of nearly the same name are active and this one is not, as far as is known;
+            one of each such feature in turn.
     """
 
     latent: int
@@ -181,6 +183,7 @@ class ScoreEvidence:
     unrelated: tuple[tuple[str, int], ...] = ()
     active: tuple[CropEvidence, ...] = ()
     cells: tuple[CropEvidence, ...] = ()
+    namesakes: tuple[CropEvidence, ...] = ()
 
 
 @dataclass(frozen=True)

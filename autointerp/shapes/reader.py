@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from autointerp.labeling.asking.protocol import Asker
     from autointerp.labeling.setup import LabelerSetup
 
-ANSWERS = ("gain", "detection", "fuzzing")
+ANSWERS = ("gain", "detection", "fuzzing", "apart")
 """Purposes of the questions that the oracle's reading answers."""
 
 
 class ReaderJudge:
-    """A judge of gain, detection and fuzzing trials on pictures of the shapes world; equal trials get equal answers."""
+    """A judge of trials on pictures of the shapes world: it reads the name alone; equal trials get equal answers."""
 
     kind, model, base_url, prompt_hash = "control", "reader", "", ""
     asker = None

@@ -139,6 +139,24 @@ def _pictured() -> Select[Crop, str, bytes]:
     return select(Crop, Image.prompt, Image.picture).join(Image, Crop.image_id == Image.id)
 
 
+class StoredMap(NamedTuple):
+    """The stored activation map of a feature in an image."""
+
+    feature_id: int
+    image_id: int
+    activation_map: bytes
+
+
+def maps(session: Session, feature_ids: Iterable[int], split: Split) -> Iterator[StoredMap]:
+    """Yield the activation maps of features in the images of a split, of all crops that have one."""
+    for some in bulk.chunks(feature_ids):
+        query = select(Crop.feature_id, Crop.image_id, Crop.activation_map).where(
+            Crop.feature_id.in_(some), Crop.split == split, Crop.activation_map.is_not(None)
+        )
+        for feature_id, image_id, activation_map in session.execute(query):
+            yield StoredMap(feature_id, image_id, activation_map or b"")
+
+
 def any_map(session: Session, dictionary_id: int, image_id: int) -> bytes | None:
     """Return the activation map of a dictionary's first crop in an image that has one."""
     query = (

@@ -20,6 +20,7 @@ SCORES: Registry[Kind[type[Method]]] = Registry(
         Kind("embedding", "AUROC of the words' similarity with crops", f"{_HERE}.embedding:Embedding"),
         Kind("detection", "does the label hold for the image", f"{_HERE}.detection:Detection"),
         Kind("fuzzing", "is the marked place where the label says", f"{_HERE}.fuzzing:Fuzzing"),
+        Kind("apart", "do the words tell the feature from those of nearly the same name", f"{_HERE}.apart:Apart"),
         Kind("intruder", "which of the marked crops does not belong", f"{_HERE}.intruder:Intruder"),
         Kind("generative", "does the feature fire in images made from the words", f"{_HERE}.generative:Generative"),
         Kind("shabalin", "the seed paper's own score", f"{_HERE}.shabalin:Shabalin"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from autointerp.project.labelers import labeler_key
 from autointerp.project.schedule import part_of
 from autointerp.stages.index.opening import open_index
 from autointerp.stages.score.base_rates import AskedBaseRate, BaseRates
+from autointerp.stages.score.namesake_cells import NamesakeCells
 from autointerp.stages.score.planning import ScoreTask, Scoring
 from autointerp.stages.score.trials import stored_trial
 
@@ -108,6 +109,9 @@ class _ScoringRun:
         self._reader = EvidenceReader(ctx.db, dictionary)
         if "active" in self._method.needs:
             self._reader.cells.note_missing(ctx.progress)
+        self._namesakes: NamesakeCells | None = None
+        if "namesakes" in self._method.needs:
+            self._namesakes = NamesakeCells(ctx, dictionary, self._reader)
         self._judge = scoring.judge
         self._answerer = scoring.judge or _answerer(ctx, dictionary, scoring.method)
         self._judge_id: int | None = None
@@ -129,11 +133,13 @@ class _ScoringRun:
         latents = {task.label.feature_id: self._latents[task.label.feature_id] for task in tasks}
         method = self._method
         evidence = self._reader.for_scores(latents, method.needs, self._seed, self._unrelated, method.limits)
+        beside = None if self._namesakes is None else self._namesakes.of([task.label for task in tasks])
         trials = []
-        for task in tasks:
+        for number, task in enumerate(tasks):
             feature_id = task.label.feature_id
             rng = np.random.default_rng((self._seed, latents[feature_id]))
-            trials.append(method.trials(task.words.name, task.words.explanation, evidence[feature_id], rng))
+            own = evidence[feature_id] if beside is None else replace(evidence[feature_id], namesakes=beside[number])
+            trials.append(method.trials(task.words.name, task.words.explanation, own, rng))
         if self._judge is None:
             made = self._measured(tasks, trials)
         else:

@@ -29,6 +29,6 @@ def _shown(trial: Trial) -> dict[str, Any]:
         return {"prompt": trial.prompt, "seed": trial.seed}
     if trial.kind == "base":
         return {"prompt": trial.crop.prompt, "cell": list(trial.crop.cell or ())}
-    if trial.kind in ("displaced", "active"):
+    if trial.kind in ("displaced", "active", "namesake"):
         return {"box": list(trial.crop.box), "cell": list(trial.crop.cell or ())}
     return {}

@@ -32,6 +32,7 @@ def evidence_of(world: World, latent: int, crops: int = 16) -> ScoreEvidence:
         unrelated=unrelated,
         active=tuple(marked[:60]),
         cells=tuple(marked[60:]),
+        namesakes=tuple(parts[3]),
     )
 
 

@@ -25,6 +25,7 @@ MODULES = {
     **dict.fromkeys(("rm", "db"), "database"),
     "labels": "labels",
     "steer": "experiments",
+    "benchmark": "benchmark",
 }
 """Each command, and the module of `autointerp.commands` that holds it."""
 

@@ -86,6 +86,7 @@ class LabelRuler:
         activity: Where the features are active, in the same cells or states.
         truths: The truth of each feature, or None.
         sizes: How many cells each state stands for, of the shape of the atoms; 1 each if None.
+        concepts: What else a name may say as one concept, beside the world's list, such as `red or blue`.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class LabelRuler:
         activity: Activity,
         truths: Sequence[FeatureTruth | None],
         sizes: np.ndarray | None = None,
+        concepts: Sequence[str] = (),
     ) -> None:
         self.atoms, self.activity, self.truths, self.sizes = atoms, activity, truths, sizes
+        self._more = tuple(concepts)
         self._extensions: dict[str, Extension] = {}
         self._relations: dict[tuple[str, str], LabelVerdict] = {}
         self._concepts: dict[str, np.ndarray] = {}
@@ -104,11 +107,15 @@ class LabelRuler:
 
     @classmethod
     def of(
-        cls, cells: Mapping[str, np.ndarray], active: ActiveCells, truths: Sequence[FeatureTruth | None]
+        cls,
+        cells: Mapping[str, np.ndarray],
+        active: ActiveCells,
+        truths: Sequence[FeatureTruth | None],
+        concepts: Sequence[str] = (),
     ) -> LabelRuler:
         """Make it of the oracle's reading of pictures; see `Atoms.of_cells`."""
         atoms = Atoms.of_cells(cells)
-        return cls(atoms, Activity.of_cells(active, atoms.shape), truths)
+        return cls(atoms, Activity.of_cells(active, atoms.shape), truths, None, concepts)
 
     def on_states(self) -> LabelRuler:
         """Return the same ruler over states, each a set of atoms with all cells that have it: fast for many names.
@@ -126,7 +133,7 @@ class LabelRuler:
         entries, counts = np.unique(entry, return_counts=True)
         starts = np.searchsorted(entries, np.arange(len(self.truths) + 1) * len(states))
         activity = Activity(starts, entries % len(states), counts.astype(np.float64))
-        return LabelRuler(Atoms(masks, False), activity, self.truths, sizes.astype(np.float64))
+        return LabelRuler(Atoms(masks, False), activity, self.truths, sizes.astype(np.float64), self._more)
 
     def extension(self, name: str) -> Extension:
         """Return where a name holds; alternatives that together are one concept count as that concept."""
@@ -194,6 +201,6 @@ class LabelRuler:
 
     def _is_concept(self, holds: np.ndarray) -> bool:
         if not self._concepts:
-            names = [*(concept.name for concept in all_concepts()), "background"]
+            names = dict.fromkeys([*(concept.name for concept in all_concepts()), "background", *self._more])
             self._concepts = {name: self.atoms.extension(name).holds for name in names}
         return any(relation(holds, mask, self.sizes) == "exact" for mask in self._concepts.values())

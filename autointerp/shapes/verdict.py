@@ -64,7 +64,7 @@ class Evaluated:
     @cached_property
     def ruler(self) -> LabelRuler:
         """What holds labels against the truths."""
-        return LabelRuler.of(self.seen.cells, self.seen.active, self.truths)
+        return LabelRuler.of(self.seen.cells, self.seen.active, self.truths, [one.name for one in self.concepts])
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values: the figures of each feature's truth, and the pictures."""

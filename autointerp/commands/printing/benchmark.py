@@ -1,0 +1,44 @@
+"""Results of benchmarks for people: a row for each group of units, and what names get that were given blindly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autointerp.commands.printing.tables import say, share, table
+
+_FIGURES = {"exact": "exact", "macro_exact": "exact, by concept", "gain_share": "gain share"}
+"""Figures that are printed, by their keys; all others are in the JSON."""
+_VERDICTS = {"too broad": "broad", "too narrow": "narrow", "overlapping": "overlapping", "wrong": "wrong"}
+
+
+def print_naming(results: Mapping[str, Any]) -> None:
+    """Print the results of names."""
+    rows = []
+    for group, found in results["groups"].items():
+        verdicts = found["verdicts"]
+        rows.append(
+            (
+                group,
+                str(found["units"]),
+                *(_with_interval(found, key) for key in _FIGURES),
+                *(str(verdicts[key]) for key in _VERDICTS),
+                share(found["truthless_named"]),
+            )
+        )
+        for control, of in found.get("controls", {}).items():
+            rows.append((f"  {control}", "", *(share(of[key]) for key in _FIGURES), *("",) * (len(_VERDICTS) + 1)))
+    table(("units", "number", *_FIGURES.values(), *_VERDICTS.values(), "named without a truth"), rows)
+    missing = sum(found["missing"] for found in results["groups"].values() if "controls" in found)
+    if missing:
+        say(f"{missing} units have no name in the file: each counts as wrong")
+    unreadable = {name: why for found in results["groups"].values() for name, why in found["unreadable"].items()}
+    for name, why in list(unreadable.items())[:5]:
+        say(f"{name!r} holds nowhere: {why}")
+    if len(unreadable) > 5:
+        say(f"{len(unreadable) - 5} more names hold nowhere, see `unreadable` in --json")
+
+
+def _with_interval(found: Mapping[str, Any], key: str) -> str:
+    ends = found["intervals"].get(key)
+    return share(found[key]) + ("" if ends is None else f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})")

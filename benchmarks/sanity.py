@@ -26,7 +26,7 @@ from autointerp.labeling.protocol import BaseRate, ScoreEvidence, Trial
 from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
 from autointerp.project.workspace import WorkspaceFolder
-from benchmarks.broken_names import BREAKS, Break, Words, broken
+from autointerp.shapes.broken_names import BREAKS, Break, NameWords, broken
 from benchmarks.eyes import Asked, ExactEyes, Eyes, NoisyEyes, VlmEyes
 
 JUDGED = ("gain", "detection", "fuzzing")
@@ -88,7 +88,7 @@ def names_of(ctx: Context, layer: str, features: int, seed: int = 0) -> list[Nam
 
     row = ctx.dictionary_of(layer)
     assert row is not None
-    truths = {latent: Words.of(one.concept) for latent, one in enumerate(truths_of(ctx, row)) if one is not None}
+    truths = {latent: NameWords.of(one.concept) for latent, one in enumerate(truths_of(ctx, row)) if one is not None}
     with ctx.db.session() as session:
         ids = queries.features.ids_by_index(session, row.id)
         images = queries.crops.image_ids(session, row.id, "score")

@@ -18,43 +18,8 @@ from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
 from autointerp.project.workspace import WorkspaceFolder
 from autointerp.shapes.concepts import all_concepts, concept_masks
-from autointerp.shapes.extensions import Atoms
-from autointerp.shapes.label_verdict import relation
-from autointerp.shapes.scenes import render, sample_scene
 from benchmarks import evidence, judge_batch, right_labels, sanity
-from benchmarks.broken_names import BREAKS, Words, broken
 from benchmarks.eyes import ExactEyes, NoisyEyes
-
-
-@pytest.fixture(scope="module")
-def cells() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    read = [render(sample_scene(rng)).cells() for _ in range(60)]
-    return {name: np.stack([one[name] for one in read]) for name in read[0]}
-
-
-def test_a_right_name_picks_out_its_concept_and_a_broken_one_does_not(cells: dict[str, np.ndarray]) -> None:
-    atoms, rng = Atoms.of_cells(cells), np.random.default_rng(0)
-    concepts, masks = concept_masks(cells)
-    names = [Words.of(concept) for concept in concepts]
-    found: dict[str, list[str]] = {way: [] for way in BREAKS}
-    for words, mask in zip(names, masks, strict=True):
-        own = atoms.extension(str(words))
-        assert not own.problem
-        assert np.array_equal(own.holds, mask), words
-        for way, other in broken(words, names, rng).items():
-            said = atoms.extension(str(other))
-            assert not said.problem, other
-            if not mask.any():
-                continue
-            found[way].append(relation(said.holds, mask))
-    assert set(found["too broad"]) == {"too broad"}
-    # In so few pictures a value may be missing, or all that is of one value may be of another too.
-    assert set(found["too narrow"]) <= {"too narrow", "wrong", "exact"}
-    assert found["too narrow"].count("too narrow") > 0.8 * len(found["too narrow"])
-    assert "exact" not in found["sibling"]
-    assert "too broad" not in found["sibling"]
-    assert all(len(of_way) > 0.9 * masks.any((1, 2, 3)).sum() for of_way in found.values())
 
 
 def test_noisy_eyes_turn_round_the_share_that_they_say(labeled: Path) -> None:

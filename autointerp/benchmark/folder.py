@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,7 +87,17 @@ class TasksManifest:
         _write_text(folder / MANIFEST, json.dumps(stored, indent=2) + "\n")
 
 
-def write_benchmark(kind: BenchmarkKind, recipe: BenchmarkRecipe, out: Path, answers: Path | None) -> int:
+TaskMaker = Callable[[BenchmarkAnswers, Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
+"""Makes the list of tasks, of a task for each unit."""
+
+
+def write_benchmark(
+    kind: BenchmarkKind,
+    recipe: BenchmarkRecipe,
+    out: Path,
+    answers: Path | None,
+    tasks_of: TaskMaker | None = None,
+) -> int:
     """Write a folder of tasks; return how many there are.
 
     Args:
@@ -94,6 +105,7 @@ def write_benchmark(kind: BenchmarkKind, recipe: BenchmarkRecipe, out: Path, ans
         recipe: What it is made of.
         out: A new or empty folder.
         answers: A file for the answers. The folder then holds nothing that they could be made from.
+        tasks_of: Makes the list of tasks; a task for each unit if None.
 
     Raises:
         UsageError: The folder is not empty, or no unit can be made.
@@ -105,7 +117,8 @@ def write_benchmark(kind: BenchmarkKind, recipe: BenchmarkRecipe, out: Path, ans
         benchmark.answers.write(answers)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        tasks = write_units(benchmark, out, kind, answers is not None)
+        tasks: Sequence[Mapping[str, Any]] = write_units(benchmark, out, kind, answers is not None)
+        tasks = tasks if tasks_of is None else tasks_of(benchmark.answers, tasks)
         # Last of all, so that a folder that has it is whole.
         _write_text(out / TASKS, "".join(json.dumps(task) + "\n" for task in tasks))
     except BaseException:

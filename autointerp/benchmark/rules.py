@@ -31,7 +31,7 @@ it is right.
 
 - `tasks.jsonl` has a line for each label: its id, its name, its unit and the unit's folder.
 - Your answer is a file of JSON lines: `{{"label": "label:0", "value": 0.7}}`. Values have any scale. A label without a
-  value counts as the lowest of all.
+  value counts as told wrong.
 - A label is right if it says what the unit is about. Wrong ones are too broad, too narrow, of a sibling of a word, of
   another unit, or random.
 - The figure is the AUROC of right against wrong labels, of all wrong ones and of each kind.

@@ -15,7 +15,7 @@ from autointerp.files import whole_file
 from autointerp.texts import to_json
 
 if TYPE_CHECKING:
-    from autointerp.benchmark.folder import BenchmarkKind
+    from autointerp.benchmark.folder import BenchmarkKind, TaskMaker
 
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -86,6 +86,22 @@ def naming(as_json: bool, **options: Any) -> None:
     _show(results, options["results"], as_json, print_naming)
 
 
+@benchmark.command()
+@task_options
+@shared_options
+def scoring(as_json: bool, **options: Any) -> None:
+    """Write labels of units, right and broken ones (-o), or score values of them (--tasks and --score)."""
+    from autointerp.benchmark.scoring import offered_tasks, score_values
+
+    if _writes("scoring", options):
+        _write("scoring", options, offered_tasks)
+        return
+    from autointerp.commands.printing.benchmark import print_scoring
+
+    results = score_values(options["tasks"], options["score"], options["answers"])
+    _show(results, options["results"], as_json, print_scoring)
+
+
 def _writes(kind: BenchmarkKind, options: dict[str, Any]) -> bool:
     """Return whether tasks are to be written, and not answers scored."""
     given = {name for name in ("out", "tasks", "score", "results") if options[name] is not None}
@@ -98,14 +114,14 @@ def _writes(kind: BenchmarkKind, options: dict[str, Any]) -> bool:
     return False
 
 
-def _write(kind: BenchmarkKind, options: dict[str, Any]) -> None:
+def _write(kind: BenchmarkKind, options: dict[str, Any], tasks_of: TaskMaker | None = None) -> None:
     from autointerp.benchmark.folder import write_benchmark
     from autointerp.benchmark.recipe import BenchmarkRecipe
     from autointerp.benchmark.synthetic import SyntheticPlan
 
     synthetic = SyntheticPlan(options["each"], options["base_rates"], options["noises"])
     recipe = BenchmarkRecipe(options["seed"], options["shown"], options["images"], synthetic, options["crops"])
-    count = write_benchmark(kind, recipe, options["out"], options["answers"])
+    count = write_benchmark(kind, recipe, options["out"], options["answers"], tasks_of)
     note(f"{count} tasks; the rules are in README.md")
     click.echo(options["out"])
 

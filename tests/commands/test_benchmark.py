@@ -24,6 +24,19 @@ def test_tasks_are_written_and_names_are_scored(tmp_path: Path) -> None:
     assert json.loads(call(*asked, "--json").out) == json.loads((tmp_path / "results.json").read_text())
 
 
+def test_labels_are_written_and_values_are_scored(tmp_path: Path) -> None:
+    assert call("benchmark", "scoring", "-o", tmp_path / "tasks", *SMALL).code == 0
+    tasks = [json.loads(line) for line in (tmp_path / "tasks" / "tasks.jsonl").read_text().splitlines()]
+    values = [json.dumps({"label": task["label"], "value": len(task["name"])}) + "\n" for task in tasks[1:]]
+    (tmp_path / "values.jsonl").write_text("".join(values))
+    asked = ("benchmark", "scoring", "--tasks", tmp_path / "tasks", "--score", tmp_path / "values.jsonl")
+    printed = call(*asked)
+    assert printed.code == 0
+    assert "rarest" in printed.out
+    assert "1 labels have no value in the file: each counts as told wrong" in printed.out
+    assert json.loads(call(*asked, "--json").out)["labels"] == len(tasks)
+
+
 def test_what_is_asked_for_must_be_clear(tmp_path: Path) -> None:
     for options in ((), ("-o", tmp_path / "x", "--tasks", tmp_path), ("--tasks", tmp_path)):
         asked = call("benchmark", "naming", *options)

@@ -39,6 +39,21 @@ def print_naming(results: Mapping[str, Any]) -> None:
         say(f"{len(unreadable) - 5} more names hold nowhere, see `unreadable` in --json")
 
 
+def print_scoring(results: Mapping[str, Any]) -> None:
+    """Print the results of values."""
+    ways = list(results["ways"])
+    rows = [("values", *(_auroc(results["ways"][way]) for way in ways))]
+    rows += [(f"  {name}", *(_auroc(of[way]) for way in ways)) for name, of in results["controls"].items()]
+    table(("AUROC of right labels against", *ways), rows)
+    if results["missing"]:
+        say(f"{results['missing']} labels have no value in the file: each counts as told wrong")
+
+
+def _auroc(found: Mapping[str, Any]) -> str:
+    ends = found["interval"]
+    return f"{found['auroc']:.2f}" + ("" if ends is None else f" ({ends[0]:.2f} to {ends[1]:.2f})")
+
+
 def _with_interval(found: Mapping[str, Any], key: str) -> str:
     ends = found["intervals"].get(key)
     return share(found[key]) + ("" if ends is None else f" ({100 * ends[0]:.0f} to {100 * ends[1]:.0f})")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from autointerp.commands.printing.benchmark import print_naming
+from autointerp.commands.printing.benchmark import print_naming, print_scoring
 
 
 def _group(**more: Any) -> dict[str, Any]:
@@ -26,3 +26,12 @@ def test_controls_stand_below_their_group(capsys: pytest.CaptureFixture[str]) ->
     assert lines[2].split() == ["constant", "10.0%", "20.0%", "30.0%"]
     assert "1 units have no name in the file: each counts as wrong" in lines
     assert lines[-1].startswith("2 more names hold nowhere")
+
+
+def test_each_way_has_a_column(capsys: pytest.CaptureFixture[str]) -> None:
+    ways = {"all": {"auroc": 0.75, "interval": [0.5, 0.9]}, "too broad": {"auroc": 0.5, "interval": None}}
+    print_scoring({"ways": ways, "controls": {"rarest": ways}, "missing": 2})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["values", "0.75", "(0.50", "to", "0.90)", "0.50"]
+    assert lines[2].split()[0] == "rarest"
+    assert lines[3].startswith("2 labels have no value")

@@ -17,26 +17,26 @@ OWN = ("size", "color", "texture", "shape")
 
 
 @dataclass(frozen=True)
-class Words:
+class NameWords:
     """The words of a name, one for each kind; `object` and `ground` stand alone where there is no narrower word."""
 
     said: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, concept: Concept) -> Words:
+    def of(cls, concept: Concept) -> NameWords:
         """Return the words of a concept."""
         kinds = {**{word: kind for kind in OWN for word in ATTRIBUTES[kind]}, **dict.fromkeys(POSITIONS, "place")}
         kinds |= {"object": "object", **dict.fromkeys(ATTRIBUTES["part"], "part")}
         kinds |= dict.fromkeys(ATTRIBUTES["background"], "background")
         return cls(tuple((kinds[word], word) for word in concept.words))
 
-    def without(self, kind: str) -> Words:
+    def without(self, kind: str) -> NameWords:
         """Return the other words."""
-        return Words(tuple(one for one in self.said if one[0] != kind))
+        return NameWords(tuple(one for one in self.said if one[0] != kind))
 
-    def also(self, kind: str, word: str) -> Words:
+    def also(self, kind: str, word: str) -> NameWords:
         """Return these words, with another one in the place of the one of its kind."""
-        return Words((*self.without(kind).said, (kind, word)))
+        return NameWords((*self.without(kind).said, (kind, word)))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class Words:
         return f"{name} {words['place']}".strip() if "place" in words else name
 
 
-def broken(words: Words, others: list[Words], rng: np.random.Generator) -> dict[Break, Words]:
+def broken(words: NameWords, others: list[NameWords], rng: np.random.Generator) -> dict[Break, NameWords]:
     """Return the name broken in each way that it can be.
 
     Args:
@@ -64,7 +64,7 @@ def broken(words: Words, others: list[Words], rng: np.random.Generator) -> dict[
         others: The right names of other features.
         rng: Source of randomness.
     """
-    made: dict[Break, Words | None] = {
+    made: dict[Break, NameWords | None] = {
         "too broad": _broader(words, rng),
         "too narrow": _narrower(words, rng),
         "sibling": _sibling(words, rng),
@@ -74,19 +74,19 @@ def broken(words: Words, others: list[Words], rng: np.random.Generator) -> dict[
     return {kind: name for kind, name in made.items() if name is not None and set(name.said) != set(words.said)}
 
 
-def _broader(words: Words, rng: np.random.Generator) -> Words | None:
+def _broader(words: NameWords, rng: np.random.Generator) -> NameWords | None:
     """Leave out a word; of a single word, say that it is an object, or a background, or half of the picture."""
     if len(words.said) > 1:
         return words.without(words.kinds[int(rng.integers(len(words.kinds)))])
     ((kind, word),) = words.said
     if kind == "place":
-        return None if " " not in word else Words((("place", word.split()[int(rng.integers(2))]),))
+        return None if " " not in word else NameWords((("place", word.split()[int(rng.integers(2))]),))
     if kind == "object":
         return None
-    return Words((("ground", ""),) if kind == "background" else (("object", "object"),))
+    return NameWords((("ground", ""),) if kind == "background" else (("object", "object"),))
 
 
-def _narrower(words: Words, rng: np.random.Generator) -> Words:
+def _narrower(words: NameWords, rng: np.random.Generator) -> NameWords:
     """Add a word of another kind: an attribute, or a place where only a background is said."""
     if "background" in words.kinds:
         return words.also("place", str(rng.choice(list(POSITIONS))))
@@ -94,19 +94,19 @@ def _narrower(words: Words, rng: np.random.Generator) -> Words:
     return words.without("object").also(kind, str(rng.choice(ATTRIBUTES[kind])))
 
 
-def _sibling(words: Words, rng: np.random.Generator) -> Words:
+def _sibling(words: NameWords, rng: np.random.Generator) -> NameWords:
     """Say another value in the place of one."""
     kind, word = words.said[int(rng.integers(len(words.said)))]
     if kind == "object":
-        return Words((("ground", ""),))
+        return NameWords((("ground", ""),))
     values = list(POSITIONS) if kind == "place" else list(ATTRIBUTES[kind])
     return words.also(kind, str(rng.choice([value for value in values if value != word])))
 
 
-def _random(rng: np.random.Generator) -> Words:
+def _random(rng: np.random.Generator) -> NameWords:
     """Say one or two words that nobody chose."""
     kind = str(rng.choice([*OWN, "part", "background"]))
-    name = Words(((kind, str(rng.choice(ATTRIBUTES[kind]))),))
+    name = NameWords(((kind, str(rng.choice(ATTRIBUTES[kind]))),))
     other = str(rng.choice(OWN))
     if kind in ("part", "background") or other == kind or rng.random() < 0.5:
         return name

@@ -8,7 +8,20 @@ from dataclasses import asdict
 
 import click
 
-from benchmarks import capture, collector, database, growth, harvest, local_vlm, memory, pursuit, shards, startup, vlm
+from benchmarks import (
+    capture,
+    collector,
+    database,
+    growth,
+    harvest,
+    local_vlm,
+    memory,
+    pursuit,
+    shapes_vlm,
+    shards,
+    startup,
+    vlm,
+)
 from benchmarks.pairs import Row
 
 BENCHMARKS = {
@@ -22,6 +35,7 @@ BENCHMARKS = {
     "database": database.run,
     "vlm": vlm.run,
     "local-vlm": local_vlm.run,
+    "shapes-vlm": shapes_vlm.run,
 }
 
 

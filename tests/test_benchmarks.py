@@ -200,6 +200,17 @@ def test_labeling_by_a_server_runs():
 
 
 @pytest.mark.slow
+def test_the_embedded_vlm_names_and_judges():
+    from benchmarks import shapes_vlm
+
+    rows = shapes_vlm.run(quick=True)
+    assert [row.other for row in rows] == [5, 0.4, 10, 0.2]
+    # What is done in a second by two cores takes no more than two seconds of a processor.
+    for rate, taken in (rows[:2], rows[2:]):
+        assert 0 < taken.ours * rate.ours < 2.5
+
+
+@pytest.mark.slow
 def test_local_vlms_run_and_a_wrong_answer_ends_them(monkeypatch):
     from benchmarks import local_vlm
 

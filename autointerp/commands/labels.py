@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from autointerp.commands.calls import note, open_context, print_json
+from autointerp.commands.calls import note, open_context, print_json, short_lived
 from autointerp.commands.options import (
     PATH,
     dictionary_option,
@@ -27,6 +27,7 @@ def labels() -> None:
 @labels.command("list")
 @json_option
 @shared_options
+@short_lived
 def labels_list(as_json: bool) -> None:
     """List labelers with how much they said, their mean scores, and how many of their labels count."""
     from autointerp.views.labelers import list_labelers

@@ -70,6 +70,7 @@ def layers(model: str | None, revision: str | None, every: bool, stream: str | N
 @click.command()
 @json_option
 @shared_options
+@short_lived
 def status(as_json: bool) -> None:
     """Show what the workspace holds and how far each dictionary is."""
     from autointerp.views.status import read_status
@@ -155,6 +156,7 @@ def search(
 @said_by_option
 @json_option
 @shared_options
+@short_lived
 def show(feature: str, crops: Path | None, labeler: str | None, as_json: bool) -> None:
     """Show a feature (DICTIONARY:INDEX): labels side by side, scores, and where it fires."""
     from autointerp.views.feature import read_feature

@@ -36,9 +36,6 @@ WORKSPACE = Path("demo-workspace")
 LAYER = "mid"
 QUERY = "red striped circle"
 SETTINGS = {
-    "model": "shapes-turbo",
-    "steps": 4,
-    "capture_steps": [3],
     "images": 500,
     "fit_images": 350,
     "evaluate_images": 200,

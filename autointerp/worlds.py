@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-DEFAULT_MODEL = "shapes"
-"""The model of a workspace that names none."""
+DEFAULT_MODEL = "shapes-turbo"
+"""The model of a new workspace, and of a call that names none."""
+UNNAMED_MODEL = "shapes"
+"""The model of stored settings without one. They were written when `shapes` was the default, and keep their meaning."""
 
 
 @dataclass(frozen=True)

@@ -83,13 +83,16 @@ class Figure:
 @click.option("--layer", "layers", multiple=True, default=("mid", "late"), help="Layers.")
 @click.option("--signal", "signals", multiple=True, default=("update", "output"), help="Signals.")
 @click.option("--last", is_flag=True, help="The last step alone.")
+@click.option(
+    "--painting", "chosen", multiple=True, help="Model and steps, as in shapes:8; else all that are compared."
+)
 def main(
-    out: Path, seeds: int, fit_images: int, images: int, layers: tuple[str, ...], signals: tuple[str, ...], last: bool
+    out: Path, layers: tuple[str, ...], signals: tuple[str, ...], last: bool, chosen: tuple[str, ...], **counts: int
 ) -> None:
     """Print the share of true features by model, steps, step, layer and signal."""
     out.mkdir(parents=True, exist_ok=True)
-    figures = []
-    for painting in PAINTINGS:
+    figures, seeds = [], counts["seeds"]
+    for painting in paintings_named(chosen):
         steps = [painting.steps - 1] if last else sorted({0, painting.steps // 2, painting.steps - 1})
         file = out / f"{painting.model}.{painting.steps}.json"
         known = [read_figure(one) for one in json.loads(file.read_text())] if file.is_file() else []
@@ -97,11 +100,23 @@ def main(
         done = {(one.layer, one.signal, one.step) for one in known if len(one.specific) >= seeds}
         if missing := [place for place in places if place not in done]:
             click.echo(f"{painting.model}, {painting.steps} steps: {len(missing)} places", err=True)
-            for one in measured(painting, missing, range(seeds), fit_images, images):
+            for one in measured(painting, missing, range(seeds), counts["fit_images"], counts["images"]):
                 known.append(one)
                 file.write_text(json.dumps([asdict(figure) for figure in known], indent=1))
         figures += known
     click.echo(table(figures))
+
+
+def paintings_named(names: Sequence[str]) -> Sequence[Painting]:
+    """Return the paintings of given names, such as shapes:8; all where no name is given.
+
+    Raises:
+        click.BadParameter: A name is that of no painting.
+    """
+    known = {f"{one.model}:{one.steps}": one for one in PAINTINGS}
+    if unknown := [name for name in names if name not in known]:
+        raise click.BadParameter(f"{unknown[0]!r} is not among {', '.join(known)}", param_hint="--painting")
+    return [known[name] for name in names] or PAINTINGS
 
 
 def read_figure(values: dict[str, Any]) -> Figure:

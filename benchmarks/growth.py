@@ -56,7 +56,7 @@ def generated(images: int) -> dict[str, float]:
     from autointerp.stages.harvest.harvesting import run_harvest
     from autointerp.stages.harvest.planning import plan_harvest
 
-    values = {"device": "cpu", "fit_images": 8, "images": images, "steps": 1, "capture_steps": [0]}
+    values = {"model": "shapes", "device": "cpu", "fit_images": 8, "images": images, "steps": 1, "capture_steps": [0]}
     with tempfile.TemporaryDirectory() as folder:
         ctx = Context(WorkspaceFolder.create(Path(folder) / "w", Settings.from_values(values)))
         fit = plan_fit(ctx, "mid", FitRequest("random"))

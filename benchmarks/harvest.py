@@ -118,7 +118,8 @@ def run(quick: bool, pairs: int | None = None, images: int | None = None) -> lis
 
     size = images or (QUICK_IMAGES if quick else IMAGES)
     count = pairs or (QUICK_PAIRS if quick else PAIRS)
-    values = {"device": "cpu", "fit_images": 8, "batch_size": min(16, size), "crops": {"top": TOP, "quantile": TOP}}
+    crops = {"top": TOP, "quantile": TOP}
+    values = {"model": "shapes", "device": "cpu", "fit_images": 8, "batch_size": min(16, size), "crops": crops}
     with tempfile.TemporaryDirectory() as folder:
         fitted = Path(folder) / "fitted"
         ctx = Context(WorkspaceFolder.create(fitted, Settings.from_values(values)))

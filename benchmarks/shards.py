@@ -102,7 +102,7 @@ def run(quick: bool, pairs: int | None = None) -> list[Row]:
     features = QUICK_FEATURES if quick else FEATURES
     times = [merged(features) for _ in range(count)]
     rows = [Row.of("shards", f"merge {SHARDS} x {features} x {TOP}: seconds / 10 s", "s", times, [10.0] * count)]
-    values = {"device": "cpu", "fit_images": 4, "batch_size": 16}
+    values = {"model": "shapes", "device": "cpu", "fit_images": 4, "batch_size": 16}
     with tempfile.TemporaryDirectory() as folder:
         ctx = Context(WorkspaceFolder.create(Path(folder) / "w", Settings.from_values(values)))
         run_fits(ctx, [plan_fit(ctx, LAYER, FitRequest("random"))])

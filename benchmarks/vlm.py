@@ -28,6 +28,7 @@ from benchmarks.pairs import Row
 JOBS, LATENCY, FEATURES = 32, 2.0, 500
 QUICK_LATENCY, QUICK_FEATURES = 0.2, 60
 SETTINGS: dict[str, Any] = {
+    "model": "shapes",
     "images": 160,
     "fit_images": 8,
     "steps": 2,

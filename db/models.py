@@ -33,7 +33,7 @@ class DictionaryRow(Base):
     __tablename__ = "dictionaries"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True, doc="how people call it, e.g. shapes.mid.topk")
+    name: Mapped[str] = mapped_column(unique=True, doc="how people call it, e.g. shapes-turbo.mid.topk")
     identity: Mapped[str] = mapped_column(Hash, unique=True, doc="hash of all that made it")
     kind: Mapped[str] = mapped_column(Word, doc="topk, batchtopk, jumprelu, itda, ...")
     model: Mapped[str] = mapped_column(doc="the diffusion model")
@@ -330,7 +330,7 @@ class Index(Base):
     __table_args__ = (one_of("kind", IndexKind),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True, doc="e.g. shapes.mid.topk.crops")
+    name: Mapped[str] = mapped_column(unique=True, doc="e.g. shapes-turbo.mid.topk.crops")
     kind: Mapped[IndexKind] = mapped_column(Word, doc="crops, labels or decoder")
     dictionary_id: Mapped[int | None] = mapped_column(ForeignKey("dictionaries.id", ondelete="CASCADE"), index=True)
     embedder: Mapped[str] = mapped_column(doc="what made the vectors")

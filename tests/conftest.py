@@ -21,6 +21,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SETTINGS = """\
+model = "shapes-turbo"
 labeler = "clip"
 images = 40
 fit_images = 13

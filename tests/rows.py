@@ -7,14 +7,14 @@ from typing import Any
 from autointerp.db import models
 
 
-def dictionary(name: str = "shapes.mid.topk", layer: str = "mid", **values: Any) -> models.DictionaryRow:
+def dictionary(name: str = "shapes-turbo.mid.topk", layer: str = "mid", **values: Any) -> models.DictionaryRow:
     """A dictionary of four latents over a grid of 4 x 4 cells."""
     return models.DictionaryRow(
         **{
             "name": name,
             "identity": f"identity of {name}",
             "kind": "topk",
-            "model": "shapes",
+            "model": "shapes-turbo",
             "layer": layer,
             "hookpoint": f"transformer.{layer}",
             "signal": "output",

@@ -17,7 +17,7 @@ from autointerp import LabeledDictionary, Workspace
 from autointerp.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 Cli = Callable[..., Any]
 
 
@@ -32,7 +32,7 @@ def test_the_worked_example_runs(
     runpy.run_path(str(ROOT / "docs" / "examples" / "library.py"), run_name="__main__")
     said = capsys.readouterr().out
     assert f"{NAME}:" in said
-    assert "shapes transformer.transformer_blocks.1: 64 features" in said
+    assert "shapes-turbo transformer.transformer_blocks.1: 64 features" in said
     pictures = sorted(p.name for p in tmp_path.glob("feature-*.png"))
     assert len(pictures) == 10
 

@@ -256,7 +256,7 @@ def test_parts_of_a_demo(tmp_path: Path):
 
     assert part_of("  1. harvest            500 images (about 0:24)") is None
     assert part_of("[2/7] harvest: 500 images, about 0:24; 1:58 left in all") == "harvest"
-    assert part_of("measuring shapes.mid.topk: 18/18 image") == "fit"
+    assert part_of("measuring shapes-turbo.mid.topk: 18/18 image") == "fit"
     said = ("install", "[1/7] fit: 350 images", "harvest x  1/2", "label x", "evaluate x", "label accuracy 60%")
     script = "import time\nhold = b'x' * 200_000_000\n" + "".join(
         f"print({line!r}, flush=True)\ntime.sleep(0.3)\n" for line in said

@@ -24,7 +24,7 @@ from benchmarks.eyes import ExactEyes, NoisyEyes
 
 def test_noisy_eyes_turn_round_the_share_that_they_say(labeled: Path) -> None:
     ctx = Context(WorkspaceFolder(labeled))
-    reader = EvidenceReader(ctx.db, ctx.dictionary_named("shapes.mid.topk"))
+    reader = EvidenceReader(ctx.db, ctx.dictionary_named("shapes-turbo.mid.topk"))
     trials = [Trial("object", "", crop, True) for crop in reader.cells.random_cells("score", 50, 0)]
     trials += [Trial(name, "", trial.crop, True) for trial in trials for name in ("red", "edge", "night", "dotted")]
     question, exact = Gain().question, ExactEyes()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from autointerp.diffusion.sources.prompts import load_prompts
 from autointerp.search.embedders import EMBEDDED
 from autointerp.shapes.oracle import Oracle
-from autointerp.worlds import DEFAULT_MODEL, OPEN, WORLDS, world_of
+from autointerp.worlds import DEFAULT_MODEL, OPEN, UNNAMED_MODEL, WORLDS, world_of
 
 
 def test_a_model_that_people_name_is_of_the_open_world() -> None:
@@ -16,7 +16,7 @@ def test_a_model_that_people_name_is_of_the_open_world() -> None:
 
 
 def test_what_an_embedded_world_names_is_there() -> None:
-    assert DEFAULT_MODEL in WORLDS
+    assert {DEFAULT_MODEL, UNNAMED_MODEL} <= set(WORLDS)
     for name, world in WORLDS.items():
         assert world_of(name) is world
         assert not world.is_open

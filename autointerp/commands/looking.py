@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", metavar="M", help="shapes, a pipeline's folder, a hub id, or a .safetensors or .ckpt file.")
+@click.option(
+    "--model",
+    metavar="M",
+    help="shapes-turbo, shapes, a pipeline's folder, a hub id, or a .safetensors or .ckpt file.  [default: the "
+    "workspace's, else shapes-turbo]",
+)
 @revision_option
 @click.option("--all", "every", is_flag=True, help="Every hookpoint, not only those with an alias.")
 @stream_option

@@ -32,7 +32,8 @@ from autointerp.dictionaries.kinds import FITTED
 @click.option(
     "--model",
     metavar="M",
-    help="shapes, a pipeline's folder, a hub id, or a .safetensors or .ckpt file.  [default: shapes]",
+    help="shapes-turbo, shapes, a pipeline's folder, a hub id, or a .safetensors or .ckpt file.  [default: "
+    "shapes-turbo]",
 )
 @revision_option
 @click.option(

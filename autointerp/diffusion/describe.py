@@ -29,7 +29,7 @@ def describe_model(
     """Describe an embedded model, a pipeline's folder, a single-file checkpoint, or a hub repository.
 
     Args:
-        name: `shapes`, `shapes-turbo`, a folder, a `.safetensors` or `.ckpt` file, or a hub id (`owner/name`).
+        name: `shapes-turbo`, `shapes`, a folder, a `.safetensors` or `.ckpt` file, or a hub id (`owner/name`).
         revision: Branch, tag or commit of a hub id.
         loading: How it will be loaded: the place of a file's configuration, whether the hub may be asked, and changes
             of the weights.

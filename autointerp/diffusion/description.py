@@ -63,6 +63,15 @@ class ModelDescription:
         """The description itself, so that functions take a loaded model or its description; see `Described`."""
         return self
 
+    def place_of(self, part: str) -> str:
+        """Return the folder or hub id that has a part of the pipeline, such as a tokenizer, as a subfolder.
+
+        It is that of the configuration for a checkpoint, and that of the shared parts where `source` lacks the part.
+        """
+        if self.shared is not None and not (Path(self.source) / part).is_dir():
+            return str(self.shared)
+        return self.config or self.source
+
     def grid(self, size: Size | None = None, hookpoint: str | None = None) -> tuple[int, int]:
         """Return the token grid (rows, cols) of pictures of a size.
 

@@ -40,7 +40,7 @@ def load_model(
     """Load a pipeline ready to generate.
 
     Args:
-        name: `shapes`, `shapes-turbo`, a folder, a single-file checkpoint, or a hub id.
+        name: `shapes-turbo`, `shapes`, a folder, a single-file checkpoint, or a hub id.
         revision: Branch, tag or commit of a hub id.
         device: `auto`, which takes the fastest there is, or a device as PyTorch names it, such as `cuda:1`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`. On a processor, weights are float32 and bfloat16 means

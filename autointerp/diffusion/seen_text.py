@@ -73,9 +73,9 @@ class SeenText:
     def _readers(self) -> list[_Reader]:
         described = self.description
         most = described.defaults.max_sequence_length
-        folder = Path(described.config or described.source)
         found: list[_Reader] = []
         for part, given in described.family.readers(most):
+            folder = Path(described.place_of(part))
             if folder.is_dir() and not (folder / part).is_dir():
                 continue  # Some pipelines are saved without one of their text encoders.
             try:

@@ -53,13 +53,11 @@ def load_tokenizer(description: ModelDescription, part: str, ask: bool = False) 
     """
     from transformers import AutoTokenizer
 
-    # The tokenizers of a single-file checkpoint lie beside its configuration.
-    source = description.config or description.source
     where: dict[str, Any] = {"local_files_only": not ask}
     if description.commit is not None:
         where["revision"] = description.commit
     try:
-        return AutoTokenizer.from_pretrained(source, subfolder=part, **where)
+        return AutoTokenizer.from_pretrained(description.place_of(part), subfolder=part, **where)
     except (OSError, ValueError, ImportError) as error:
         raise AutointerpError(
             f"the tokenizers of {description.name} are not on this machine", "copy the model's folder here"

@@ -101,7 +101,8 @@ class DictionarySettings(SettingsTable):
         default=32_768, description="activations of a layer held in memory, shuffled and trained on at a time"
     )
     names: dict[str, str] = Field(
-        default_factory=dict, description="the dictionary a layer means, e.g. mid = 'shapes.mid.topk'; else the newest"
+        default_factory=dict,
+        description="the dictionary a layer means, e.g. mid = 'shapes-turbo.mid.topk'; else the newest",
     )
 
 
@@ -138,8 +139,8 @@ class Settings(SettingsTable):
     model: str = Field(
         default=DEFAULT_MODEL,
         min_length=1,
-        description="'shapes', 'shapes-turbo', a folder of a diffusers pipeline, a Hub name, or a .safetensors or "
-        ".ckpt file",
+        description="'shapes-turbo', 'shapes', a folder of a diffusers pipeline, a Hub name, or a .safetensors or "
+        ".ckpt file; a file without this key means 'shapes'",
     )
     revision: str | None = Field(
         default=None, description="revision of a Hub model, or of a Hub name in loading.config"

@@ -13,6 +13,7 @@ from tomlkit.items import KeyType, SingleKey
 
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.project.settings import Settings
+from autointerp.worlds import UNNAMED_MODEL
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,7 +28,7 @@ HEADER = """\
 
 
 def read_settings(path: Path) -> Settings:
-    """Read a settings file.
+    """Read a settings file. One that names no model means `shapes`, which was the default when it was written.
 
     Raises:
         AutointerpError: The file cannot be read, is not TOML, or holds an unknown key or a wrong value; in one line.
@@ -45,7 +46,7 @@ def read_settings(path: Path) -> Settings:
             f"{path} is not valid TOML", f"{' '.join(str(error).split())}; correct that line"
         ) from None
     try:
-        return Settings.from_values(values, str(path))
+        return Settings.from_values({"model": UNNAMED_MODEL, **values}, str(path))
     except UsageError as error:
         raise AutointerpError(error.message, error.hint) from None
 

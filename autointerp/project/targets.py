@@ -69,7 +69,7 @@ def find_feature(ctx: Context, name: str) -> tuple[DictionaryRow, Feature]:
     """
     dictionary_name, colon, index = name.rpartition(":")
     if not colon or not index.isdecimal() or len(index) > 9:
-        raise UsageError(f"{name!r} is no feature", "write DICTIONARY:INDEX, e.g. shapes.mid.topk:17")
+        raise UsageError(f"{name!r} is no feature", "write DICTIONARY:INDEX, e.g. shapes-turbo.mid.topk:17")
     row = ctx.dictionary_named(dictionary_name)
     with ctx.db.session() as session:
         feature = queries.features.by_index(session, row.name, int(index))

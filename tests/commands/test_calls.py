@@ -74,9 +74,9 @@ def test_notes_are_visible_and_can_be_silenced(given: Globals, capsys: pytest.Ca
 def test_counts_in_one_line(given: Globals, labeled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given.workspace = str(labeled)
     with in_call(given):
-        print_counts(open_context(), "shapes.mid.topk")
+        print_counts(open_context(), "shapes-turbo.mid.topk")
     line = capsys.readouterr().out
-    assert line.startswith("shapes.mid.topk: ")
+    assert line.startswith("shapes-turbo.mid.topk: ")
     assert " live features, " in line
     assert " labeled, " in line
     assert line.count("\n") == 1

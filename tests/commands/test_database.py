@@ -41,6 +41,6 @@ def test_path_check_and_backup(
 
 
 def test_a_dictionary_that_is_not_there_cannot_be_removed(labeled: Path, cli: Callable[..., Any]) -> None:
-    done = cli("-w", labeled, "rm", "shapes.mid.tpk")
+    done = cli("-w", labeled, "rm", "shapes-turbo.mid.tpk")
     assert done.code == 2
-    assert "shapes.mid.topk" in done.err
+    assert "shapes-turbo.mid.topk" in done.err

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 REACHED = 42
 CODE = f"""
 import os, sys
@@ -30,7 +30,7 @@ LONG: dict[str, tuple[list[str], str]] = {
     "label": (["label", "--layer", "mid", "--force"], "label --layer mid: "),
     "label by the VLM": (["label", "--layer", "mid", "--labeler", "shapes-vlm"], "label --layer mid: "),
     "label by hand": (["label", "--feature", f"{NAME}:1", "--name", "red"], "loading the embedder"),
-    "fit": (["fit", "--layer", "late"], "fit      shapes.late.topk"),
+    "fit": (["fit", "--layer", "late"], "fit      shapes-turbo.late.topk"),
     "harvest": (["harvest", "--layer", "mid", "--images", "44"], f"harvest  {NAME}"),
     "score": (["score", "--layer", "mid", "--labeler", "shapes-vlm", "--method", "detection"], "score"),
     "evaluate": (["evaluate", "--layer", "mid", "--images", "9"], f"evaluate {NAME}"),

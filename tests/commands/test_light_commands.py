@@ -30,7 +30,7 @@ LIGHT = {
     "status": (["status"], NUMBERS),
     "labels list": (["labels", "list"], NUMBERS),
     "search by words": (["search", "red circle", "--route", "words"], NUMBERS),
-    "show": (["show", "shapes.mid.topk:0"], NUMBERS),
+    "show": (["show", "shapes-turbo.mid.topk:0"], NUMBERS),
     "export": (["export", "--layer", "mid", "--format", "jsonl", "-o", "OUT"], NUMBERS),
 }
 

@@ -63,7 +63,7 @@ def test_data_and_notes_are_apart(made: Path, cli: Cli) -> None:
     assert os.fspath(made) in shown.out
 
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 def same(view: Any) -> Any:

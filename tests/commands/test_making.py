@@ -205,7 +205,7 @@ def test_a_revision_is_stored_and_asked_for(tmp_path: Path, cli: Cli, monkeypatc
 def test_what_is_there_is_not_made_again(labeled: Path, cli: Callable[..., Any], command: str) -> None:
     done = cli("-w", labeled, command, "--layer", "mid", "--dry-run")
     assert done.code == 0, done.err
-    assert "shapes.mid.topk" in done.out
+    assert "shapes-turbo.mid.topk" in done.out
 
 
 def test_a_second_workspace_is_not_made_in_its_place(labeled: Path, cli: Callable[..., Any]) -> None:

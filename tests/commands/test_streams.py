@@ -14,7 +14,7 @@ import pytest
 
 from autointerp.commands.streams import OutputGoneError, prepare_streams, takes_unicode
 
-SHOWN = ["show", "shapes.mid.topk:0"]
+SHOWN = ["show", "shapes-turbo.mid.topk:0"]
 
 
 def shell(line: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
@@ -29,7 +29,7 @@ def named(labeled: Path, tmp_path_factory: pytest.TempPathFactory, databases: An
     """A folder with a workspace `w` whose first feature has a name of many alphabets."""
     folder = tmp_path_factory.mktemp("named")
     databases.copy(labeled, folder / "w")
-    line = '$A -w w label --feature shapes.mid.topk:0 --name "café → 円 ‘x’"'
+    line = '$A -w w label --feature shapes-turbo.mid.topk:0 --name "café → 円 ‘x’"'
     assert shell(line, folder).returncode == 0
     return folder
 
@@ -45,10 +45,10 @@ def named(labeled: Path, tmp_path_factory: pytest.TempPathFactory, databases: An
     ],
 )
 def test_rows_on_any_terminal(named: Path, encoding: str, shown: str) -> None:
-    done = shell("$A -w w show shapes.mid.topk:0", named, PYTHONIOENCODING=encoding)
+    done = shell("$A -w w show shapes-turbo.mid.topk:0", named, PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
     assert shown in done.stdout.decode(encoding)
-    as_json = shell("$A -w w show shapes.mid.topk:0 --json", named, PYTHONIOENCODING=encoding)
+    as_json = shell("$A -w w show shapes-turbo.mid.topk:0 --json", named, PYTHONIOENCODING=encoding)
     text = as_json.stdout.decode(encoding)
     assert text.isascii() == (not encoding.startswith("utf"))
     assert json.loads(text)["label"]["name"] == "café → 円 ‘x’"
@@ -56,7 +56,7 @@ def test_rows_on_any_terminal(named: Path, encoding: str, shown: str) -> None:
 
 def test_rows_without_a_language(named: Path) -> None:
     variables = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    done = shell("unset PYTHONIOENCODING; $A -w w show shapes.mid.topk:0", named, **variables)
+    done = shell("unset PYTHONIOENCODING; $A -w w show shapes-turbo.mid.topk:0", named, **variables)
     assert (done.returncode, done.stderr) == (0, b"")
     assert "cafe -> ? 'x'" in done.stdout.decode("ascii")
 
@@ -67,7 +67,7 @@ def test_rows_without_a_language(named: Path) -> None:
         ("$A -w w status >&-", 0, ""),
         ("$A -w w status >&- 2>&- <&-", 0, ""),
         ("$A -w w nosuch 2>&-", 2, ""),
-        ("$A -w w show shapes.mid.topk:0 --json | true", 0, ""),
+        ("$A -w w show shapes-turbo.mid.topk:0 --json | true", 0, ""),
         ("$A -w w nosuch 2>&1 | true", 2, ""),
         ("$A -w w status > /dev/full", 1, "error: standard output cannot be written (No space left on device)"),
         ("$A -w w labels export labels.csv 2> /dev/full", 0, ""),

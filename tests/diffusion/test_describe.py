@@ -43,6 +43,13 @@ def test_a_models_own_defaults_and_aliases(model_folder: Path, tmp_path: Path) -
     assert described.aliases["late"] == "transformer.single_transformer_blocks.2"
 
 
+def test_a_part_lies_in_the_models_own_folder_or_in_the_one_that_it_shares(model_folder: Path) -> None:
+    turbo, shapes = describe_model("shapes-turbo"), describe_model("shapes")
+    assert turbo.place_of("transformer") == turbo.source
+    assert turbo.place_of("tokenizer_2") == shapes.place_of("tokenizer_2") == shapes.source
+    assert describe_model(str(model_folder)).place_of("tokenizer") == str(model_folder)
+
+
 @pytest.mark.parametrize(
     ("own", "says"),
     [

@@ -19,7 +19,7 @@ from autointerp.experiments.steer import SteerRequest, changes_of, read_latent, 
 from autointerp.project.context import Context
 from autointerp.project.targets import find_feature
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 PROMPT = "large red solid circle center, sand background"
 Cli = Callable[..., Any]
 Query = Callable[..., list[Any]]

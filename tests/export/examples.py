@@ -8,7 +8,7 @@ from autointerp.export.bundle import BundleContents
 from autointerp.export.parquet import Column, Table
 from autointerp.export.rows import ExportRow, ExportScore
 
-PROVENANCE = {"name": "shapes.mid.topk", "model": "shapes", "layer": "mid", "hookpoint": "transformer.x.1"}
+PROVENANCE = {"name": "shapes-turbo.mid.topk", "model": "shapes-turbo", "layer": "mid", "hookpoint": "transformer.x.1"}
 
 
 ROWS = [

@@ -95,7 +95,7 @@ def gallery(folder: Path) -> Path:
         return GalleryDictionary(name, layer, "cells", [("model", "<i>m</i>")], rows, scores, found)
 
     title = 'a <script>window.hurt = 1</script> "title"'
-    made = [dictionary("shapes.mid.topk", "mid"), dictionary("shapes.late.<b>", "late")]
+    made = [dictionary("shapes-turbo.mid.topk", "mid"), dictionary("shapes-turbo.late.<b>", "late")]
     return write_gallery(folder, title, made, (picture(i) for i in range(3)))
 
 
@@ -238,7 +238,7 @@ def test_a_feature_opens_with_its_crops_heat_scores_and_neighbours(page: Any) ->
     page.select_option("#sort", "index")
     page.locator(".card").first.click()
     page.wait_for_selector("#body .columns")
-    assert page.locator("#feature-id").inner_text() == "shapes.mid.topk:10"
+    assert page.locator("#feature-id").inner_text() == "shapes-turbo.mid.topk:10"
     assert page.locator("#body h3").all_inner_texts() == [
         "Strongest where it fires most",
         "Over its range strong to weak",
@@ -265,11 +265,11 @@ def test_a_feature_opens_with_its_crops_heat_scores_and_neighbours(page: Any) ->
     assert whole / wide == pytest.approx(96 / 40, rel=0.02)
     assert page.locator(".tiles canvas").first.is_visible() is False
     page.keyboard.press("ArrowRight")
-    assert page.locator("#feature-id").inner_text() == "shapes.mid.topk:11"
+    assert page.locator("#feature-id").inner_text() == "shapes-turbo.mid.topk:11"
     page.wait_for_selector(".near button")
     page.click(".near button")
     assert page.locator("#feature-name").inner_text() == PLAIN
-    assert page.evaluate("decodeURIComponent(location.hash)") == "#shapes.mid.topk:20"
+    assert page.evaluate("decodeURIComponent(location.hash)") == "#shapes-turbo.mid.topk:20"
     page.keyboard.press("Escape")
     page.locator("#feature").wait_for(state="hidden")
     # The dialog's event follows its closing, so the address is cleared a moment later.
@@ -281,7 +281,7 @@ def test_a_feature_opens_with_its_crops_heat_scores_and_neighbours(page: Any) ->
 def test_a_link_opens_its_feature_and_a_small_screen_has_room(chromium: Any, written: Path) -> None:
     context = chromium.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark")
     page = context.new_page()
-    page.goto(f"{(written / 'index.html').as_uri()}#shapes.mid.topk:20")
+    page.goto(f"{(written / 'index.html').as_uri()}#shapes-turbo.mid.topk:20")
     page.wait_for_selector("#body .columns")
     assert page.locator("#feature-name").inner_text() == PLAIN
     page.click("#close")

@@ -25,7 +25,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_ids_have_only_the_signs_that_it_takes() -> None:
     source = NeuronpediaSource(KNOWN)
-    assert (source.model, source.source, source.release) == ("model-one", "1-mid-topk-update", "shapes-mid-topk")
+    assert (source.model, source.source, source.release) == ("model-one", "1-mid-topk-update", "shapes-turbo-mid-topk")
     first, again, other = (source.explanation(row)["id"] for row in (ROWS[0], ROWS[0], ROWS[1]))
     assert first == again != other
     assert re.fullmatch("c[0-9a-z]{24}", first)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 Cli = Callable[..., Any]
 Query = Callable[..., list[Any]]
 

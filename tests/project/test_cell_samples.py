@@ -22,7 +22,7 @@ from autointerp.project.workspace import WorkspaceFolder
 from autointerp.stages.harvest.planning import SINCE_SAMPLES
 
 Cli = Callable[..., Any]
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 def reader_of(workspace: Path) -> EvidenceReader:
@@ -142,7 +142,7 @@ def test_what_an_earlier_version_harvested_is_told_and_added_to(labeled: Path, t
     assert not any(reader.cells.active_cells(live(reader), "score", 5, 0).values())
     notes: list[str] = []
     reader.cells.note_missing(type("Notes", (), {"note": staticmethod(notes.append)})())  # type: ignore[arg-type]
-    assert "`autointerp harvest --layer mid --dictionary shapes.mid.topk` adds them" in notes[0]
+    assert "`autointerp harvest --layer mid --dictionary shapes-turbo.mid.topk` adds them" in notes[0]
     # The stored crops stand in for both samples, and the score says so.
     shown = reader.for_scores({one.id: one.latent_index for one in live(reader)}, {"active", "cells"}, 0)
     assert {crop.role for one in shown.values() for crop in one.active} == {"top", "quantile"}
@@ -168,4 +168,4 @@ def test_what_an_earlier_version_harvested_is_told_and_added_to(labeled: Path, t
     assert sorted(after, key=str) == sorted((row[1:] for row in before), key=str)
     # The index of crops is made anew when it is next used.
     (problem,) = cli("-w", workspace, "db", "check").out.splitlines()
-    assert "index shapes.mid.topk.crops is stale" in problem
+    assert "index shapes-turbo.mid.topk.crops is stale" in problem

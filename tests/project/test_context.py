@@ -15,7 +15,7 @@ from autointerp.project.settings import Settings
 from autointerp.project.workspace import WorkspaceFolder
 from autointerp.search import embedders
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 def make(path, **settings):
@@ -33,6 +33,19 @@ def test_settings_of_the_command_win_for_it_alone(tmp_path):
     workspace = make(tmp_path, images=7)
     assert Context(workspace, images=3).settings.images == 3
     assert Context(workspace).settings.images == 7
+
+
+def test_a_fresh_workspace_reads_few_steps_and_an_older_one_what_it_read(tmp_path):
+    fresh = Context(make(tmp_path))
+    assert (fresh.description.name, fresh.generation.steps, fresh.capture_steps) == ("shapes-turbo", 4, (3,))
+    assert fresh.generation.guidance == 1.0
+    assert Context(fresh.workspace, steps=2).capture_steps == (1,)
+    older = tmp_path / "older"
+    older.mkdir()
+    (older / "autointerp.toml").write_text("images = 7\n")
+    ctx = Context(WorkspaceFolder(older))
+    assert (ctx.description.name, ctx.generation.steps, ctx.capture_steps) == ("shapes", 8, (7,))
+    assert ctx.generation.guidance == 2.5
 
 
 def test_a_models_folder_starts_at_the_workspace(tmp_path):
@@ -78,8 +91,8 @@ def test_a_layer_means_its_newest_fitted_dictionary_else_its_only_import(labeled
     ctx = Context(WorkspaceFolder(labeled))
     assert ctx.dictionary_of("mid").name == NAME
     assert ctx.dictionary_of("early") is None
-    with pytest.raises(UsageError, match="there is no dictionary 'shapes.mid.tpk'.*shapes.mid.topk"):
-        ctx.dictionary_named("shapes.mid.tpk")
+    with pytest.raises(UsageError, match="there is no dictionary 'shapes-turbo.mid.tpk'.*shapes-turbo.mid.topk"):
+        ctx.dictionary_named("shapes-turbo.mid.tpk")
 
 
 def test_several_imports_are_named_in_the_error(tmp_path):
@@ -92,7 +105,7 @@ def test_several_imports_are_named_in_the_error(tmp_path):
                     name=name,
                     identity=name,
                     kind="topk",
-                    model="shapes",
+                    model="shapes-turbo",
                     layer=layer.name,
                     hookpoint=layer.hookpoint,
                     signal="output",

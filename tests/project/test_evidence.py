@@ -21,7 +21,7 @@ SHOWN = " AND NOT (role = 'quantile' AND quantile IS NULL)"
 @pytest.fixture(scope="module")
 def reader(labeled: Path) -> EvidenceReader:
     ctx = Context(WorkspaceFolder(labeled))
-    return EvidenceReader(ctx.db, ctx.dictionary_named("shapes.mid.topk"))
+    return EvidenceReader(ctx.db, ctx.dictionary_named("shapes-turbo.mid.topk"))
 
 
 @pytest.fixture(scope="module")

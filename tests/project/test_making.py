@@ -22,8 +22,8 @@ def test_paths_become_absolute_and_hub_ids_stay(tmp_path: Path, monkeypatch: pyt
     assert found.loading.config == str(tmp_path / "config")
     assert pinned(Settings.from_values({"model": "owner/name"})).model == "owner/name"
     # A folder of that name is not meant by the name of the embedded model.
-    Path("shapes").mkdir()
-    assert pinned(Settings()).model == "shapes"
+    Path("shapes-turbo").mkdir()
+    assert pinned(Settings()).model == "shapes-turbo"
 
 
 def test_a_prompts_file_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

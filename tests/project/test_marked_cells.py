@@ -23,7 +23,7 @@ Query = Callable[..., list[Any]]
 @pytest.fixture(scope="module")
 def reader(labeled: Path) -> EvidenceReader:
     ctx = Context(WorkspaceFolder(labeled))
-    return EvidenceReader(ctx.db, ctx.dictionary_named("shapes.mid.topk"))
+    return EvidenceReader(ctx.db, ctx.dictionary_named("shapes-turbo.mid.topk"))
 
 
 @pytest.fixture(scope="module")

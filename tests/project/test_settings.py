@@ -21,7 +21,7 @@ def read(tmp_path, text):
 
 def test_defaults_round_trip(tmp_path):
     assert read(tmp_path, settings_text(Settings())) == Settings()
-    assert read(tmp_path, "") == Settings()
+    assert read(tmp_path, "") == Settings(model="shapes")
 
 
 @given(

@@ -8,7 +8,7 @@ import pytest
 
 from autointerp.errors import AutointerpError
 from autointerp.project.settings import Settings
-from autointerp.project.settings_file import read_settings, settings_of_assignments
+from autointerp.project.settings_file import read_settings, settings_of_assignments, settings_text
 
 
 def test_assignments_and_options_give_settings() -> None:
@@ -17,6 +17,15 @@ def test_assignments_and_options_give_settings() -> None:
     assert found.changed(images=Settings().images, model=Settings().model, crops={"top": Settings().crops.top}) == (
         Settings()
     )
+
+
+def test_a_file_without_a_model_keeps_the_default_of_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "autointerp.toml"
+    path.write_text("images = 5\n")
+    assert read_settings(path).model == "shapes"
+    path.write_text(settings_text(Settings()))
+    assert 'model = "shapes-turbo"' in path.read_text().splitlines()
+    assert read_settings(path) == Settings()
 
 
 @pytest.mark.parametrize("text", ["images = [1\n", "images = 'x'\n", "imges = 3\n", "\x00"])

@@ -12,7 +12,7 @@ from autointerp.project.context import Context
 from autointerp.project.targets import Target, find_dictionary, find_feature, resolve_target, resolve_targets
 from autointerp.project.workspace import WorkspaceFolder
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 @pytest.fixture(scope="module")

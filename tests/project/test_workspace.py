@@ -112,7 +112,7 @@ def test_a_copied_workspace_works(tmp_path):
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../x", "a\\b"])
 def test_dictionary_names_stay_inside(tmp_path, name):
     workspace = WorkspaceFolder.create(tmp_path)
-    assert workspace.dictionary_dir("shapes.mid.topk") == tmp_path / "dictionaries" / "shapes.mid.topk"
+    assert workspace.dictionary_dir("shapes-turbo.mid.topk") == tmp_path / "dictionaries" / "shapes-turbo.mid.topk"
     with pytest.raises(UsageError):
         workspace.dictionary_dir(name)
 

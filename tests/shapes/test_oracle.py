@@ -54,8 +54,8 @@ def test_accuracy_counts_where_an_attribute_holds():
 
 def test_oracle_reads_captions_off_what_shapes_turbo_paints_in_two_steps(oracle):
     turbo, scenes = load_model("shapes-turbo", device="cpu", dtype="float32"), held_out_scenes(24)
-    settings = GenerationSettings.resolve(turbo.defaults, {})
-    assert (settings.steps, settings.guidance) == (2, 1.0)
+    settings = GenerationSettings.resolve(turbo.defaults, {"steps": 2})
+    assert (turbo.defaults.steps, settings.guidance) == (4, 1.0)
     jobs = [ImageJob(i, scene.caption, i) for i, scene in enumerate(scenes)]
     read = [oracle.read(pictures) for _, pictures in generate(turbo, jobs, settings)]
     cells = {name: np.concatenate([one[name] for one in read]) for name in HEADS}

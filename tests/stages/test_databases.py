@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 Cli = Callable[..., Any]
 
 

@@ -3,49 +3,78 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-SCRIPT = """
-import os, signal, sys
-# A suite that runs in the background has inherited that Ctrl-C is ignored; a person's terminal has not.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from autointerp.diffusion import generation
-from autointerp.stages.harvest import harvesting as harvest
 
-workspace, what, batches, number, checkpoint_images, *command = sys.argv[1:]
-harvest.CHECKPOINT_IMAGES = int(checkpoint_images)
-real, seen = generation.generate, 0
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code, or the signal below 0, and what it wrote to stderr."""
+
+    returncode: int
+    stderr: str
 
 
-def stopping(*args, **kwargs):
-    global seen
-    for batch in real(*args, **kwargs):
-        seen += kwargs.get("decode", True) == (what == "harvest")
-        if seen > int(batches):
-            os.kill(os.getpid(), int(number))
-        yield batch
+def run_until_stopped(workspace: Path, what: str, batches: int, number: int, command: tuple[str, ...]) -> int:
+    """Run a command in this process, which sends itself a signal after so many batches of `fit` or `harvest`."""
+    from autointerp.cli import main
+    from autointerp.diffusion import generation
+
+    # A suite that runs in the background has inherited that Ctrl-C is ignored; a person's terminal has not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    real, seen = generation.generate, 0
+
+    def stopping(*args: Any, **kwargs: Any) -> Any:
+        nonlocal seen
+        for batch in real(*args, **kwargs):
+            seen += kwargs.get("decode", True) == (what == "harvest")
+            if seen > batches:
+                os.kill(os.getpid(), number)
+            yield batch
+
+    generation.generate = stopping
+    try:
+        main(["-w", str(workspace), *command])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
 
 
-generation.generate = stopping
-from autointerp.cli import main
+def stopped(workspace: Path, what: str, batches: int, number: int, *command: str) -> Ended:
+    """Run a command that a signal reaches after so many batches, in a process forked off this one.
 
-main(["-w", workspace, *command])
-"""
-
-
-def stopped(workspace: Path, what: str, batches: int, number: int, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that a signal reaches after so many batches of `fit` or `harvest`."""
-    given = [str(workspace), what, str(batches), str(number), "16", *command]
-    return subprocess.run([sys.executable, "-c", SCRIPT, *given], capture_output=True, text=True, timeout=300)
+    A fork has what this process has imported and loaded, which takes a new process seconds.
+    """
+    with tempfile.TemporaryFile() as said:
+        child = os.fork()
+        if not child:
+            code = 70
+            try:
+                os.dup2(said.fileno(), 2)
+                sys.stdout, sys.stderr = open(os.devnull, "w"), open(2, "w", closefd=False)  # noqa: SIM115
+                code = run_until_stopped(workspace, what, batches, number, command)
+                sys.stderr.flush()
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
+                raise
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        said.seek(0)
+        return Ended(os.waitstatus_to_exitcode(status), said.read().decode())
 
 
 def content(query: Callable[..., list[Any]], path: Path) -> dict[str, list[Any]]:
@@ -180,14 +209,18 @@ def test_the_second_process_is_told_who_writes(workspace: Path, cli: Callable[..
         assert holder.stdout is not None
         try:
             assert holder.stdout.readline() == "in\n"
-            for command in (["label", "--layer", "mid"], ["rm", "shapes.mid.topk"], ["harvest", "--layer", "mid"]):
+            for command in (
+                ["label", "--layer", "mid"],
+                ["rm", "shapes-turbo.mid.topk"],
+                ["harvest", "--layer", "mid"],
+            ):
                 extra = ["--top", "4"] if command[0] == "harvest" else []
                 refused = cli("-w", workspace, *command, *extra)
                 assert refused.code == 1
                 assert f"being written by process {holder.pid}" in refused.err.splitlines()[-1]
             # Reading goes on meanwhile.
             assert cli("-w", workspace, "status").code == 0
-            assert cli("-w", workspace, "show", "shapes.mid.topk:0").code == 0
+            assert cli("-w", workspace, "show", "shapes-turbo.mid.topk:0").code == 0
         finally:
             holder.kill()
     assert cli("-w", workspace, "label", "--layer", "mid").code == 0
@@ -278,9 +311,9 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
 @pytest.mark.parametrize(
     ("file", "command"),
     [
-        ("dictionaries/shapes.mid.topk-2/fit.checkpoint.part", ["fit", "--latents", "40"]),
-        ("dictionaries/shapes.mid.topk-2/weights.safetensors.part", ["fit", "--latents", "40"]),
-        ("indexes/shapes.mid.topk.crops.faiss.part", ["label"]),
+        ("dictionaries/shapes-turbo.mid.topk-2/fit.checkpoint.part", ["fit", "--latents", "40"]),
+        ("dictionaries/shapes-turbo.mid.topk-2/weights.safetensors.part", ["fit", "--latents", "40"]),
+        ("indexes/shapes-turbo.mid.topk.crops.faiss.part", ["label"]),
     ],
 )
 def test_a_disk_that_is_full_for_one_file(
@@ -329,7 +362,7 @@ def test_several_fits_that_were_killed_go_on_together(
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert query(killed, "SELECT kind, status, done FROM runs") == [("fit", "running", 8)] * 4
     # One of them is further than the others, as it is where a kill hits between two checkpoints.
-    shutil.rmtree(killed / "dictionaries" / "shapes.late.itda")
+    shutil.rmtree(killed / "dictionaries" / "shapes-turbo.late.itda")
     again = cli("-w", killed, *fit)
     assert again.code == 0, again.err
     digests = "SELECT name, weights_sha256 FROM dictionaries ORDER BY name"

@@ -32,14 +32,14 @@ def hostile(workspace: Path, query: Callable[..., list[Any]]) -> tuple[Path, str
     with opened.db.session() as session:
         from autointerp.db import queries
 
-        dictionary = queries.dictionaries.by_name(session, "shapes.mid.topk")
+        dictionary = queries.dictionaries.by_name(session, "shapes-turbo.mid.topk")
         # The model card and `compare` show a few features each, whichever these are.
         for best in queries.labels.best(session, dictionary.id).values():
             best.label.name, best.label.explanation, best.label.confidence = NAME, f"{NAME}\nrm -rf", 1.0
             for score in queries.scores.of_labels(session, [best.label.id]).get(best.label.id, []):
                 score.value = 1.0
     opened.close()
-    return workspace, f"shapes.mid.topk:{latent}"
+    return workspace, f"shapes-turbo.mid.topk:{latent}"
 
 
 def hidden(text: str) -> set[str]:
@@ -51,7 +51,7 @@ def test_the_terminal(hostile: tuple[Path, str], cli: Cli, capsys: pytest.Captur
     for command in (
         ("show", feature),
         ("search", "script", "--route", "words"),
-        ("compare", "shapes.mid.topk", "shapes.mid.topk"),
+        ("compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.topk"),
     ):
         done = cli("-w", workspace, *command)
         assert done.code == 0, command

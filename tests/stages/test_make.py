@@ -11,7 +11,7 @@ import pytest
 
 from autointerp.project.settings import Settings
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 Cli = Callable[..., Any]
 Rows = Callable[[Path], dict[str, list[Any]]]
 Query = Callable[..., list[Any]]
@@ -148,10 +148,10 @@ def test_another_fit_gets_another_name(workspace: Path, cli: Cli, query: Query) 
 
 def test_rm_takes_everything_away_and_nothing_else(workspace: Path, cli: Cli, query: Query) -> None:
     # A name that another one begins with must not take that one's files along.
-    assert cli("-w", workspace, "fit", "--layer", "mid", "--kind", "random", "--name", "shapes.mid").code == 0
+    assert cli("-w", workspace, "fit", "--layer", "mid", "--kind", "random", "--name", "shapes-turbo.mid").code == 0
     indexes = {p.name for p in (workspace / "indexes").iterdir()}
     assert len(indexes) == 3
-    assert cli("-w", workspace, "rm", "shapes.mid").code == 0
+    assert cli("-w", workspace, "rm", "shapes-turbo.mid").code == 0
     assert {p.name for p in (workspace / "indexes").iterdir()} == indexes
     assert [p.name for p in (workspace / "dictionaries").iterdir()] == [NAME]
 

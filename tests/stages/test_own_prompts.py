@@ -53,7 +53,7 @@ def test_a_changed_prompt_is_another_labeler(
     latent = query(workspace, "SELECT f.latent_index FROM features f JOIN labels l ON l.feature_id = f.id"
                    " JOIN labelers r ON r.id = l.labeler_id WHERE r.kind = 'vlm'")[0][0]  # fmt: skip
     for number, name in enumerate(listed):
-        found = cli("-w", workspace, "show", f"shapes.mid.topk:{latent}", "--json", "--labeler", name)
+        found = cli("-w", workspace, "show", f"shapes-turbo.mid.topk:{latent}", "--json", "--labeler", name)
         assert json.loads(found.out)["label"]["name"] == f"thing {number}"
     # Without it the first one is meant again.
     (own / "label.md.j2").unlink()

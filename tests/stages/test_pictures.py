@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 SETTINGS = """\
+model = "shapes-turbo"
 images = 50
 fit_images = 50
 evaluate_images = 4
@@ -79,7 +80,7 @@ def test_a_dictionary_is_fitted_and_read_on_real_pictures(
     assert again.code == 0
     assert "nothing to do" in again.err
     ((latent,),) = query(workspace, "SELECT latent_index FROM features WHERE state = 'live' LIMIT 1")
-    shown = cli("-w", workspace, "show", f"shapes.mid.itda:{latent}", "--crops", tmp_path / "crops")
+    shown = cli("-w", workspace, "show", f"shapes-turbo.mid.itda:{latent}", "--crops", tmp_path / "crops")
     assert shown.code == 0, shown.err
     assert (tmp_path / "crops" / f"{latent}-atom.png").is_file()
     assert cli("-w", workspace, "search", "circle", "--json").code == 0
@@ -129,7 +130,7 @@ def test_prompts_of_several_sizes_are_fitted_labeled_and_evaluated(
 
     ctx = Context(WorkspaceFolder(tmp_path))
     ids = [i for (i,) in query(tmp_path, "SELECT id FROM features ORDER BY id")]
-    reader = EvidenceReader(ctx.db, ctx.dictionary_named("shapes.mid.pca"))
+    reader = EvidenceReader(ctx.db, ctx.dictionary_named("shapes-turbo.mid.pca"))
     crops = [crop for found in (reader.crops(ids), reader.crops(ids, hard=True)) for c in found.values() for crop in c]
     seen = {(crop.role == "negative", crop.picture.size, crop.grid) for crop in crops}
     grids = {(96, 96): (12, 12), (96, 64): (8, 12), (48, 96): (12, 6)}
@@ -162,7 +163,7 @@ def test_what_init_refuses_leaves_nothing(scenes: Path, tmp_path: Path, cli: Cal
         (["--images-dir", tmp_path / "bad"], 1, "torn.png"),
         (["--images-dir", tmp_path / "none"], 1, "is not there"),
         (["--images-dir", scenes, "--prompts", "shapes"], 2, "exclude each other"),
-        (["--prompts", tmp_path / "p.jsonl"], 2, "line 2: a picture size of 97 does not fit shapes"),
+        (["--prompts", tmp_path / "p.jsonl"], 2, "line 2: a picture size of 97 does not fit shapes-turbo"),
         (["--prompts", "evryday"], 2, "did you mean 'everyday'"),
         (["--size", "96x97"], 2, "a multiple of 8 does: 96"),
         (["--size", "large"], 2, "or 1024x768"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SETTINGS = """\
+model = "shapes-turbo"
 prompts = "prompts.jsonl"
 images = 12
 fit_images = 4

@@ -16,7 +16,7 @@ from autointerp.project.evidence import EvidenceReader
 from autointerp.project.targets import find_feature
 from autointerp.views.pictures import render
 
-NAME = "shapes.mid-text.topk"
+NAME = "shapes-turbo.mid-text.topk"
 Cli = Callable[..., Any]
 Query = Callable[..., list[Any]]
 
@@ -36,12 +36,12 @@ def read(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli, data
 
 def test_a_stream_is_part_of_what_a_dictionary_is(read: Path, cli: Cli, query: Query) -> None:
     rows = query(read, "SELECT name, stream, grid_rows, grid_cols, hookpoint FROM dictionaries ORDER BY id")
-    assert [row[:4] for row in rows] == [("shapes.mid.topk", "image", 12, 12), (NAME, "text", 1, 28)]
+    assert [row[:4] for row in rows] == [("shapes-turbo.mid.topk", "image", 12, 12), (NAME, "text", 1, 28)]
     assert rows[0][4] == rows[1][4]
     # A layer means the dictionary of the stream in the settings.
     plan = cli("-w", read, "harvest", "--layer", "mid", "--dry-run")
     assert plan.code == 0
-    assert "shapes.mid.topk" in plan.out
+    assert "shapes-turbo.mid.topk" in plan.out
     assert NAME not in plan.out
     again = cli("-w", read, "fit", "--layer", "mid", "--stream", "text")
     assert again.code == 0
@@ -71,7 +71,7 @@ def test_a_crop_is_the_whole_picture_and_its_cell_a_token(read: Path, cli: Cli, 
     from autointerp.diffusion.describe import describe_model
     from autointerp.diffusion.tokens import TokenReader
 
-    reader = TokenReader(describe_model("shapes"))
+    reader = TokenReader(describe_model("shapes-turbo"))
     for crop in found["crops"]:
         assert crop["token"] == (None if crop["cell"] is None else reader.read(crop["prompt"])[crop["cell"][1]])
     shown = cli("-w", read, "show", f"{NAME}:{latent}").out
@@ -101,7 +101,7 @@ def test_an_export_says_its_stream_and_an_import_heeds_it(read: Path, cli: Cli, 
     assert NAME in done.out
     done = cli("-w", tmp_path / "new", "import", tmp_path / "out", "--stream", "image", "--dry-run")
     assert done.code == 0
-    assert "shapes.mid.topk" in done.out
+    assert "shapes-turbo.mid.topk" in done.out
     assert "stream image is yours; the files say text" in done.err
 
 

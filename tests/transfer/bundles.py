@@ -15,7 +15,7 @@ from autointerp.db.queries.carrying import CARRIED
 from autointerp.export.bundle import MANIFEST, checksum_of
 from autointerp.files import sha256_of
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 Cli = Callable[..., Any]

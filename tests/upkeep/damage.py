@@ -13,7 +13,7 @@ from autointerp.crops.maps import encode_map
 from autointerp.progress import NullProgress
 from autointerp.project.context import Context
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 TOP = "(SELECT min(id) FROM crops WHERE role = 'top')"
 NEGATIVE = "(SELECT min(id) FROM crops WHERE role = 'negative')"
 IMAGE = "(SELECT min(id) FROM images)"

@@ -31,6 +31,6 @@ def test_rows_weights_and_indexes_go_and_the_workspace_stays(ctx: Context) -> No
 
 
 def test_a_name_that_no_dictionary_has_is_refused(ctx: Context) -> None:
-    with pytest.raises(UsageError, match="there is no dictionary 'shapes.mid.topq': did you mean"):
-        remove_dictionary(ctx, "shapes.mid.topq")
+    with pytest.raises(UsageError, match="there is no dictionary 'shapes-turbo.mid.topq': did you mean"):
+        remove_dictionary(ctx, "shapes-turbo.mid.topq")
     assert ctx.dictionary_named(NAME)

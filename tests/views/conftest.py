@@ -20,7 +20,7 @@ from autointerp.project.settings import Settings
 from autointerp.project.workspace import WorkspaceFolder
 from tests.rows import dictionary
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 class Notes(NullProgress):

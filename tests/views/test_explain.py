@@ -15,7 +15,7 @@ from autointerp import Workspace
 from autointerp.project.context import Context
 from autointerp.views.explain import ExplainRequest, explain
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 Cli = Callable[..., Any]
 Query = Callable[..., list[Any]]
 

@@ -19,7 +19,7 @@ def test_every_count_of_a_dictionary(small: Context) -> None:
     assert (row.images, row.crops, row.fvu, row.figures) == (4, 4, 0.25, {"r2_mean": 0.5})
     found = status.as_dict()
     assert list(found) == ["workspace", "model", "dictionaries", "calls"]
-    assert (found["workspace"], found["model"]) == (str(small.workspace.path), "shapes")
+    assert (found["workspace"], found["model"]) == (str(small.workspace.path), "shapes-turbo")
     keys = ("dictionary", "layer", "stream", "kind", "features", "live", "dead", "dense", "labels", "uninterpretable")
     assert list(found["dictionaries"][0]) == [
         *keys,

@@ -23,11 +23,11 @@ from training.shapes.transformer import hidden_and_other
 from training.shapes.turbo_pairs import PAIRS, Pairs, Shared, turbo_noise, turbo_scene, velocity
 
 DEFAULTS = {
-    "steps": 2,
+    "steps": 4,
     "guidance": 1.0,
     "size": SIZE,
     "max_sequence_length": MAX_TOKENS,
-    "capture_steps": [1],
+    "capture_steps": [3],
     "signal": "update",
     "expansion": 2,
     "k": 12,

@@ -14,6 +14,7 @@ from autointerp.files import expanded
 from autointerp.progress import note_before_torch
 from autointerp.project.settings import HERE_ALONE, Settings
 from autointerp.transfer.bundle_rows import CarriedDictionary, read_carried_dictionary
+from autointerp.worlds import UNNAMED_MODEL, WORLDS
 
 if TYPE_CHECKING:
     from autointerp.dictionaries.formats.imported import Imported
@@ -140,15 +141,18 @@ def _check_labels(rows: tuple[ExportRow, ...], path: Path, imported: Imported) -
 def settings_of(files: DictionaryFiles) -> Settings | None:
     """Return the settings of the workspace that a bundle was exported from, for a workspace that is made for it.
 
-    Settings that name servers, models to ask or keys are left out. None where the files carry no settings.
+    Settings that name servers, models to ask or keys are left out. Settings without a model mean `shapes`. Files
+    without settings give the embedded model that they name, and None where they name no such model.
 
     Raises:
         AutointerpError: The settings have unknown keys or wrong values.
     """
     given = files.imported.provenance.get("settings")
     if files.rows is None or not isinstance(given, dict) or not given:
-        return None
+        named = files.imported.model
+        return None if named is None or named not in WORLDS else Settings(model=named)
     try:
-        return Settings.from_values({key: value for key, value in given.items() if key not in HERE_ALONE})
+        kept = {key: value for key, value in given.items() if key not in HERE_ALONE}
+        return Settings.from_values({"model": UNNAMED_MODEL, **kept})
     except UsageError as error:
         raise AutointerpError(f"the settings of {files.path} cannot be used: {error.message}", error.hint) from None

@@ -28,5 +28,5 @@ def test_a_base_rate_is_of_a_name_a_judge_and_the_cells(db):
         assert queries.base_rates.of_names(session, replace(key, judge_id=judges[1])) == {"red": (20, 30)}
         assert queries.base_rates.of_names(session, replace(key, cells_hash="1" * 64)) == {}
         # They go with their dictionary.
-        queries.dictionaries.remove(session, "shapes.mid.topk")
+        queries.dictionaries.remove(session, "shapes-turbo.mid.topk")
         assert session.scalar(select(func.count()).select_from(StoredBaseRate)) == 0

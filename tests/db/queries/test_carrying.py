@@ -72,4 +72,4 @@ def test_rows_that_break_a_constraint_are_told_in_one_line(filled: Any) -> None:
         restore(filled, tables, "second")
     assert "\n" not in str(raised.value)
     with filled.session() as session:
-        assert [row.name for row in queries.dictionaries.list_all(session)] == ["shapes.mid.topk"]
+        assert [row.name for row in queries.dictionaries.list_all(session)] == ["shapes-turbo.mid.topk"]

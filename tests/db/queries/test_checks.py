@@ -39,4 +39,4 @@ def test_a_range_of_features_is_whole_after_a_harvest_alone(filled: Any) -> None
         (found,) = checks.latent_ranges(session)
         assert not checks.harvest_is_unfinished(session)
         assert list(checks.unused_images(session)) == []
-    assert found == checks.LatentRange("shapes.mid.topk", 4, 4, 0, 3, False)
+    assert found == checks.LatentRange("shapes-turbo.mid.topk", 4, 4, 0, 3, False)

@@ -17,17 +17,21 @@ def count(session, model):
 
 def test_dictionaries_by_name_layer_and_identity(db):
     with db.session() as session:
-        session.add_all([dictionary(), dictionary("shapes.mid.topk-2"), dictionary("shapes.late.topk", "late")])
+        session.add_all(
+            [dictionary(), dictionary("shapes-turbo.mid.topk-2"), dictionary("shapes-turbo.late.topk", "late")]
+        )
         session.flush()
-        assert queries.dictionaries.by_name(session, "shapes.mid.topk").id == 1
+        assert queries.dictionaries.by_name(session, "shapes-turbo.mid.topk").id == 1
         assert queries.dictionaries.by_name(session, "nothing") is None
         of_mid = [d.name for d in queries.dictionaries.of_layer(session, "mid")]
-        assert of_mid == ["shapes.mid.topk-2", "shapes.mid.topk"]
-        assert [d.name for d in queries.dictionaries.of_layer(session, "transformer.late")] == ["shapes.late.topk"]
+        assert of_mid == ["shapes-turbo.mid.topk-2", "shapes-turbo.mid.topk"]
+        assert [d.name for d in queries.dictionaries.of_layer(session, "transformer.late")] == [
+            "shapes-turbo.late.topk"
+        ]
         assert queries.dictionaries.of_layer(session, "early") == []
-        assert queries.dictionaries.free_name(session, "shapes.mid.topk") == "shapes.mid.topk-3"
+        assert queries.dictionaries.free_name(session, "shapes-turbo.mid.topk") == "shapes-turbo.mid.topk-3"
         assert queries.dictionaries.free_name(session, "new") == "new"
-        assert queries.dictionaries.by_identity(session, "identity of shapes.late.topk").layer == "late"
+        assert queries.dictionaries.by_identity(session, "identity of shapes-turbo.late.topk").layer == "late"
         assert [d.id for d in queries.dictionaries.list_all(session)] == [1, 2, 3]
 
 
@@ -64,8 +68,8 @@ def test_removing_a_dictionary_keeps_shared_images(filled):
         session.add(models.Run(kind="harvest", identity="h", dictionary_id=1))
         session.add(models.Index(name="i", kind="crops", dictionary_id=1, embedder="e", content_hash="c", path="p"))
     with filled.session() as session:
-        assert queries.dictionaries.remove(session, "shapes.mid.topk") is True
-        assert queries.dictionaries.remove(session, "shapes.mid.topk") is False
+        assert queries.dictionaries.remove(session, "shapes-turbo.mid.topk") is True
+        assert queries.dictionaries.remove(session, "shapes-turbo.mid.topk") is False
     with filled.session() as session:
         assert [d.name for d in queries.dictionaries.list_all(session)] == ["other"]
         assert sorted(session.scalars(select(models.Image.id))) == [1, 7]

@@ -12,13 +12,13 @@ def test_features_live_first_then_by_index(filled):
         assert [f.latent_index for f in queries.features.of_dictionary(session, 1)] == [0, 2, 1, 3]
         assert [f.latent_index for f in queries.features.of_dictionary(session, 1, "live")] == [0, 2]
         assert [f.latent_index for f in queries.features.of_dictionary(session, 1, limit=2, offset=1)] == [2, 1]
-        assert queries.features.by_index(session, "shapes.mid.topk", 2).id == 3
-        assert queries.features.by_index(session, "shapes.mid.topk", 9) is None
+        assert queries.features.by_index(session, "shapes-turbo.mid.topk", 2).id == 3
+        assert queries.features.by_index(session, "shapes-turbo.mid.topk", 9) is None
 
 
 def test_features_by_ids_and_dictionaries(filled):
     with filled.session() as session:
-        session.add(dictionary("shapes.late.topk", "late"))
+        session.add(dictionary("shapes-turbo.late.topk", "late"))
         session.flush()
         queries.bulk.insert_many(session, models.Feature, [{"dictionary_id": 2, "latent_index": 7}])
         found = queries.features.with_dictionaries(session, [5, 1])

@@ -259,5 +259,5 @@ def test_words_follow_the_labels(filled):
         assert found(session, "square") == [1]
     assert find_problems(filled) == []
     with filled.session() as session:
-        assert queries.dictionaries.remove(session, "shapes.mid.topk")
+        assert queries.dictionaries.remove(session, "shapes-turbo.mid.topk")
         assert found(session, "square") == []

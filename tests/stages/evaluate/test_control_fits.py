@@ -16,7 +16,7 @@ from autointerp.stages.evaluate.controls import CONTROLS, checkpoint_of, plan_co
 
 def made(folder: Path, names: list[str]) -> dict[str, torch.Tensor]:
     ctx = Context(WorkspaceFolder(folder))
-    plans = plan_controls(ctx, ctx.dictionary_named("shapes.mid.topk"), names)
+    plans = plan_controls(ctx, ctx.dictionary_named("shapes-turbo.mid.topk"), names)
     with control_observers(ctx, plans) as observers:
         return {plan.name: observers[plan.identity].dictionary.directions for plan in plans}
 
@@ -41,7 +41,7 @@ def test_a_fit_that_was_stopped_goes_on(workspace: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(control_fits, "FEW_IMAGES", 4)
     whole = made(workspace, ["rerandomised"])["rerandomised"]
     ctx = Context(WorkspaceFolder(workspace))
-    (plan,) = plan_controls(ctx, ctx.dictionary_named("shapes.mid.topk"), ["rerandomised"])
+    (plan,) = plan_controls(ctx, ctx.dictionary_named("shapes-turbo.mid.topk"), ["rerandomised"])
     # A finished fit that waits for its figures is not made again.
     with monkeypatch.context() as patch:
         patch.setattr(control_fits, "_read_round", None)

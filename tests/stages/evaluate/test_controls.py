@@ -24,7 +24,7 @@ from autointerp.stages.evaluate.controls import (
 
 def test_controls_follow_from_the_layer_and_not_from_the_weights(labeled: Path) -> None:
     ctx = Context(WorkspaceFolder(labeled))
-    row = ctx.dictionary_named("shapes.mid.topk")
+    row = ctx.dictionary_named("shapes-turbo.mid.topk")
     plans = plan_controls(ctx, row, CONTROLS)
     assert [plan.name for plan in plans] == list(CONTROLS)
     assert all(plan.identity == identity({"evaluate": plan.config}) for plan in plans)
@@ -39,7 +39,7 @@ def test_controls_follow_from_the_layer_and_not_from_the_weights(labeled: Path) 
 
 def test_no_truth_no_controls(labeled: Path) -> None:
     ctx = Context(WorkspaceFolder(labeled), size=64)
-    assert plan_controls(ctx, ctx.dictionary_named("shapes.mid.topk"), CONTROLS) == []
+    assert plan_controls(ctx, ctx.dictionary_named("shapes-turbo.mid.topk"), CONTROLS) == []
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_all_controls_are_measured_once_and_gone_on_with(
 
 def test_a_checkpoint_is_forgotten_with_its_empty_folder(workspace: Path) -> None:
     ctx = Context(WorkspaceFolder(workspace))
-    one, other = plan_controls(ctx, ctx.dictionary_named("shapes.mid.topk"), CHEAP)
+    one, other = plan_controls(ctx, ctx.dictionary_named("shapes-turbo.mid.topk"), CHEAP)
     for plan in (one, other):
         checkpoint_of(ctx, plan).parent.mkdir(exist_ok=True)
         checkpoint_of(ctx, plan).write_bytes(b"x")

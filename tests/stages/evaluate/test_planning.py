@@ -19,11 +19,11 @@ def test_the_truth_is_known_for_images_in_the_models_own_size(labeled: Path, siz
 
 def test_a_plan_is_the_hash_of_its_config(labeled: Path) -> None:
     ctx = Context(WorkspaceFolder(labeled))
-    row = ctx.dictionary_named("shapes.mid.topk")
+    row = ctx.dictionary_named("shapes-turbo.mid.topk")
     plan = plan_evaluation(ctx, row)
     assert plan.identity == identity({"evaluate": plan.config})
     assert (plan.images, plan.with_truth, plan.known) == (12, True, None)
-    assert plan.step.text == "evaluate shapes.mid.topk: against the truth, 12 images"
+    assert plan.step.text == "evaluate shapes-turbo.mid.topk: against the truth, 12 images"
     assert len(feature_states(ctx, row)) == row.num_latents
     other = plan_evaluation(Context(WorkspaceFolder(labeled), evaluate_images=13), row)
     assert other.identity != plan.identity

@@ -32,25 +32,25 @@ def test_the_word_of_a_model_in_names(model: str, word: str) -> None:
 
 
 def test_a_name_tells_the_stream_where_it_is_not_the_image() -> None:
-    assert dictionary_name("shapes", "mid", "image", "topk") == "shapes.mid.topk"
-    assert dictionary_name("shapes", "mid", "text", "topk") == "shapes.mid-text.topk"
+    assert dictionary_name("shapes-turbo", "mid", "image", "topk") == "shapes-turbo.mid.topk"
+    assert dictionary_name("shapes-turbo", "mid", "text", "topk") == "shapes-turbo.mid-text.topk"
 
 
 def test_a_layer_means_its_dictionary_until_the_settings_change(labeled: Path) -> None:
     ctx = Context(WorkspaceFolder(labeled))
     there = resolve_dictionary(ctx, Target("mid"))
     assert there.row is not None
-    assert there.name == "shapes.mid.topk"
+    assert there.name == "shapes-turbo.mid.topk"
     assert plan_fit(ctx, "mid").row is not None
     other = resolve_dictionary(Context(WorkspaceFolder(labeled), seed=5), Target("mid"))
-    assert (other.row, other.name) == (None, "shapes.mid.topk-2")
+    assert (other.row, other.name) == (None, "shapes-turbo.mid.topk-2")
     # A dictionary that is named stays the one that is meant.
-    named = resolve_dictionary(Context(WorkspaceFolder(labeled), seed=5), Target("mid", "shapes.mid.topk"))
+    named = resolve_dictionary(Context(WorkspaceFolder(labeled), seed=5), Target("mid", "shapes-turbo.mid.topk"))
     assert named.row is not None
     with pytest.raises(UsageError, match="belongs to layer mid"):
-        resolve_dictionary(ctx, Target("late", "shapes.mid.topk"))
+        resolve_dictionary(ctx, Target("late", "shapes-turbo.mid.topk"))
     with pytest.raises(UsageError, match="already"):
-        plan_fit(ctx, "mid", FitRequest(k=3, name="shapes.mid.topk"))
+        plan_fit(ctx, "mid", FitRequest(k=3, name="shapes-turbo.mid.topk"))
     with pytest.raises(UsageError, match="there are only 64 latents"):
         plan_fit(ctx, "mid", FitRequest(k=65))
 
@@ -62,7 +62,7 @@ def test_a_branch_is_a_copy_that_is_made_once(workspace: Path) -> None:
     again = branch_dictionary(ctx, plan, "another harvest")
     assert branched.row is not None
     assert plan.row is not None
-    assert branched.name == again.name == "shapes.mid.topk-2"
+    assert branched.name == again.name == "shapes-turbo.mid.topk-2"
     assert branched.row.weights_sha256 == plan.row.weights_sha256
     assert branched.row.id != plan.row.id
     weights = [ctx.workspace.dictionary_dir(name) / "weights.safetensors" for name in (plan.name, branched.name)]

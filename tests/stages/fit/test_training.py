@@ -37,7 +37,7 @@ def fitted(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli) ->
     done = cli("-w", workspace, "fit", "--layer", "mid", "--layer", "late", *asked, "--cache-activations", cache)
     assert done.code == 0, done.err
     assert [line.split(":")[0] for line in done.out.splitlines()] == [
-        f"shapes.{layer}.{kind}" for layer in ("mid", "late") for kind in KINDS
+        f"shapes-turbo.{layer}.{kind}" for layer in ("mid", "late") for kind in KINDS
     ]
     return workspace, cache
 
@@ -47,14 +47,14 @@ def test_together_they_are_what_they_are_alone(
     kind: str, fitted: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli
 ) -> None:
     if kind == "topk":
-        assert weights(fitted[0])["shapes.mid.topk"] == weights(labeled)["shapes.mid.topk"]
+        assert weights(fitted[0])["shapes-turbo.mid.topk"] == weights(labeled)["shapes-turbo.mid.topk"]
         return
     (tmp_path / "autointerp.toml").write_text((labeled / "autointerp.toml").read_text())
     # From the cache: what is generated and what was kept are one.
     alone = cli("-w", tmp_path, "fit", "--layer", "mid", "--kind", kind, "--cache-activations", fitted[1])
     assert alone.code == 0
-    assert "loading" not in alone.err.replace("loading shapes", "", 1)
-    assert weights(tmp_path) == {f"shapes.mid.{kind}": weights(fitted[0])[f"shapes.mid.{kind}"]}
+    assert "loading" not in alone.err.replace("loading shapes-turbo", "", 1)
+    assert weights(tmp_path) == {f"shapes-turbo.mid.{kind}": weights(fitted[0])[f"shapes-turbo.mid.{kind}"]}
 
 
 def test_figures_are_those_of_the_stored_dictionary(fitted: tuple[Path, Path], query: Query) -> None:
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_stored_dictionary(fitted: tuple[Path, Path], q
     from autointerp.stages.fit.training import measure
 
     ctx = Context(WorkspaceFolder(fitted[0]))
-    for name in ("shapes.mid.jumprelu", "shapes.late.neurons"):
+    for name in ("shapes-turbo.mid.jumprelu", "shapes-turbo.late.neurons"):
         row = ctx.dictionary_named(name)
         layer = ctx.layer_of(row)
         held_out = generate_rounds(ctx, [layer], ctx.prompts.jobs(12, 13, 0), row.steps)[layer]
@@ -92,7 +92,7 @@ def test_atoms_are_activations_of_their_source(fitted: tuple[Path, Path], cli: C
     from autointerp.stages.fit.activations import generate_rounds
 
     ctx = Context(WorkspaceFolder(fitted[0]))
-    dictionary: Any = load_dictionary(fitted[0] / "dictionaries" / "shapes.mid.itda")
+    dictionary: Any = load_dictionary(fitted[0] / "dictionaries" / "shapes-turbo.mid.itda")
     layer = ctx.layer("mid")
     jobs = {(job.prompt, job.seed): job for job in ctx.prompts.jobs(0, 12, 0)}
     prompt, seed, step, row, col = dictionary.sources.of(7)
@@ -100,7 +100,7 @@ def test_atoms_are_activations_of_their_source(fitted: tuple[Path, Path], cli: C
     normal = torch.nn.functional.normalize(dictionary.normalization.apply(acts[None]), dim=1)[0]
     assert torch.allclose(normal, dictionary.atoms[7], atol=1e-3)
 
-    done = cli("-w", fitted[0], "harvest", "--layer", "mid", "--dictionary", "shapes.mid.itda")
+    done = cli("-w", fitted[0], "harvest", "--layer", "mid", "--dictionary", "shapes-turbo.mid.itda")
     assert done.code == 0, done.err
     found = query(
         fitted[0],
@@ -108,10 +108,10 @@ def test_atoms_are_activations_of_their_source(fitted: tuple[Path, Path], cli: C
     )
     assert found == [tuple(source) for source in dictionary.sources.all()]
 
-    shown = cli("-w", fitted[0], "show", "shapes.mid.itda:7", "--crops", fitted[0] / "crops")
+    shown = cli("-w", fitted[0], "show", "shapes-turbo.mid.itda:7", "--crops", fitted[0] / "crops")
     assert shown.code == 0
     assert f"seed {seed}: {prompt}" in shown.out
-    said = json.loads(cli("-w", fitted[0], "show", "shapes.mid.itda:7", "--json").out)["atom"]
+    said = json.loads(cli("-w", fitted[0], "show", "shapes-turbo.mid.itda:7", "--json").out)["atom"]
     assert said == {"prompt": prompt, "seed": seed, "step": step, "cell": [row, col], "token": None}
     with Image.open(fitted[0] / "crops" / "7-atom.png") as picture:
         assert picture.size == (224, 224)
@@ -119,21 +119,23 @@ def test_atoms_are_activations_of_their_source(fitted: tuple[Path, Path], cli: C
 
 
 def test_compare_knows_shared_atoms_and_directions(fitted: tuple[Path, Path], cli: Cli) -> None:
-    same = json.loads(cli("-w", fitted[0], "compare", "shapes.mid.itda", "shapes.mid.itda", "--json").out)
+    same = json.loads(cli("-w", fitted[0], "compare", "shapes-turbo.mid.itda", "shapes-turbo.mid.itda", "--json").out)
     assert same["jaccard"] == 1
     assert same["mean_cosine"] == pytest.approx([1, 1])
     assert same["mutual"] == 64
-    other = json.loads(cli("-w", fitted[0], "compare", "shapes.mid.topk", "shapes.mid.random", "--json").out)
+    other = json.loads(
+        cli("-w", fitted[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.random", "--json").out
+    )
     assert other["jaccard"] is None
     assert 0 < other["mean_cosine"][0] < 0.9
     assert len(other["pairs"]) == 10
-    shown = cli("-w", fitted[0], "compare", "shapes.mid.topk", "shapes.mid.pca")
+    shown = cli("-w", fitted[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.pca")
     assert shown.code == 0
     assert "no atoms" in shown.out
-    refused = cli("-w", fitted[0], "compare", "shapes.mid.topk", "shapes.mid.neurons")
+    refused = cli("-w", fitted[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.neurons")
     assert refused.code == 2
     assert "192 dimensions" in refused.err
-    missing = cli("-w", fitted[0], "compare", "shapes.mid.topk", "shapes.mid.tpk")
+    missing = cli("-w", fitted[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.tpk")
     assert missing.code == 2
     assert "did you mean" in missing.err
 
@@ -150,7 +152,7 @@ def test_a_full_cache_generates_nothing(
     monkeypatch.setattr(generation, "generate", never)
     done = cli("-w", tmp_path, "fit", "--layer", "late", "-k", "5", "--cache-activations", fitted[1])
     assert done.code == 0
-    assert "shapes.late.topk" in done.out
+    assert "shapes-turbo.late.topk" in done.out
     assert "keeping 0.00 GB" in done.err
 
 
@@ -184,7 +186,7 @@ def test_a_damaged_cache_is_one_line(fitted: tuple[Path, Path], labeled: Path, t
     hurt.unlink()
     again = cli("-w", tmp_path, "fit", "--layer", "mid", "--kind", "itda", "--cache-activations", cache)
     assert again.code == 0
-    assert weights(tmp_path)["shapes.mid.itda"] == weights(fitted[0])["shapes.mid.itda"]
+    assert weights(tmp_path)["shapes-turbo.mid.itda"] == weights(fitted[0])["shapes-turbo.mid.itda"]
 
 
 def test_wrong_requests_say_what_there_is(fitted: tuple[Path, Path], cli: Cli) -> None:
@@ -194,7 +196,7 @@ def test_wrong_requests_say_what_there_is(fitted: tuple[Path, Path], cli: Cli) -
     named = cli("-w", fitted[0], "fit", "--layer", "mid", "--kind", "pca", "--kind", "itda", "--name", "x", "-k", "3")
     assert named.code == 2
     assert "one dictionary only" in named.err
-    elsewhere = cli("-w", fitted[0], "harvest", "--layer", "mid", "--dictionary", "shapes.late.topk")
+    elsewhere = cli("-w", fitted[0], "harvest", "--layer", "mid", "--dictionary", "shapes-turbo.late.topk")
     assert elsewhere.code == 2
     assert "belongs to layer late" in elsewhere.err
 
@@ -203,19 +205,30 @@ def test_several_are_harvested_and_evaluated_in_one_pass(
     fitted: tuple[Path, Path], workspace: Path, tmp_path: Path, cli: Cli, query: Query, databases: Any
 ) -> None:
     both = databases.copy(fitted[0], tmp_path / "both")
-    asked = ["--dictionary", "shapes.mid.topk", "--dictionary", "shapes.late.pca", "--dictionary", "shapes.mid.neurons"]
+    asked = [
+        "--dictionary",
+        "shapes-turbo.mid.topk",
+        "--dictionary",
+        "shapes-turbo.late.pca",
+        "--dictionary",
+        "shapes-turbo.mid.neurons",
+    ]
     done = cli("-w", both, "harvest", "--layer", "mid", "--layer", "late", *asked)
     assert done.code == 0
     assert len(done.out.splitlines()) == 3
     crops = (
         "SELECT latent_index, image_index, row, col, activation, rank, role, split FROM crops"
         " JOIN features ON features.id = feature_id JOIN images ON images.id = image_id"
-        " JOIN dictionaries d ON d.id = dictionary_id WHERE d.name = 'shapes.mid.topk' ORDER BY 1, 2"
+        " JOIN dictionaries d ON d.id = dictionary_id WHERE d.name = 'shapes-turbo.mid.topk' ORDER BY 1, 2"
     )
     assert query(both, crops) == query(workspace, crops)
     found = cli("-w", both, "evaluate", "--layer", "mid", "--layer", "late", *asked, "--json")
     results = json.loads(found.out)
-    assert [one["dictionary"] for one in results] == ["shapes.mid.topk", "shapes.late.pca", "shapes.mid.neurons"]
+    assert [one["dictionary"] for one in results] == [
+        "shapes-turbo.mid.topk",
+        "shapes-turbo.late.pca",
+        "shapes-turbo.mid.neurons",
+    ]
     for one in results:
         error, change = one["denoising_error"], one["image_change"]
         assert len(set(error.values())) == 3
@@ -235,6 +248,6 @@ def test_several_are_harvested_and_evaluated_in_one_pass(
             assert alone[key] == pytest.approx(results[0][key], rel=1e-3, abs=1e-4), key
     status = json.loads(cli("-w", both, "status", "--json").out)
     figures = {row["dictionary"]: row["figures"] for row in status["dictionaries"]}
-    assert figures["shapes.late.pca"]["r2_mean"] == results[1]["r2_mean"]
-    assert figures["shapes.late.pca"].get("loss_recovered") == results[1]["loss_recovered"]
-    assert "loss_recovered" not in figures["shapes.mid.random"]
+    assert figures["shapes-turbo.late.pca"]["r2_mean"] == results[1]["r2_mean"]
+    assert figures["shapes-turbo.late.pca"].get("loss_recovered") == results[1]["loss_recovered"]
+    assert "loss_recovered" not in figures["shapes-turbo.mid.random"]

@@ -17,7 +17,7 @@ Cli = Callable[..., Any]
 
 def planned(workspace: Path, **settings: Any) -> tuple[Context, HarvestPlan]:
     ctx = Context(WorkspaceFolder(workspace), **settings)
-    return ctx, plan_harvest(ctx, resolve_dictionary(ctx, Target("mid", "shapes.mid.topk")))
+    return ctx, plan_harvest(ctx, resolve_dictionary(ctx, Target("mid", "shapes-turbo.mid.topk")))
 
 
 def test_a_harvest_of_these_settings_is_found(labeled: Path, query: Callable[..., list[Any]]) -> None:
@@ -29,13 +29,13 @@ def test_a_harvest_of_these_settings_is_found(labeled: Path, query: Callable[...
 
 def test_another_harvest_gets_a_copy_of_the_dictionary(workspace: Path) -> None:
     ctx, plan = planned(workspace, images=24)
-    assert (plan.done, plan.target) == (False, "shapes.mid.topk-2")
-    assert plan.step.text.startswith("harvest  shapes.mid.topk-2: top 6 and 4 more crops a feature, 24 images")
+    assert (plan.done, plan.target) == (False, "shapes-turbo.mid.topk-2")
+    assert plan.step.text.startswith("harvest  shapes-turbo.mid.topk-2: top 6 and 4 more crops a feature, 24 images")
     own = with_own_dictionary(ctx, plan)
-    assert own.fit.name == "shapes.mid.topk-2"
+    assert own.fit.name == "shapes-turbo.mid.topk-2"
     assert own.identity == plan.identity
     # The harvest that is done stays with the dictionary that has its crops.
-    assert with_own_dictionary(*planned(workspace)).fit.name == "shapes.mid.topk"
+    assert with_own_dictionary(*planned(workspace)).fit.name == "shapes-turbo.mid.topk"
 
 
 def test_a_grid_that_no_map_can_hold_is_refused_before_anything_is_generated(tmp_path: Path, cli: Cli) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 GRID = 12
 
 

@@ -32,7 +32,7 @@ def test_rows_are_those_of_the_database(
     labeled: Path, query: Callable[..., list[Any]], kind: IndexKind, ids: str
 ) -> None:
     ctx = Context(WorkspaceFolder(labeled))
-    contents = CONTENTS[kind](ctx, ctx.dictionary_named("shapes.mid.topk"))
+    contents = CONTENTS[kind](ctx, ctx.dictionary_named("shapes-turbo.mid.topk"))
     rows = contents.rows()
     assert sorted(rows.ids.tolist()) == [found for (found,) in query(labeled, ids)]
     assert contents.fingerprint("a") != contents.fingerprint("b")

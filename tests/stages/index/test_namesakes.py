@@ -20,7 +20,7 @@ def test_labels_of_one_labeler_are_compared_by_words_and_vectors(workspace: Path
         for one in others:
             one.status = "uninterpretable"
         ids = [first.id, second.id, third.id]
-    dictionary = ctx.dictionary_named("shapes.mid.topk")
+    dictionary = ctx.dictionary_named("shapes-turbo.mid.topk")
     assert words_of("red circle") != words_of("circle, red")
     found = label_namesakes(ctx, dictionary)
     assert {key: [label.id for label in some] for key, some in found.items()} == {

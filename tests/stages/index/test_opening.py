@@ -19,13 +19,13 @@ from autointerp.stages.index.opening import fresh_indexes, index_path, open_inde
 
 def test_a_missing_index_is_built_and_recorded_and_then_read(workspace: Path, query: Callable[..., list[Any]]) -> None:
     ctx = Context(WorkspaceFolder(workspace))
-    row = ctx.dictionary_named("shapes.mid.topk")
+    row = ctx.dictionary_named("shapes-turbo.mid.topk")
     remove_indexes(ctx, row.name)
     built = open_index(ctx, row, "decoder")
     path = index_path(ctx, row, "decoder")
     written = path.read_bytes()
     assert query(workspace, "SELECT name, count, path FROM indexes WHERE kind = 'decoder'") == [
-        ("shapes.mid.topk.decoder", len(built), "indexes/shapes.mid.topk.decoder.faiss")
+        ("shapes-turbo.mid.topk.decoder", len(built), "indexes/shapes-turbo.mid.topk.decoder.faiss")
     ]
     again = open_index(ctx, row, "decoder")
     ids = [f for (f,) in query(workspace, "SELECT id FROM features WHERE state != 'dead' ORDER BY id")]
@@ -34,12 +34,12 @@ def test_a_missing_index_is_built_and_recorded_and_then_read(workspace: Path, qu
     assert len(open_index(ctx, row, "decoder")) == len(built)
     assert path.read_bytes() == written
     remove_indexes(ctx, row.name)
-    assert not list((workspace / "indexes").glob("shapes.mid.topk.*"))
+    assert not list((workspace / "indexes").glob("shapes-turbo.mid.topk.*"))
 
 
 def test_a_reader_keeps_what_it_cannot_write_in_memory(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = Context(WorkspaceFolder(workspace))
-    row = ctx.dictionary_named("shapes.mid.topk")
+    row = ctx.dictionary_named("shapes-turbo.mid.topk")
     remove_indexes(ctx, row.name)
     raised: list[Exception] = [AutointerpError("another process writes")]
 

@@ -17,7 +17,7 @@ from autointerp.project.context import Context
 from autointerp.project.workspace import WorkspaceFolder
 from autointerp.stages.label.labeling import LabelRequest, pending, rare_features, run_label, wanted_features
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 class ScriptedLabeler(PromptsLabeler):
@@ -152,10 +152,10 @@ def test_without_tokenizers_prompts_are_whole_and_a_note_says_so(workspace, monk
     ctx, row = opened(workspace)
     notes = []
     monkeypatch.setattr(ctx.progress, "note", notes.append)
-    ctx.__dict__["seen_text"] = SeenText(replace(ctx.description, source=str(tmp_path)))
+    ctx.__dict__["seen_text"] = SeenText(replace(ctx.description, source=str(tmp_path), shared=None))
     labeler = RecordingLabeler("ok")
     run_label(ctx, row, labeler, pending(ctx, row, labeler, LabelRequest(count=1)))
     assert labeler.prompts
     assert [note for note in notes if "prompts are read whole" in note] == [
-        "prompts are read whole, though the model may have cut them: shapes has no tokenizer that is known"
+        "prompts are read whole, though the model may have cut them: shapes-turbo has no tokenizer that is known"
     ]

@@ -98,7 +98,7 @@ def test_labels_calls_and_detection_scores(
     asked = len(vlm_server.requests)
     assert "nothing to do" in label("-n", "5").err
     assert len(vlm_server.requests) == asked
-    shown = json.loads(cli("-w", workspace, "show", f"shapes.mid.topk:{found[0][0]}", "--json").out)
+    shown = json.loads(cli("-w", workspace, "show", f"shapes-turbo.mid.topk:{found[0][0]}", "--json").out)
     assert shown["label"]["name"] == "thing 0"
     assert shown["label"]["labeler"] == "vlm"
     assert {s["method"] for s in shown["scores"]} == {"embedding", "detection"}

@@ -12,7 +12,7 @@ from autointerp.stages.score.figures import score_figures
 
 def test_means_and_counts_are_those_of_the_rows(labeled, query):
     ctx = Context(WorkspaceFolder(labeled))
-    (figures,) = score_figures(ctx, ctx.dictionary_named("shapes.mid.topk"))
+    (figures,) = score_figures(ctx, ctx.dictionary_named("shapes-turbo.mid.topk"))
     rows = query(labeled, "SELECT id, value, shuffled, unscored FROM scores WHERE method = 'embedding'")
     own = [value for _, value, shuffled, _ in rows if not shuffled]
     values = [value for value in own if value is not None]
@@ -30,7 +30,7 @@ def test_means_and_counts_are_those_of_the_rows(labeled, query):
 
 def test_keys_are_those_of_evaluate_json(labeled):
     ctx = Context(WorkspaceFolder(labeled))
-    (figures,) = score_figures(ctx, ctx.dictionary_named("shapes.mid.topk"))
+    (figures,) = score_figures(ctx, ctx.dictionary_named("shapes-turbo.mid.topk"))
     assert list(figures.as_dict()) == [
         "method", "judge", "labels", "valueless", "value", "ci_low", "ci_high", "chance", "shuffled",
         "shuffled_labels", "trials", "unscored", "truth_auroc", "precision_r",
@@ -40,4 +40,4 @@ def test_keys_are_those_of_evaluate_json(labeled):
 
 def test_no_label_of_these_labelers_has_no_figures(labeled):
     ctx = Context(WorkspaceFolder(labeled))
-    assert score_figures(ctx, ctx.dictionary_named("shapes.mid.topk"), labelers=[]) == []
+    assert score_figures(ctx, ctx.dictionary_named("shapes-turbo.mid.topk"), labelers=[]) == []

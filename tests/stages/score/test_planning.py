@@ -18,7 +18,7 @@ def ctx(labeled):
 
 
 def plan(ctx, method, **more):
-    return plan_scoring(ctx, ctx.dictionary_named("shapes.mid.topk"), score_method(method), **more)
+    return plan_scoring(ctx, ctx.dictionary_named("shapes-turbo.mid.topk"), score_method(method), **more)
 
 
 def test_methods_are_named_once_and_must_exist():

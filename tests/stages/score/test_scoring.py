@@ -36,7 +36,7 @@ def by(*methods: str) -> list[str]:
 
 
 def test_the_oracle_is_always_right(workspace: Path, score: Cli, cli: Cli, query: Query) -> None:
-    before = json.loads(cli("-w", workspace, "show", "shapes.mid.topk:0", "--json").out)["scores"]
+    before = json.loads(cli("-w", workspace, "show", "shapes-turbo.mid.topk:0", "--json").out)["scores"]
     for judge, expected in (("oracle", 1.0), ("always-yes", 0.5)):
         done = score(*by(*JUDGED), "--judge", judge)
         assert done.code == 0, done.err
@@ -51,7 +51,7 @@ def test_the_oracle_is_always_right(workspace: Path, score: Cli, cli: Cli, query
             # A judge that says yes to all is at chance, which is 0 for gain.
             assert value == pytest.approx(0.0 if (method, judge) == ("gain", "always-yes") else expected)
     # They test the scores, and are none: nothing that is shown or searched by has changed.
-    assert json.loads(cli("-w", workspace, "show", "shapes.mid.topk:0", "--json").out)["scores"] == before
+    assert json.loads(cli("-w", workspace, "show", "shapes-turbo.mid.topk:0", "--json").out)["scores"] == before
     # A label that this judge has scored by a method is not scored again.
     assert "nothing to do" in score(*by(*JUDGED), "--judge", "oracle").err
 

@@ -27,7 +27,8 @@ def test_a_gallery_of_what_is_stored(labeled: Path, cli: Cli, tmp_path: Path, qu
     ((index, image),) = query(
         labeled,
         "SELECT f.latent_index, i.picture FROM features f JOIN crops c ON c.feature_id = f.id "
-        "JOIN images i ON i.id = c.image_id WHERE c.role != 'negative' ORDER BY c.activation DESC LIMIT 1",
+        "JOIN images i ON i.id = c.image_id JOIN labels l ON l.feature_id = f.id JOIN scores s ON s.label_id = l.id "
+        "WHERE c.role != 'negative' AND s.value IS NOT NULL ORDER BY c.activation DESC LIMIT 1",
     )
     details = part(out, f"0-{index // 16}")[str(index)]
     shown = json.loads(cli("-w", labeled, "show", f"{NAME}:{index}", "--json").out)

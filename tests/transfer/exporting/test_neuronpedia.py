@@ -27,7 +27,7 @@ def test_rows_of_neuronpedia(labeled: Path, cli: Cli, tmp_path: Path) -> None:
     assert cli(*given).out == f"{out}\n"
     (place,) = out.glob("*/*")
     assert re.fullmatch(r"1-mid-topk-\w+", place.name)
-    assert place.parent.name == "shapes"
+    assert place.parent.name == "shapes-turbo"
     ((release,), (model,), (sources,), (source,)) = (
         lines(place / f"{name}.jsonl") for name in ("release", "model", "sourceset", "source")
     )
@@ -43,7 +43,7 @@ def test_rows_of_neuronpedia(labeled: Path, cli: Cli, tmp_path: Path) -> None:
     dictionary = load_dictionary(labeled / "dictionaries" / NAME)
     for row in features:
         direction = dictionary.directions[int(row["index"])].tolist()
-        assert (row["modelId"], row["layer"]) == ("shapes", source["id"])
+        assert (row["modelId"], row["layer"]) == ("shapes-turbo", source["id"])
         assert row["hookName"] == "transformer.transformer_blocks.1"
         assert row["hasVector"]
         assert row["vector"] == pytest.approx(direction, rel=1e-4)

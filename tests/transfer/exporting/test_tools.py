@@ -26,11 +26,11 @@ def test_export_and_back(tmp_path: Path, cli: Cli, form: str) -> None:
     assert done.out == f"{out}\n"
     assert done.err == "2 labels\n"
     back = cli("-w", tmp_path / "b", "import", out)
-    assert back.out == f"shapes.late.topk: topk, 24 latents, of {form}, 2 labels\n", back
+    assert back.out == f"shapes-turbo.late.topk: topk, 24 latents, of {form}, 2 labels\n", back
     assert "yours" not in back.err
     assert "do not say" not in back.err
 
-    first, second = (load_dictionary(tmp_path / w / "dictionaries" / "shapes.late.topk") for w in "ab")
+    first, second = (load_dictionary(tmp_path / w / "dictionaries" / "shapes-turbo.late.topk") for w in "ab")
     torch.testing.assert_close(second.directions, first.directions)
     assert cli("-w", tmp_path / "a", "export", "--layer", "late", "-o", out, "--format", form).code == 0
     (tmp_path / "mine").mkdir()

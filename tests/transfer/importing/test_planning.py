@@ -12,7 +12,7 @@ from ..files import saelens
 def test_a_dry_run_stores_nothing(tmp_path: Path, cli: Cli) -> None:
     done = cli("-w", tmp_path / "w", "import", saelens(tmp_path / "sae"), "--layer", "mid", "--dry-run")
     assert done.code == 0
-    assert done.out == "import   shapes.mid.topk: topk, 24 latents, k 3, of saelens, 0 labels\n"
+    assert done.out == "import   shapes-turbo.mid.topk: topk, 24 latents, k 3, of saelens, 0 labels\n"
     assert not (tmp_path / "w").exists()
 
 
@@ -23,7 +23,7 @@ def test_a_bundle_needs_no_layer(labeled: Path, tmp_path: Path, cli: Cli) -> Non
     count = sum(json.loads(line)["status"] == "ok" for line in first.splitlines())
     back = cli("-w", tmp_path / "w", "import", tmp_path / "out")
     assert back.code == 0, back
-    assert back.out.startswith("shapes.mid.topk: topk, 64 latents, of bundle"), back
+    assert back.out.startswith("shapes-turbo.mid.topk: topk, 64 latents, of bundle"), back
     row = json.loads(cli("-w", tmp_path / "w", "status", "--json").out)["dictionaries"][0]
     assert row["labels"] == count
     assert row["features"] == 64

@@ -14,6 +14,7 @@ import torch
 from autointerp import Workspace
 from autointerp.export.bundle import MANIFEST
 from autointerp.project.settings import HERE_ALONE
+from autointerp.transfer.importing.reading import read_import, settings_of
 
 from ..bundles import Cli, hurt, sign
 from ..files import one_line, saelens
@@ -104,6 +105,29 @@ def test_settings_of_whoever_asks_whom_are_not_taken_from_a_bundle(bundle: Path,
     assert made.seed == 5
     assert {getattr(made, name) for name in ("base_url", "vlm", "database")} == {None}
     assert (made.labeler, made.embedder, made.text_embedder) == ("auto", "auto", "auto")
+
+
+def test_settings_of_a_bundle_without_a_model_mean_shapes(bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    provenance = json.loads((copy / "provenance.json").read_text())
+    assert provenance["settings"].pop("model") == "shapes-turbo"
+    hurt(copy, "provenance.json", json.dumps(provenance).encode())
+    found = settings_of(read_import(str(copy)))
+    assert found is not None
+    assert found.model == "shapes"
+
+
+@pytest.mark.parametrize(("said", "model"), [("shapes", "shapes"), ("shapes-turbo", "shapes-turbo"), ("a/b", None)])
+def test_a_workspace_is_made_for_the_embedded_model_that_files_name(
+    tmp_path: Path, said: str, model: str | None
+) -> None:
+    cfg = saelens(tmp_path / "sae") / "cfg.json"
+    config = json.loads(cfg.read_text())
+    config["metadata"]["model_name"] = said
+    cfg.write_text(json.dumps(config))
+    found = settings_of(read_import(str(cfg.parent)))
+    assert (found and found.model) == model
 
 
 def test_a_file_that_cannot_be_read_leaves_nothing(tmp_path: Path, cli: Cli) -> None:

@@ -19,9 +19,9 @@ from ..files import D, K, N, labels, saelens
 
 def test_import_makes_a_workspace_and_says_what_it_assumed(tmp_path: Path, cli: Cli, query: Any) -> None:
     done = cli("-w", tmp_path / "w", "import", saelens(tmp_path / "sae"), "--layer", "mid")
-    assert (done.code, done.out) == (0, "shapes.mid.topk: topk, 24 latents, of saelens\n"), done
+    assert (done.code, done.out) == (0, "shapes-turbo.mid.topk: topk, 24 latents, of saelens\n"), done
     assert ": the files do not say, it is what the workspace reads" in done.err
-    assert "model shapes: the files do not say" in done.err
+    assert "model shapes-turbo: the files do not say" in done.err
     columns = "kind, layer, signal, d_in, num_latents, k, images, config"
     ((*values, config),) = query(tmp_path / "w", f"SELECT {columns} FROM dictionaries")
     signal = next(row["signal"] for row in json.loads(cli("layers", "--json").out) if row["alias"] == "mid")
@@ -38,23 +38,23 @@ def test_import_makes_a_workspace_and_says_what_it_assumed(tmp_path: Path, cli: 
     assert "nothing to do" in again.err
     assert query(tmp_path / "w", "SELECT count(*) FROM dictionaries") == [(1,)]
     other = cli("-w", tmp_path / "w", "import", tmp_path / "sae", "--layer", "late")
-    assert other.out.startswith("shapes.late.topk:")
+    assert other.out.startswith("shapes-turbo.late.topk:")
 
 
 def test_labels_come_along(made: Path, cli: Cli, query: Any) -> None:
     files = saelens(made.parent / "sae")
     labels(files)
     done = cli("-w", made, "import", files, "--layer", "mid")
-    assert done.out == "shapes.mid.topk: topk, 24 latents, of saelens, 2 labels\n"
-    shown = json.loads(cli("-w", made, "show", "shapes.mid.topk:2", "--json").out)
+    assert done.out == "shapes-turbo.mid.topk: topk, 24 latents, of saelens, 2 labels\n"
+    shown = json.loads(cli("-w", made, "show", "shapes-turbo.mid.topk:2", "--json").out)
     assert shown["label"]["name"] == "red circle"
     assert shown["label"]["labeler"] == "import"
-    shown = json.loads(cli("-w", made, "show", "shapes.mid.topk:7", "--json").out)
+    shown = json.loads(cli("-w", made, "show", "shapes-turbo.mid.topk:7", "--json").out)
     assert shown["label"]["labeler"] == "clip"
     assert shown["scores"][0]["value"] == 0.9
     found = json.loads(cli("-w", made, "search", "red circle", "--json").out)
     assert found
-    assert found[0]["feature"] == "shapes.mid.topk:2"
+    assert found[0]["feature"] == "shapes-turbo.mid.topk:2"
     # Their labeler is not ours of that kind, whose own labels are still to be made.
     assert all(digest for (digest,) in query(made, "SELECT config_hash FROM labelers"))
     out = made.parent / "out"
@@ -94,13 +94,15 @@ def test_an_import_is_harvested_and_labeled_and_keeps_its_labels(
     labels(files)
     workspace = tmp_path / "w"
     workspace.mkdir()
-    settings = 'images = 16\nsteps = 2\ncapture_steps = [1]\nbatch_size = 8\ndtype = "float32"\n'
+    settings = (
+        'model = "shapes-turbo"\nimages = 16\nsteps = 2\ncapture_steps = [1]\nbatch_size = 8\ndtype = "float32"\n'
+    )
     (workspace / "autointerp.toml").write_text(settings)
     assert cli("-w", workspace, "import", files, "--layer", "mid").code == 0
     done = cli("-w", workspace, "-q", "label", "--layer", "mid", "--labeler", "prompts")
     assert done.code == 0, done
     row = json.loads(cli("-w", workspace, "status", "--json").out)["dictionaries"]
-    assert [r["dictionary"] for r in row] == ["shapes.mid.topk"]
+    assert [r["dictionary"] for r in row] == ["shapes-turbo.mid.topk"]
     assert row[0]["live"] > 0
     assert row[0]["crops"] > 0
     kept = query(workspace, "SELECT name FROM labels JOIN labelers ON labelers.id = labeler_id WHERE kind = 'import'")
@@ -111,7 +113,7 @@ def test_a_harvest_reads_the_signal_of_the_import(tmp_path: Path, cli: Cli, smal
     """Not that of the workspace: another signal is another tensor."""
     workspace, strongest = tmp_path / "w", {}
     workspace.mkdir()
-    settings = 'images = 8\nsteps = 2\ncapture_steps = [1]\nbatch_size = 8\ndtype = "float32"\n'
+    settings = 'model = "shapes-turbo"\nimages = 8\nsteps = 2\ncapture_steps = [1]\nbatch_size = 8\ndtype = "float32"\n'
     (workspace / "autointerp.toml").write_text(settings)
     for signal in ("output", "update"):
         more = ["--layer", "mid", "--signal", signal, "--name", signal]
@@ -136,8 +138,8 @@ def test_what_was_assumed_stays_with_the_dictionary(tmp_path: Path, cli: Cli) ->
     assert said in cli("-w", first, "status").out
     (row,) = json.loads(cli("-w", first, "status", "--json").out)["dictionaries"]
     assert any(said in note for note in row["assumed"])
-    assert said in cli("-w", first, "show", "shapes.mid.topk:2").out
-    assert json.loads(cli("-w", first, "show", "shapes.mid.topk:2", "--json").out)["assumed"] == row["assumed"]
+    assert said in cli("-w", first, "show", "shapes-turbo.mid.topk:2").out
+    assert json.loads(cli("-w", first, "show", "shapes-turbo.mid.topk:2", "--json").out)["assumed"] == row["assumed"]
     for form in ("bundle", "sparsify"):
         out = tmp_path / form
         assert cli("-w", first, "-q", "export", "--layer", "mid", "-o", out, "--format", form).code == 0

@@ -13,7 +13,7 @@ Cli = Callable[..., Any]
 Query = Callable[..., list[Any]]
 
 
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 def shown(run: Cli, latent: int, *more: object) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_a_person_names_a_feature(run: Cli, workspace: Path, live: list[int], qu
     [
         (("--feature", "3", "--name", "x"), "write --feature DICTIONARY:INDEX"),
         (("--feature", f"{NAME}:9999", "--name", "x"), "has no feature 9999"),
-        (("--feature", "shapes.mid.topq:1", "--name", "x"), "did you mean 'shapes.mid.topk'?"),
+        (("--feature", "shapes-turbo.mid.topq:1", "--name", "x"), "did you mean 'shapes-turbo.mid.topk'?"),
         (("--feature", f"{NAME}:x", "--name", "x"), "is no feature"),
         (("--name", "x"), "given to one feature"),
         (("--feature", f"{NAME}:1", "--feature", f"{NAME}:2", "--name", "x"), "given to one feature"),

@@ -51,7 +51,7 @@ def test_without_filters_of_features_none_are_listed(small: Context) -> None:
 
 def test_names_that_do_not_exist(small: Context) -> None:
     with pytest.raises(UsageError, match="there is no dictionary"):
-        find_scope(small, SearchFilters(dictionary="shapes.mid.tpk"))
+        find_scope(small, SearchFilters(dictionary="shapes-turbo.mid.tpk"))
     with pytest.raises(UsageError, match="is of layer mid, not late"):
         find_scope(small, SearchFilters(dictionary=NAME, layer="late"))
     with pytest.raises(UsageError, match="no labels here are of a labeler"):

@@ -32,7 +32,7 @@ from ..conftest import Notes
 from .indexes import Plane
 
 Cli = Callable[..., Any]
-NAME = "shapes.mid.topk"
+NAME = "shapes-turbo.mid.topk"
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_filters(ctx: Context) -> None:
     scored = left(min_score=ScoreFloor(0.7))
     assert scored
     assert scored == {h.feature_id for h in run_search(ctx, text, count=64) if (h.score or 0) >= 0.7}
-    for wrong in ({"dictionary": "shapes.mid.tpk"}, {"dictionary": NAME, "layer": "late"}, {"labeler": "vlm"}):
+    for wrong in ({"dictionary": "shapes-turbo.mid.tpk"}, {"dictionary": NAME, "layer": "late"}, {"labeler": "vlm"}):
         with pytest.raises(UsageError):
             left(**wrong)
     with pytest.raises(UsageError, match="known: live, dead, dense"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ForeignKey, Index as DbIndex, String, UniqueConstraint, false
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index as DbIndex, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from autointerp.db.base import Base, now, one_of
@@ -207,6 +207,14 @@ class Label(Base):
     explanation: Mapped[str] = mapped_column(default="", doc="one sentence")
     confidence: Mapped[float] = mapped_column(default=0.0, doc="0 to 1, the labeler's own")
     error: Mapped[str] = mapped_column(default="", doc="why it failed")
+    told_apart_from: Mapped[list[int] | None] = mapped_column(
+        JSON(none_as_null=True),
+        doc="latents of nearly the same name that it was told from, nearest first; null where nobody was asked",
+    )
+    difference: Mapped[str] = mapped_column(default="", server_default="", doc="what only this feature has, of those")
+    name_before: Mapped[str] = mapped_column(
+        default="", server_default="", doc="its name before it was told from them; empty where the name stayed"
+    )
     created_at: Mapped[datetime] = mapped_column(default=now, doc="UTC")
 
 

@@ -47,6 +47,11 @@ def _layer_or_name(context: click.Context, param: click.Parameter, value: str | 
 @click.option("--retry-failed", is_flag=True, help="Try features again that failed.")
 @click.option("--force", is_flag=True, help="Label again what has a label.")
 @click.option("--no-score", is_flag=True, help="Leave the labels unscored.")
+@click.option(
+    "--apart/--no-apart",
+    default=None,
+    help="Tell features of nearly the same name apart.  [default: where it is free, or fits --max-cost]",
+)
 @click.option("--candidates", type=COUNT, metavar="N", help="Names a VLM gives each feature; the best is kept.")
 @click.option("--clusters", type=COUNT, metavar="N", help="Part each feature's crops into up to N groups to name.")
 @machine_options
@@ -63,6 +68,7 @@ def label(
     retry_failed: bool,
     force: bool,
     no_score: bool,
+    apart: bool | None,
     device: str | None,
     dtype: str | None,
     dry_run: bool,
@@ -94,7 +100,7 @@ def label(
         device=device,
         dtype=dtype,
     )
-    done = label_layer(ctx, LabelJob(resolve_target(ctx, layer, dictionary), request, not no_score), dry_run)
+    done = label_layer(ctx, LabelJob(resolve_target(ctx, layer, dictionary), request, not no_score, apart), dry_run)
     report(done.plan, dry_run)
     if not dry_run and done.dictionary is not None:
         print_counts(ctx, done.dictionary.name)

@@ -61,7 +61,7 @@ Made by autointerp.
 | file | |
 |---|---|
 | `cfg.json`, `weights.safetensors` | the dictionary |
-| `labels.jsonl`, `labels.parquet` | a feature a row: name, explanation, confidence, labeler, scores, density, state |
+| `labels.jsonl`, `labels.parquet` | a feature a row: name, explanation, confidence, labeler, scores, state, namesakes |
 {% if tables %}
 | `rows/` | the database's rows as Parquet, which `autointerp import` restores: {{ tables }} |
 {% endif %}

@@ -161,13 +161,14 @@ def write_label_table(rows: Iterable[ExportRow], path: Path) -> int:
     score = pa.struct(
         [("method", pa.string()), ("value", pa.float64()), ("ci_low", pa.float64()), ("ci_high", pa.float64())]
     )
-    texts = ("name", "explanation", "status", "labeler", "state")
+    texts = ("name", "explanation", "status", "labeler", "state", "difference", "name_before")
     figures = ("confidence", "density", "max_activation", "mean_activation")
     schema = pa.schema(
         [
             ("index", pa.int64()),
             *((name, pa.string()) for name in texts),
             *((name, pa.float64()) for name in figures),
+            ("told_apart_from", pa.list_(pa.int64())),
             ("scores", pa.list_(score)),
         ]
     )

@@ -39,6 +39,9 @@ class ExportRow(BaseModel):
     density: float = 0.0
     max_activation: float = 0.0
     mean_activation: float | None = None
+    told_apart_from: tuple[int, ...] = ()
+    difference: str = ""
+    name_before: str = ""
     extra: dict[str, Any] = Field(default_factory=dict)
 
     def score(self, method: str) -> float | None:

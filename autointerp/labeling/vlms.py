@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
@@ -22,6 +22,7 @@ from autointerp.labeling.asking.templates import load_prompt
 from autointerp.labeling.judging.fuzzing import FUZZING
 from autointerp.labeling.judging.questions import TrialQuestion
 from autointerp.labeling.judging.vlm_judge import JudgeOptions, VlmJudge
+from autointerp.labeling.labelers.apart import DifferenceTeller
 from autointerp.labeling.labelers.feature_messages import VlmOptions
 from autointerp.labeling.labelers.vlm import VlmLabeler
 from autointerp.labeling.setup import LabelerSetup, VlmSettings
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 
 
 class VlmKind(ABC):
-    """A kind of VLM: how it is reached, what it is shown, and how many requests it answers at the same time."""
+    """A kind of VLM: how it is reached, what it is shown, and how many requests it answers at the same time.
+
+    Attributes:
+        tells_apart: Whether it can say what tells features of nearly the same name apart.
+    """
+
+    tells_apart: ClassVar[bool] = True
 
     @abstractmethod
     def make_asker(self, setup: LabelerSetup) -> Asker:
@@ -73,6 +80,18 @@ class VlmKind(ABC):
         vectors = setup.windows if options.clusters > 1 and setup.has_embedder else None
         prompt, repair = (load_prompt(name, setup.prompts_dir) for name in ("label.md.j2", "repair.md.j2"))
         return VlmLabeler(asker, options, self.jobs(setup.vlm.jobs), prompt, repair, judge, vectors)
+
+    def make_teller(self, setup: LabelerSetup, asker: Asker) -> DifferenceTeller:
+        """Make what asks a labeler's VLM to tell features of nearly the same name apart.
+
+        Raises:
+            NotAvailable: The VLM does not answer such questions.
+        """
+        if not self.tells_apart:
+            raise NotAvailable(f"{asker.model} cannot tell features apart", "name another labeler: --vlm MODEL")
+        options = replace(self.label_options(setup), notes=setup.notes())
+        prompt, repair = (load_prompt(name, setup.prompts_dir) for name in ("apart.md.j2", "repair.md.j2"))
+        return DifferenceTeller(asker, options, self.jobs(setup.vlm.jobs), prompt, repair)
 
     def make_judge(self, setup: LabelerSetup, question: TrialQuestion, asker: Asker | None = None) -> VlmJudge:
         """See `JudgeKind`."""

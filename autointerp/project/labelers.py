@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autointerp.labeling.asking.protocol import Asker
     from autointerp.labeling.evidence.windows import WindowEmbedder
     from autointerp.labeling.judging.questions import TrialQuestion
+    from autointerp.labeling.labelers.apart import DifferenceTeller
     from autointerp.project.settings import Settings
     from autointerp.search.protocol import Embedder
     from autointerp.worlds import World
@@ -214,6 +215,15 @@ def make_asker(ctx: Context, request: LabelerRequest, kind: str) -> Asker:
 def make_labeler(ctx: Context, request: LabelerRequest, layer: str) -> Labeler:
     """Return the labeler of a layer, ready for `prepare`."""
     return LABELERS.check(labeler_kind(ctx, request)).load().make_labeler(CommandSetup(ctx, request, layer))
+
+
+def make_teller(ctx: Context, request: LabelerRequest, layer: str, asker: Asker) -> DifferenceTeller:
+    """Return what asks the VLM of a layer's labeler to tell features of nearly the same name apart.
+
+    Raises:
+        NotAvailable: It does not answer such questions.
+    """
+    return VLMS.check(labeler_kind(ctx, request)).load().make_teller(CommandSetup(ctx, request, layer), asker)
 
 
 def make_judge(ctx: Context, request: LabelerRequest, question: TrialQuestion, asker: Asker | None = None) -> Judge:

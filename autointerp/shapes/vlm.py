@@ -78,6 +78,8 @@ def load_shapes_vlm(folder: Path = FOLDER) -> LocalVlm:
 class ShapesVlmKind(VlmKind):
     """shapes-vlm as a labeler and a judge. It is shown what it knows from its training, whatever is set."""
 
+    tells_apart = False
+
     @override
     def make_asker(self, setup: LabelerSetup) -> LocalChat:
         """Make the shipped weights ready to be loaded."""

@@ -58,7 +58,7 @@ def read_feature(ctx: Context, name: str, labeler: str | None = None) -> Feature
             steps={int(step): share for step, share in feature.steps.items()},
             neighbours=_neighbours(session, row, feature),
             atom=_atom_source(feature, tokens),
-            label=None if best is None else _label(best.label, best.labeler.kind),
+            label=None if best is None else _label(row, best.label, best.labeler.kind),
             scores=next((one.scores for one in answers if one.counts), ()),
             answers=answers,
             crops=tuple(_crop_place(row, crop, image, tokens) for crop, image in crops),
@@ -80,7 +80,7 @@ def _answers(session: Session, row: DictionaryRow, feature: Feature, counting: i
     names = labeler_names(queries.labelers.with_labels(session))
     return tuple(
         LabelerAnswer(
-            label=_label(one.label, names[one.labeler.id]),
+            label=_label(row, one.label, names[one.labeler.id]),
             counts=one.label.id == counting,
             scores=_scores(scores.get(one.label.id, [])),
         )
@@ -88,8 +88,18 @@ def _answers(session: Session, row: DictionaryRow, feature: Feature, counting: i
     )
 
 
-def _label(label: Label, labeler: str) -> FeatureLabel:
-    return FeatureLabel(label.status, label.name, label.explanation, label.confidence, labeler, label.error)
+def _label(row: DictionaryRow, label: Label, labeler: str) -> FeatureLabel:
+    return FeatureLabel(
+        status=label.status,
+        name=label.name,
+        explanation=label.explanation,
+        confidence=label.confidence,
+        labeler=labeler,
+        error=label.error,
+        told_apart_from=tuple(f"{row.name}:{latent}" for latent in label.told_apart_from or ()),
+        difference=label.difference,
+        name_before=label.name_before,
+    )
 
 
 def _scores(scores: Sequence[Score]) -> tuple[FeatureScore, ...]:

@@ -10,7 +10,11 @@ from autointerp.db.models import LabelStatus, Role, Split, State
 
 @dataclass(frozen=True)
 class FeatureLabel:
-    """A label of a feature, and the labeler that gave it. Only a label of status `ok` has a name."""
+    """A label of a feature, and the labeler that gave it. Only a label of status `ok` has a name.
+
+    `told_apart_from` has the features of nearly the same name that it was told from, `difference` what only this
+    feature has of those, and `name_before` its earlier name, where that changed.
+    """
 
     status: LabelStatus
     name: str
@@ -18,6 +22,9 @@ class FeatureLabel:
     confidence: float
     labeler: str
     error: str = ""
+    told_apart_from: tuple[str, ...] = ()
+    difference: str = ""
+    name_before: str = ""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,9 @@ class LabeledFeature:
             density=feature.density,
             max_activation=feature.max_activation,
             mean_activation=feature.mean_activation,
+            told_apart_from=tuple(best.label.told_apart_from or ()) if best else (),
+            difference=best.label.difference if best else "",
+            name_before=best.label.name_before if best else "",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, delete, exists, or_, select
+from sqlalchemy import case, delete, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from autointerp.db.models import Feature, Label, LabelerRow, LabelStatus, Score
@@ -144,6 +144,19 @@ def store(session: Session, label: Label) -> None:
     same = (Label.feature_id == label.feature_id, Label.labeler_id == label.labeler_id)
     session.execute(delete(Label).where(*same, Label.status == "failed"))
     session.add(label)
+
+
+def by_ids(session: Session, label_ids: Iterable[int]) -> dict[int, Label]:
+    """Return labels by their ids."""
+    found: dict[int, Label] = {}
+    for some in bulk.chunks(label_ids):
+        found.update((label.id, label) for label in session.scalars(select(Label).where(Label.id.in_(some))))
+    return found
+
+
+def note_told_apart(session: Session, label_id: int, latents: Sequence[int]) -> None:
+    """Note that a label was told from those of nearly the same name, of these latents; none where all are the same."""
+    session.execute(update(Label).where(Label.id == label_id).values(told_apart_from=list(latents)))
 
 
 def without_score(

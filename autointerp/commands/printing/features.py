@@ -50,6 +50,9 @@ def _print_label(view: FeatureView) -> None:
         say(f"{label.status}  ({label.labeler})  {label.error}".rstrip())
     if label.explanation:
         say(label.explanation)
+    if label.told_apart_from:
+        before = f"  (named {label.name_before} before)" if label.name_before else ""
+        say(f"told apart from {', '.join(label.told_apart_from)}: {label.difference}{before}")
 
 
 def _print_score(score: FeatureScore) -> None:

@@ -86,6 +86,24 @@ class LabelReply(BaseModel):
     confidence: Annotated[_Share | None, BeforeValidator(_share)] = None
 
 
+class ApartReply(BaseModel):
+    """The reply to the question what tells a feature from others that were named alike.
+
+    Attributes:
+        parts: What the marked places of each feature show.
+        same: Numbers of the other features that respond to the same, from 1.
+        difference: What only the first feature has; empty where there is no such thing.
+        name: A name that says it; empty where the name should stay.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    parts: Annotated[list[str], BeforeValidator(_texts)] = Field(default_factory=list)
+    same: list[Annotated[int, BeforeValidator(_number_of)]] = Field(default_factory=list)
+    difference: Annotated[str, _at_most(NAME)]
+    name: Annotated[str, _at_most(NAME)]
+
+
 class DetectReply(BaseModel):
     """The reply to a detection or fuzzing request: a boolean for each image."""
 
@@ -128,6 +146,14 @@ LABEL_SCHEMA: dict[str, Any] = _strict(
         "explanation": {"type": "string"},
         "interpretable": {"type": "boolean"},
         "confidence": {"type": "number"},
+    }
+)
+APART_SCHEMA: dict[str, Any] = _strict(
+    {
+        "parts": {"type": "array", "items": {"type": "string"}},
+        "same": {"type": "array", "items": {"type": "integer"}},
+        "difference": {"type": "string"},
+        "name": {"type": "string"},
     }
 )
 DETECT_SCHEMA: dict[str, Any] = _strict({"answers": {"type": "array", "items": {"type": "boolean"}}})

@@ -196,8 +196,10 @@ def _report(
         labels = queries.labels.best(session, row.id, labelers)
         scores = queries.scores.of_labels(session, [best.label.id for best in labels.values()])
         latents = {index: latent for latent, index in queries.features.ids_by_index(session, row.id).items()}
+    # The truth is of coarse words. What tells a feature from its namesakes is finer, so the name before that counts.
+    names = {feature_id: best.label.name_before or best.label.name for feature_id, best in labels.items()}
     named = {
-        latents[feature_id]: (best.label.name, queries.scores.headline(scores.get(best.label.id, [])))
+        latents[feature_id]: (names[feature_id], queries.scores.headline(scores.get(best.label.id, [])))
         for feature_id, best in labels.items()
     }
     own = evaluation.features_truths

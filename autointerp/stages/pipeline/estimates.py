@@ -9,7 +9,9 @@ from autointerp.labeling.asking.allowances import thinks
 from autointerp.labeling.asking.prices import BATCH_SHARE, PICTURE_TOKENS, PRICES, load_price
 from autointerp.labeling.judging.generative import OWN_IMAGES, UNRELATED_IMAGES
 from autointerp.labeling.judging.methods import Method
+from autointerp.labeling.labelers.apart import OTHER_CELLS, OWN_CELLS
 from autointerp.labeling.labelers.feature_messages import VlmOptions
+from autointerp.labeling.namesakes import NAMESAKES
 from autointerp.project.context import Context
 from autointerp.project.labelers import LabelerRequest
 from autointerp.project.plan import Step
@@ -61,6 +63,19 @@ class StepEstimates:
             model,
             _Requests(calls, pictures, _LABEL_TOKENS),
         )
+
+    def apart_step(self, kind: str, dictionary: str, count: int) -> Step:
+        """Return the step that tells at most `count` features apart from those of nearly the same name."""
+        detail = f"at most {count} features told from up to {NAMESAKES} of nearly the same name"
+        step = Step("apart", dictionary, count > 0, detail, units=count)
+        if kind != "vlm":
+            return step
+        model = self.request.model or self.ctx.settings.vlm or ""
+        # The judge is asked about the word that a name gains, in as many cells as a score shows.
+        asked = self.ctx.settings.gain.questions
+        calls = count * (1 + ceil(asked / self.ctx.settings.judge_batch))
+        pictures = count * (OWN_CELLS + NAMESAKES * OTHER_CELLS + asked)
+        return self._remote(step, model, _Requests(calls, pictures, _LABEL_TOKENS))
 
     def score_step(self, method: Method, dictionary: str, count: ScoreCount, model: str | None = None) -> Step:
         """Return the step that scores labels of a dictionary by a method.

@@ -19,11 +19,13 @@ class LabelJob:
         target: The layer and its dictionary.
         request: The features to label, and the labeler.
         score: Whether the labels are scored too.
+        apart: Whether features of nearly the same name are told apart; None where that is free, or fits `max_cost`.
     """
 
     target: Target
     request: LabelRequest = field(default_factory=LabelRequest)
     score: bool = True
+    apart: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from autointerp.project.pace import scheduled
 from autointerp.project.plan import Plan
 from autointerp.stages.index.opening import open_index, plan_crops_index
 from autointerp.stages.label.labeling import pending, rare_features, run_label
+from autointerp.stages.pipeline.apart import plan_apart, tell_apart
 from autointerp.stages.pipeline.asking import RequestSender, load_own_model
 from autointerp.stages.pipeline.dictionaries import TargetPlan, plan_target, run_targets
 from autointerp.stages.pipeline.estimates import ScoreCount, StepEstimates
@@ -52,6 +53,7 @@ def label_layer(ctx: Context, job: LabelJob, dry_run: bool = False) -> CommandRe
             row = target.row
             assert row is not None
             failures = _label(ctx, job, row, labeler, sender)
+            failures += tell_apart(ctx, job, row, labeler, sender, plan)
             if job.score:
                 failures += _score(ctx, job, row, labeler, sender)
         if failures:
@@ -140,4 +142,7 @@ def _plan(ctx: Context, job: LabelJob, target: TargetPlan, labeler: Labeler | No
         # Each new label may have a name of its own.
         total = ScoreCount(count + judged, names=count + names)
         steps.append(estimates.score_step(chosen_method(ctx, JUDGED_BY), name, total, model))
-    return Plan(tuple(steps))
+    harvested = row if target.harvest.done else None
+    told = plan_apart(ctx, job, kind, (name, harvested), labeler, count, steps)
+    named = 1 + next(place for place, step in enumerate(steps) if step.stage == "label")
+    return Plan((*steps[:named], *told, *steps[named:]))

@@ -76,6 +76,14 @@ def test_a_feature_with_all_that_is_known(capsys: pytest.CaptureFixture[str]) ->
     assert "never shown" not in out
 
 
+def test_what_a_label_was_told_apart_from_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    told = FeatureLabel("ok", "striped red", "", 0.5, "vlm@m", "", ("d:1", "d:2"), "striped", "red")
+    print_feature(view(label=told))
+    assert "told apart from d:1, d:2: striped  (named red before)" in capsys.readouterr().out
+    print_feature(view(label=LABEL))
+    assert "told apart" not in capsys.readouterr().out
+
+
 def test_a_label_that_failed_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     print_feature(view(label=FeatureLabel("failed", "", "", 0.0, "vlm@m", "no answer")))
     assert "failed  (vlm@m)  no answer" in capsys.readouterr().out

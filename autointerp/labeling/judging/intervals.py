@@ -87,7 +87,8 @@ def wilson(successes: float, trials: float) -> tuple[float, float]:
     share, z2 = successes / trials, _Z * _Z
     middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = _Z * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials)) / (1 + z2 / trials)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not put the share outside of its own interval.
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 def share_of(yes: float, asked: float) -> ShareEstimate:
@@ -105,7 +106,8 @@ def clustered_share(answers: Sequence[MarkedAnswer]) -> ShareEstimate:
         answers: The answers, at least one.
     """
     weight = np.array([one.weight for one in answers])
-    value = float(weight @ np.array([one.yes for one in answers], np.float64) / weight.sum())
+    yes = np.array([one.yes for one in answers], np.float64)
+    value = min(1.0, float(weight @ yes / weight.sum()))
     _, picture = np.unique([one.picture for one in answers], return_inverse=True)
     of_picture = np.bincount(picture, weight)
     alike = (1 - ALIKE) * (weight @ weight) + ALIKE * (of_picture @ of_picture)

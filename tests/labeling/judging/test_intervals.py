@@ -12,6 +12,8 @@ from autointerp.labeling.judging.intervals import (
     auroc_score,
     balanced_score,
     clustered_share,
+    difference,
+    share_of,
     wilson,
 )
 from autointerp.labeling.protocol import Trial, Verdict
@@ -166,3 +168,14 @@ def test_balanced_interval_covers_the_truth() -> None:
         score = balanced_score(verdicts, "detection", i)
         held += score.ci_low <= 0.7 <= score.ci_high  # type: ignore[operator]
     assert 0.88 <= held / 150 <= 0.99
+
+
+def test_rounding_puts_no_share_outside_of_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        weights = rng.uniform(1, 9, int(rng.integers(2, 20)))
+        answers = [MarkedAnswer(int(rng.integers(5)), True, float(weight)) for weight in weights]
+        found = clustered_share(answers)
+        assert found.low <= found.value <= found.high <= 1.0
+        gain = difference(found, share_of(0, 50))
+        assert gain.low <= gain.value <= gain.high <= 1.0

@@ -251,6 +251,18 @@ def labeled(tmp_path_factory: pytest.TempPathFactory, small_parts: None, databas
     return path
 
 
+@pytest.fixture(scope="session")
+def cells() -> dict[str, Any]:
+    """What is true of the cells of sixty rendered scenes, by attribute: int64 [60, 12, 12]."""
+    import numpy as np
+
+    from autointerp.shapes.scenes import render, sample_scene
+
+    rng = np.random.default_rng(0)
+    read = [render(sample_scene(rng)).cells() for _ in range(60)]
+    return {name: np.stack([one[name] for one in read]) for name in read[0]}
+
+
 @pytest.fixture
 def workspace(labeled: Path, tmp_path: Path, databases: Sqlite) -> Path:
     """A copy of the labeled workspace, to do anything with."""

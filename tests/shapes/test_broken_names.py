@@ -1,20 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from autointerp.shapes.broken_names import BREAKS, NameWords, broken
 from autointerp.shapes.concepts import concept_masks
 from autointerp.shapes.extensions import Atoms
 from autointerp.shapes.label_verdict import relation
-from autointerp.shapes.scenes import render, sample_scene
-
-
-@pytest.fixture(scope="module")
-def cells() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    read = [render(sample_scene(rng)).cells() for _ in range(60)]
-    return {name: np.stack([one[name] for one in read]) for name in read[0]}
 
 
 def test_a_right_name_picks_out_its_concept_and_a_broken_one_does_not(cells: dict[str, np.ndarray]) -> None:

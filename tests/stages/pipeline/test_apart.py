@@ -51,7 +51,7 @@ def test_a_name_changes_where_its_new_words_hold(
     workspace: Path, label: Cli, vlm_server: Any, scripted: Any, cli: Cli, query: Query, holds: bool
 ) -> None:
     vlm_server.script = script(scripted, holds)
-    assert "apart    shapes.mid.topk: at most 3 features" in label("--apart", "--dry-run").out
+    assert "apart    shapes-turbo.mid.topk: at most 3 features" in label("--apart", "--dry-run").out
     done = label("--apart")
     assert done.code == 0, done.err
     first, rows = query(workspace, LABELS)[:3], query(workspace, LABELS)[3:]
@@ -66,11 +66,11 @@ def test_a_name_changes_where_its_new_words_hold(
     asked = len(vlm_server.requests)
     assert "nothing to do" in label("--apart").err
     assert len(vlm_server.requests) == asked
-    chosen = ("show", f"shapes.mid.topk:{latents[0]}", "--labeler", "vlm")
+    chosen = ("show", f"shapes-turbo.mid.topk:{latents[0]}", "--labeler", "vlm")
     shown = json.loads(cli("-w", workspace, *chosen, "--json").out)["label"]
     assert (shown["difference"], shown["name_before"]) == ("striped", "patch" if holds else "")
-    assert sorted(shown["told_apart_from"]) == sorted(f"shapes.mid.topk:{other}" for other in latents[1:])
-    assert "told apart from shapes.mid.topk:" in cli("-w", workspace, *chosen).out
+    assert sorted(shown["told_apart_from"]) == sorted(f"shapes-turbo.mid.topk:{other}" for other in latents[1:])
+    assert "told apart from shapes-turbo.mid.topk:" in cli("-w", workspace, *chosen).out
 
 
 def test_what_is_the_same_stays_as_it_was_and_is_not_asked_again(

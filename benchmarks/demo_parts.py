@@ -77,12 +77,8 @@ def resident(pid: int) -> int:
         return 0
 
 
-def watch(command: list[str], folder: Path) -> dict[str, Part]:
-    """Run a command, and return its parts in their order.
-
-    Raises:
-        click.ClickException: It ended with an error; what it showed last is in the text.
-    """
+def watch(command: list[str], folder: Path) -> tuple[dict[str, Part], str]:
+    """Run a command, and return its parts in their order, and the last line that it showed if it failed, else ""."""
     order = [INSTALL, *_FIRST_WORDS]  # What a demo prints at its end begins with the same words.
     parts = {INSTALL: Part()}
     current = INSTALL
@@ -113,13 +109,11 @@ def watch(command: list[str], folder: Path) -> dict[str, Part]:
                 current = found
                 parts[found] = Part()
     os.close(ours)
-    if process.wait():
-        raise click.ClickException(f"{' '.join(command)} in {folder} ended with {process.returncode}: {shown}")
-    return parts
+    return parts, shown if process.wait() else ""
 
 
-def demo_of(version: str, out: Path) -> dict[str, Part]:
-    """Clone a version, run its demo, and return its parts."""
+def demo_of(version: str, out: Path) -> tuple[dict[str, Part], str]:
+    """Clone a version, and return what `watch` does of its demo."""
     folder = out / re.sub(r"\W+", "-", version)
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
@@ -154,13 +148,15 @@ def table(versions: dict[str, dict[str, Part]]) -> str:
 @click.argument("versions", nargs=-1, required=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Where the versions are cloned.")
 def main(versions: tuple[str, ...], out: Path) -> None:
-    """Run the demo of each VERSION (a commit, tag or branch), and print a table."""
+    """Run the demo of each VERSION (a commit, tag or branch), and print a table of all so far after each."""
     found: dict[str, dict[str, Part]] = {}
     out.mkdir(parents=True, exist_ok=True)
     for version in versions:
         print(f"{version} ...", file=sys.stderr)
-        found[version] = demo_of(version, out)
-    click.echo(table(found))
+        found[version], failed = demo_of(version, out)
+        if failed:
+            print(f"the demo of {version} failed in its last part: {failed}", file=sys.stderr)
+        click.echo(table(found))  # After each version: the next may be stopped.
 
 
 if __name__ == "__main__":

@@ -262,10 +262,14 @@ def test_parts_of_a_demo(tmp_path: Path):
         f"print({line!r}, flush=True)\ntime.sleep(0.3)\n" for line in said
     )
     (tmp_path / "demo.py").write_text(script)
-    found = watch([sys.executable, "demo.py"], tmp_path)
+    found, failed = watch([sys.executable, "demo.py"], tmp_path)
+    assert not failed
     assert list(found) == ["install", "fit", "harvest", "names", "evaluate"]
     assert found["evaluate"].seconds > found["fit"].seconds > 0.1
     assert found["harvest"].memory > 2e8
-    rows = table({"old": found, "new": found}).splitlines()
+    (tmp_path / "demo.py").write_text("print('fit x', flush=True)\nraise SystemExit('no disk')\n")
+    old, failed = watch([sys.executable, "demo.py"], tmp_path)
+    assert (list(old), failed) == (["install", "fit"], "no disk")
+    rows = table({"old": old, "new": found}).splitlines()
     assert rows[0] == "| part | old: time | memory | new: time | memory |"
     assert len({row.count("|") for row in rows}) == 1

@@ -79,7 +79,7 @@ def _light_commands(folder: str) -> dict[str, list[str]]:
     return {
         "--help": ["--help"],
         "status": ["status"],
-        "show": ["show", "shapes.mid.topk:0"],
+        "show": ["show", "shapes-turbo.mid.topk:0"],
         "labels list": ["labels", "list"],
         "search, words": ["search", "red circle", "--route", "words"],
         "export --format jsonl": ["export", "--layer", "mid", "--format", "jsonl", "-o", f"{folder}/labels.jsonl"],

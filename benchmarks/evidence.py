@@ -233,10 +233,10 @@ def vlm_outcomes(
     kept: Path | None = None,
 ) -> list[Outcome]:
     """Ask shapes-vlm for names by each evidence and number of pictures."""
-    from autointerp.labeling.asking.local import LocalChat
-    from autointerp.shapes.vlm import BATCH, MAX_TOKENS, NAME, load_shapes_vlm
+    from autointerp.labeling.asking.local import BatchSize, LocalChat
+    from autointerp.shapes.vlm import BATCH, MAX_TOKENS, NAME, PICTURES, load_shapes_vlm
 
-    asker = LocalChat(load_shapes_vlm(), NAME, batch=BATCH, max_tokens=MAX_TOKENS, batches=1)
+    asker = LocalChat(load_shapes_vlm(), NAME, batch=BatchSize(BATCH, PICTURES), max_tokens=MAX_TOKENS)
     found = []
     for count in counts:
         for evidence in ("peaks", "quantiles", "cells", "maps"):

@@ -10,7 +10,7 @@ answers are turned round, and by shapes-vlm. The base rates that `gain` needs ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,7 +72,11 @@ def main(
     ctx = Context(WorkspaceFolder.open(workspace), evaluate_images=images)
     names = names_of(ctx, layer, features)
     exact = ExactEyes()
-    makers = {"exact": lambda: exact, "noisy": lambda: NoisyEyes(exact), "vlm": lambda: VlmEyes(kept)}
+    makers: dict[str, Callable[[], Eyes]] = {
+        "exact": lambda: exact,
+        "noisy": lambda: NoisyEyes(exact),
+        "vlm": lambda: VlmEyes(kept),
+    }
     figures = [one for eyes in wanted for one in judged(ctx, layer, names, makers[eyes](), questions)]
     figures += figures_of("embedding", "-", names, embedded(ctx, layer, names))
     click.echo(table(figures))

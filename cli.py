@@ -24,7 +24,7 @@ MODULES = {
     **dict.fromkeys(("import", "export"), "transferring"),
     **dict.fromkeys(("rm", "db"), "database"),
     "labels": "labels",
-    "steer": "experiments",
+    **dict.fromkeys(("steer", "experiment"), "experiments"),
     "benchmark": "benchmark",
 }
 """Each command, and the module of `autointerp.commands` that holds it."""

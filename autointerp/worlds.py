@@ -74,6 +74,53 @@ class TruthReader(Protocol):
 
 
 @dataclass(frozen=True)
+class SeenObject:
+    """An object of a picture, as a reader sees it.
+
+    Attributes:
+        mask: The cells that it covers, bool [rows, cols].
+        words: Its value of each attribute, such as `color`, `shape`, `texture`, `size`, `position`; an attribute that
+            could not be read is missing.
+        agreement: The smallest share of its cells that agree on an attribute.
+    """
+
+    mask: np.ndarray
+    words: Mapping[str, str]
+    agreement: float = 1.0
+
+
+@dataclass(frozen=True)
+class SceneFacts:
+    """What is true of one picture.
+
+    Attributes:
+        cells: The value of each attribute in each cell, int64 [rows, cols], as `TruthReader` gives it.
+        objects: The objects, from top to bottom and left to right.
+        background: The word of the background; None where it could not be read.
+        valid: Whether the world could have painted the picture.
+        problem: Why not; empty for a valid picture.
+    """
+
+    cells: Mapping[str, np.ndarray]
+    objects: tuple[SeenObject, ...]
+    background: str | None
+    valid: bool
+    problem: str = ""
+
+
+class SceneReader(Protocol):
+    """Reads pictures as scenes: their cells, their objects, and whether the world could have painted them."""
+
+    def read(self, pictures: Sequence[Image.Image]) -> list[SceneFacts]:
+        """Return what is true of each picture."""
+        ...
+
+    def holds(self, name: str, scenes: Sequence[SceneFacts]) -> np.ndarray | None:
+        """Return the cells in which what a label's name says holds, bool [n, rows, cols]; None if it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
 class World:
     """The world that a model paints. The defaults are those of the open world, of which nothing is known.
 
@@ -88,6 +135,7 @@ class World:
         words: Loads the world's vocabulary.
         pace: How long work on it takes; None where that is known once it has begun.
         truth: Loads what reads the truth off pictures; None where the truth is not known.
+        scenes: Loads what reads pictures as scenes; None where nothing does.
     """
 
     model: str = ""
@@ -99,6 +147,7 @@ class World:
     cells: str | None = None
     words: Kind[Callable[[], Vocabulary]] | None = None
     truth: Kind[Callable[[], TruthReader]] | None = None
+    scenes: Kind[Callable[[], SceneReader]] | None = None
     pace: Pace | None = None
 
     @property
@@ -144,6 +193,9 @@ _SHAPES = World(
     cells="autointerp.shapes:weights/clip/parts.json",
     words=Kind("shapes", "words of the scenes", "autointerp.shapes.vocabulary:shapes_vocabulary"),
     truth=Kind("shapes", "reads the truth of every cell", "autointerp.shapes.oracle:load_oracle"),
+    scenes=Kind(
+        "shapes", "reads objects and whether a scene is valid", "autointerp.shapes.scene_reader:ShapesSceneReader"
+    ),
     pace=Pace(
         loading=8.0,
         denoising=0.0125,

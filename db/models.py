@@ -381,3 +381,39 @@ class Checkpoint(Base):
     dtype: Mapped[str] = mapped_column(Word, doc="as NumPy writes it")
     shape: Mapped[list[int]] = mapped_column(doc="of the whole array")
     data: Mapped[bytes] = mapped_column(doc="a piece of its bytes, row by row", deferred=True)
+
+
+class ExperimentRow(Base):
+    """One experiment under its identity: what decides its figures, and the figures once all units are measured."""
+
+    __tablename__ = "experiments"
+    __table_args__ = (one_of("state", RunStatus),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(Word, index=True, doc="transfer, emergence, probe, ...")
+    identity: Mapped[str] = mapped_column(Hash, unique=True, doc="hash of kind, model and configuration")
+    model: Mapped[str] = mapped_column(doc="the diffusion model")
+    revision: Mapped[str | None] = mapped_column(doc="the model's revision, where it has one")
+    configuration: Mapped[dict[str, Any]] = mapped_column(default=dict, doc="all that decides the figures")
+    figures: Mapped[list[Any]] = mapped_column(
+        JSON(),
+        default=list,
+        doc="rows {name, group, way, value, low, high, n, control}; empty until it is done",
+    )
+    state: Mapped[RunStatus] = mapped_column(Word, default="running", doc="running, done, interrupted or failed")
+    error: Mapped[str] = mapped_column(default="", doc="why it failed")
+    total: Mapped[int] = mapped_column(default=0, doc="units in all")
+    created_at: Mapped[datetime] = mapped_column(default=now, doc="UTC")
+    finished_at: Mapped[datetime | None] = mapped_column(doc="UTC")
+
+
+class ExperimentUnit(Base):
+    """What was measured of one unit of an experiment: a case, or a batch of pictures. A stop loses none of them."""
+
+    __tablename__ = "experiment_units"
+    __table_args__ = (UniqueConstraint("experiment_id", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(doc="the unit's name within the experiment")
+    result: Mapped[dict[str, Any]] = mapped_column(default=dict, doc="what was measured, in the experiment's own form")

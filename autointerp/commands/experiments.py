@@ -1,13 +1,28 @@
-"""Commands that change what a model does, and show what becomes of its pictures."""
+"""Commands that change what a model does, and experiments on what its features cause."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from autointerp.commands.calls import open_context
-from autointerp.commands.options import PATH, SEED, machine_options, shared_options
+from autointerp.commands.calls import open_context, print_json
+from autointerp.commands.options import (
+    COUNT,
+    PATH,
+    SEED,
+    combined,
+    dry_run_option,
+    json_option,
+    machine_options,
+    shared_options,
+)
+from autointerp.experiments.kinds import EXPERIMENTS
+
+if TYPE_CHECKING:
+    from autointerp.experiments.kinds import ExperimentKind, ExperimentOption
 
 
 @click.command()
@@ -52,3 +67,79 @@ def steer(
     region = EditRegion.parse(steps, box, ctx.generation.steps)
     picture = steer_feature(ctx, feature, SteerRequest(prompts, strengths, ablate, region, seed))
     click.echo(file.write(picture))
+
+
+@click.group()
+@shared_options
+def experiment() -> None:
+    """Experiments on what features cause, each with its controls; a table, a plot and a report."""
+
+
+outcome_options = combined(
+    click.option("-o", "--out", type=PATH, metavar="DIR", help="Folder of the report.  [default: in the workspace]"),
+    dry_run_option,
+    json_option,
+    machine_options,
+)
+
+
+def _declared(option: ExperimentOption) -> Callable[..., Any]:
+    """Return an experiment's option as one of the command line."""
+    types = {"text": str, "count": COUNT, "number": float, "path": PATH, "flag": None}
+    kind: Any = click.Choice(option.words) if option.type == "word" else types[option.type]
+    metavar = option.metavar or None
+    if option.argument:
+        return click.argument(option.name, type=kind, required=option.required, nargs=-1 if option.many else 1)
+    name = f"--{option.name.replace('_', '-')}"
+    # A repeatable option is named in the singular.
+    names = (name[:-1], option.name) if option.many and name.endswith("s") else (name, option.name)
+    if option.type == "flag":
+        return click.option(*names, is_flag=True, help=option.help)
+    shown = option.default not in (None, ())
+    return click.option(
+        *names,
+        type=kind,
+        default=option.default,
+        show_default=shown,
+        multiple=option.many,
+        required=option.required,
+        metavar=metavar,
+        help=option.help,
+    )
+
+
+def _command_of(kind: ExperimentKind) -> click.Command:
+    """Make the command of an experiment from its row."""
+
+    @click.command(kind.name, help=f"{kind.help}.")
+    @combined(*map(_declared, kind.options), outcome_options)
+    @shared_options
+    def command(
+        out: Path | None, dry_run: bool, as_json: bool, device: str | None, dtype: str | None, **options: Any
+    ) -> None:
+        from autointerp.experiments.report import check_report_folder, summary, write_report
+        from autointerp.experiments.running import plan_experiment, run_experiment
+
+        if out is not None:
+            check_report_folder(out)
+        ctx = open_context(device=device, dtype=dtype)
+        planned = kind.load().plan(ctx, options)
+        if dry_run:
+            click.echo(plan_experiment(ctx, planned).text)
+            return
+        outcome = run_experiment(ctx, planned)
+        files = write_report(ctx, planned, outcome, out)
+        if as_json:
+            plot = None if files.plot is None else str(files.plot)
+            print_json({**summary(ctx, outcome), "report": str(files.page), "plot": plot})
+            return
+        from autointerp.commands.printing.experiments import print_figures
+
+        print_figures(outcome.figures)
+        ctx.progress.note(f"report: {files.page}")
+
+    return command
+
+
+for _kind in EXPERIMENTS.values():
+    experiment.add_command(_command_of(_kind))

@@ -37,6 +37,11 @@ def probe() -> float:
     return best
 
 
+def slowness() -> float:
+    """Return how much slower this machine is than the reference machine, within bounds."""
+    return min(max(probe() / REFERENCE, 1 / _SLOWEST), _SLOWEST)
+
+
 def parts_of(ctx: Context, steps: Iterable[Step], labeler: str = "") -> list[Part]:
     """Return the parts that the needed steps of a plan make, with how long each is expected to take here.
 
@@ -49,13 +54,13 @@ def parts_of(ctx: Context, steps: Iterable[Step], labeler: str = "") -> list[Par
     """
     needed = [step for step in steps if step.needed]
     pace = ctx.world.pace
-    slowness = 1.0 if pace is None else min(max(probe() / REFERENCE, 1 / _SLOWEST), _SLOWEST)
+    slower = 1.0 if pace is None else slowness()
     parts: list[Part] = []
     for step in needed:
         seconds = None if pace is None else _seconds(ctx, step, pace, labeler)
         if seconds is not None and pace is not None:
             # The first part that runs the model loads it.
-            seconds = slowness * (seconds + (0.0 if parts else pace.loading))
+            seconds = slower * (seconds + (0.0 if parts else pace.loading))
         name, unit = step.part or step.stage, "image" if step.images else ""
         detail = f"{step.images} images" if step.images else step.detail
         parts.append(Part(name, detail, step.units, unit, seconds))

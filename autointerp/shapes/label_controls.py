@@ -31,7 +31,7 @@ PATIENCE = 2
 
 
 @dataclass(frozen=True)
-class Figure:
+class FigureRule:
     """A figure of labels: a rule, and the features that it is a mean over.
 
     Attributes:
@@ -45,15 +45,15 @@ class Figure:
     macro: bool = False
 
 
-FIGURES: Mapping[str, Figure] = {
-    "exact": Figure("exact"),
-    "exact_specific": Figure("exact", specific=True),
-    "macro_exact": Figure("exact", macro=True),
-    "gain_share": Figure("gain"),
-    "gain_share_specific": Figure("gain", specific=True),
-    "macro_gain_share": Figure("gain", macro=True),
-    "lenient": Figure("lenient"),
-    "lenient_specific": Figure("lenient", specific=True),
+FIGURES: Mapping[str, FigureRule] = {
+    "exact": FigureRule("exact"),
+    "exact_specific": FigureRule("exact", specific=True),
+    "macro_exact": FigureRule("exact", macro=True),
+    "gain_share": FigureRule("gain"),
+    "gain_share_specific": FigureRule("gain", specific=True),
+    "macro_gain_share": FigureRule("gain", macro=True),
+    "lenient": FigureRule("lenient"),
+    "lenient_specific": FigureRule("lenient", specific=True),
 }
 """Every figure that has controls, by its key in `evaluate --json`."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from autointerp.shapes.halves import half_samples, spread
-from autointerp.shapes.label_controls import FIGURES, Figure
+from autointerp.shapes.label_controls import FIGURES, FigureRule
 from autointerp.shapes.label_verdict import LabelRuler
 from autointerp.shapes.truth import names_truth
 
@@ -88,11 +88,11 @@ def _mark(own: Evaluated, rule: str, name: str, row: int) -> bool:
     return own.ruler.verdict(name, own.concepts[row].name) == "exact"
 
 
-def _counted(figure: Figure, rows: np.ndarray, specific: np.ndarray) -> np.ndarray:
+def _counted(figure: FigureRule, rows: np.ndarray, specific: np.ndarray) -> np.ndarray:
     return specific[rows] if figure.specific else rows >= 0
 
 
-def _mean(figure: Figure, marks: np.ndarray, rows: np.ndarray, specific: np.ndarray) -> float | None:
+def _mean(figure: FigureRule, marks: np.ndarray, rows: np.ndarray, specific: np.ndarray) -> float | None:
     """Return a figure of marks [features] where the truths are these rows; None without any."""
     counted = _counted(figure, rows, specific)
     if not counted.any():
@@ -102,7 +102,7 @@ def _mean(figure: Figure, marks: np.ndarray, rows: np.ndarray, specific: np.ndar
 
 
 def _concept_error(
-    figure: Figure, marks: np.ndarray, rows: np.ndarray, specific: np.ndarray, seed: int
+    figure: FigureRule, marks: np.ndarray, rows: np.ndarray, specific: np.ndarray, seed: int
 ) -> float | None:
     """Return the standard error that concepts give a figure; None for very few of them."""
     counted = _counted(figure, rows, specific)

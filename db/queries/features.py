@@ -125,3 +125,9 @@ def latents_that_fire(session: Session, dictionary_id: int) -> dict[int, int]:
     """Return the latent index of each feature of a dictionary that is not dead, by the feature's id."""
     query = select(Feature.id, Feature.latent_index).where(Feature.dictionary_id == dictionary_id)
     return {row.id: row.latent_index for row in session.execute(query.where(Feature.state != "dead"))}
+
+
+def peaks(session: Session, dictionary_id: int) -> dict[int, float]:
+    """Return the largest activation of each feature of a dictionary, by its id."""
+    query = select(Feature.id, Feature.max_activation).where(Feature.dictionary_id == dictionary_id)
+    return {row.id: row.max_activation for row in session.execute(query)}

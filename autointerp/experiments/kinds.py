@@ -1,0 +1,82 @@
+"""The registry of experiments: a name, a line of help, the class, and the options that the command line offers.
+
+A new experiment is a class in a module and a row here. The registry imports no experiment, so it stays light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from autointerp.experiments.protocol import ExperimentMaker
+from autointerp.registry import Kind, Registry
+
+OptionType = Literal["text", "count", "number", "flag", "path", "word"]
+
+
+@dataclass(frozen=True)
+class ExperimentOption:
+    """An option of an experiment's command.
+
+    Attributes:
+        name: The key under which the experiment gets it; `base_rate` is written `--base-rate`.
+        type: What it takes; `word` is one of `words`.
+        help: One line.
+        default: The value where it is not given; of a `many` option a tuple.
+        metavar: The placeholder in help.
+        many: Whether it may be given several times; the experiment gets a tuple.
+        words: The choices of a `word`.
+        required: Whether it must be given.
+        argument: Whether it is written without a name, behind the command.
+    """
+
+    name: str
+    type: OptionType
+    help: str = ""
+    default: Any = None
+    metavar: str = ""
+    many: bool = False
+    words: tuple[str, ...] = ()
+    required: bool = False
+    argument: bool = False
+
+
+@dataclass(frozen=True)
+class ExperimentKind(Kind[ExperimentMaker]):
+    """An experiment; `path` names its class, which has `plan(ctx, options)`."""
+
+    options: tuple[ExperimentOption, ...] = ()
+
+
+LAYER = ExperimentOption("layer", "text", "Layer: early, mid, late, or a hookpoint.", metavar="L", required=True)
+LAYERS = ExperimentOption(
+    "layers", "text", "A layer; repeatable.  [default: every alias with a dictionary]", (), "L", True
+)
+DICTIONARY = ExperimentOption("dictionary", "text", "Dictionary by name.  [default: the layer's newest]", metavar="X")
+IMAGES = ExperimentOption("images", "count", "Pictures behind each figure.", 200, "N")
+
+EXPERIMENTS: Registry[ExperimentKind] = Registry(
+    "experiment",
+    [
+        ExperimentKind(
+            "transfer",
+            "A dictionary at other numbers of steps and on other models",
+            "autointerp.experiments.transfer:Transfer",
+            (
+                LAYER,
+                DICTIONARY,
+                IMAGES,
+                ExperimentOption(
+                    "at",
+                    "text",
+                    "Where it is applied: a model and its number of steps; repeatable.  "
+                    "[default: the model at 1, 2 and 4 steps, and both models of shapes]",
+                    (),
+                    "MODEL:STEPS",
+                    True,
+                ),
+            ),
+        ),
+    ],
+)
+"""Every experiment of `autointerp experiment`."""

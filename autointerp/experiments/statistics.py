@@ -1,0 +1,67 @@
+"""Figures with 95% intervals: shares by Wilson, means and ratios by a bootstrap over pictures, cases or features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from autointerp.labeling.judging.intervals import wilson
+
+RESAMPLES = 1000
+_LEAST = 2
+
+
+class Estimate(NamedTuple):
+    """A value with its 95% interval and the number of independent units behind it; None where it is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+UNKNOWN = Estimate(None, None, None, 0)
+
+
+def share(yes: float, asked: int) -> Estimate:
+    """Return a share of independent yes-or-no answers with Wilson's interval."""
+    return Estimate(yes / asked, *wilson(yes, asked), asked) if asked else UNKNOWN
+
+
+def mean(values: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
+    """Return the mean of independent values, with a bootstrap's interval. Values that are not finite are left out."""
+    numbers = np.asarray(values, np.float64)
+    numbers = numbers[np.isfinite(numbers)]
+    return ratio(numbers, np.ones_like(numbers), seed)
+
+
+def ratio(above: Sequence[float] | np.ndarray, below: Sequence[float] | np.ndarray, seed: int = 0) -> Estimate:
+    """Return a ratio of sums over independent units, with a bootstrap's interval.
+
+    Args:
+        above: Each unit's part of the numerator, float [n].
+        below: Each unit's part of the denominator, float [n].
+        seed: Seed of the resampling.
+    """
+    top, bottom = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    n = len(top)
+    if n == 0 or bottom.sum() == 0:
+        return UNKNOWN
+    value = float(top.sum() / bottom.sum())
+    if n < _LEAST:
+        return Estimate(value, None, None, n)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+    tops, bottoms = weights @ top, weights @ bottom
+    samples = tops[bottoms != 0] / bottoms[bottoms != 0]
+    low, high = (float(end) for end in np.quantile(samples, [0.025, 0.975]))
+    return Estimate(value, min(low, value), max(high, value), n)
+
+
+def area(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return the mean height of a curve by the trapezoid rule, with x scaled to a width of 1."""
+    places, heights = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if len(places) < _LEAST or places[-1] == places[0]:
+        return float(heights.mean()) if len(heights) else float("nan")
+    return float((np.diff(places) * (heights[1:] + heights[:-1]) / 2).sum() / (places[-1] - places[0]))

@@ -131,7 +131,7 @@ def write_gallery(
         _write_pictures(partial, pictures)
         named = [r.model_copy(update={"extra": {"dictionary": one.name}}) for one in dictionaries for r in one.rows]
         write_lines(named, partial / "labels.jsonl")
-        for name in ("gallery.css", "gallery.js"):
+        for name in ("gallery.css", "drawing.js", "gallery.js"):
             (partial / name).write_text(_template(name), encoding="utf-8")
         page = render_page(title, dictionaries, about)
         (partial / "index.html").write_text(page, encoding="utf-8")
@@ -214,23 +214,28 @@ def _details(feature: GalleryFeature) -> dict[str, Any]:
         "scores": [
             [visible(s.method), _figure(s.value), _figure(s.ci_low), _figure(s.ci_high)] for s in feature.row.scores
         ],
-        "crops": [_crop(crop) for crop in feature.crops],
+        "crops": [crop_line(crop) for crop in feature.crops],
         "histogram": [[_figure(level), cells] for level, cells in feature.histogram],
         "steps": [[step, _figure(share)] for step, share in feature.steps],
         "neighbours": [[latent, _figure(share)] for latent, share in feature.neighbours],
     }
 
 
-def _crop(crop: GalleryCrop) -> list[Any]:
-    """Return a crop in the order in which gallery.js reads it; of the activation map only the cells that show."""
-    heat = None
-    if crop.activation_map is not None and crop.activation_map.max() > 0:
-        flat = crop.activation_map.reshape(-1)
-        # Shares are out of 255, the levels of a pixel. Cells that round to 0 would be invisible.
-        shares = np.round(255 * flat / flat.max()).astype(int)
-        cells = np.flatnonzero(shares)
-        heat = [*crop.activation_map.shape, cells.tolist(), shares[cells].tolist()]
+def crop_line(crop: GalleryCrop) -> list[Any]:
+    """Return a crop in the order in which drawing.js reads it; of the activation map only the cells that show."""
+    heat = None if crop.activation_map is None else heat_line(crop.activation_map)
     return [crop.picture, list(crop.box), crop.role, _figure(crop.activation), crop.step, visible(crop.where), heat]
+
+
+def heat_line(activation_map: np.ndarray) -> list[Any] | None:
+    """Return an activation map, float [rows, cols], as drawing.js takes it; None where no cell would be visible."""
+    if not activation_map.max() > 0:
+        return None
+    flat = activation_map.reshape(-1)
+    # Shares are out of 255, the levels of a pixel. Cells that round to 0 would be invisible.
+    shares = np.round(255 * flat / flat.max()).astype(int)
+    cells = np.flatnonzero(shares)
+    return [*activation_map.shape, cells.tolist(), shares[cells].tolist()]
 
 
 def _figure(value: float | None) -> float | None:

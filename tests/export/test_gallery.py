@@ -108,7 +108,15 @@ def test_its_files_hold_everything_and_name_no_address(written: Path) -> None:
     files = {p.relative_to(written).as_posix() for p in written.rglob("*") if p.is_file()}
     parts = {f"data/{d}-{n}.js" for d in range(2) for n in range(-(-COUNT // PART))}
     assert files == {
-        *("index.html", "gallery.css", "gallery.js", "labels.jsonl", "data/features.js", "data/pictures.js"),
+        *(
+            "index.html",
+            "gallery.css",
+            "drawing.js",
+            "gallery.js",
+            "labels.jsonl",
+            "data/features.js",
+            "data/pictures.js",
+        ),
         *(f"pictures/{n}.webp" for n in range(3)),
         *parts,
     }
@@ -124,7 +132,7 @@ def test_what_is_said_never_ends_a_script_or_opens_a_tag(written: Path) -> None:
     page = (written / "index.html").read_text(encoding="utf-8")
     assert re.findall(r"<script[^>]*>", page) == [
         '<script type="application/json" id="about">',
-        *(f'<script src="{name}">' for name in ("data/features.js", "data/pictures.js", "gallery.js")),
+        *(f'<script src="{name}">' for name in ("data/features.js", "data/pictures.js", "drawing.js", "gallery.js")),
     ]
     assert "<i>" not in page
     assert "&lt;i&gt;m&lt;/i&gt;" in page

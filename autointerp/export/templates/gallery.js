@@ -15,28 +15,10 @@
   }));
   const byId = new Map(features.map((feature) => [feature.id, feature]));
   const STEP = 48;
+  const { make, percent, figure, short, nameOf, section } = window.Drawing;
+  const pictureOf = (number) => ({ src: `pictures/${number}.webp`, size: pictures[number].slice(0, 2), prompt: pictures[number][2] });
 
-  function make(kind, className, text) {
-    const made = document.createElement(kind);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  }
-  // Text of labelers, isolated: a mark of direction in it turns nothing around it.
-  function said(kind, className, text) {
-    const made = make(kind, className);
-    made.append(Object.assign(make("bdi", "", text), { dir: "auto" }));
-    return made;
-  }
-  const percent = (share) => share === 0 ? "0%" : share < 0.0001 ? "<0.01%" : `${(100 * share).toPrecision(share < 0.1 ? 2 : 3)}%`;
-  const figure = (value) => value === null ? "–" : value.toFixed(2);
   const foremost = features.reduce((least, feature) => Math.min(least, feature.rank), METHODS.length);
-  // The score's distance from chance, of the whole distance: chance is 0 for gain, and 0.5 for the others.
-  const level = ({ score, method }) => {
-    const worth = method === "gain" ? score : 2 * score - 1;
-    return score === null ? "" : worth >= 0.6 ? "good" : worth >= 0.3 ? "fair" : "poor";
-  };
-  const short = (value) => Number(value.toPrecision(3)).toString();
 
   // Details, a file for each few features.
   const parts = new Map();
@@ -52,66 +34,21 @@
     return parts.get(name).found.then((found) => found[feature.index]);
   }
 
-  // A picture, cut to a box by style alone, with its heat above it. A crop is [picture, box, role, activation, step, cell, map].
-  function cut(crop, box) {
-    const [number, , , , , , map] = crop;
-    const [width, height] = pictures[number];
-    const [left, top, right, bottom] = box || [0, 0, width, height];
-    const frame = make("span", "cut");
-    frame.style.aspectRatio = `${right - left} / ${bottom - top}`;
-    const place = (element) => {
-      element.style.width = `${100 * width / (right - left)}%`;
-      element.style.height = `${100 * height / (bottom - top)}%`;
-      element.style.left = `${-100 * left / (right - left)}%`;
-      element.style.top = `${-100 * top / (bottom - top)}%`;
-      frame.append(element);
-    };
-    place(Object.assign(make("img"), { src: `pictures/${number}.webp`, alt: "", loading: "lazy", decoding: "async" }));
-    if (map) place(heat(map));
-    return frame;
-  }
-  // Dark where the feature is silent, from red to yellow where it fires; opacity as the root of the activation.
-  function heat([rows, cols, cells, values]) {
-    const canvas = Object.assign(make("canvas"), { width: cols, height: rows });
-    const context = canvas.getContext("2d");
-    const pixels = context.createImageData(cols, rows);
-    for (let i = 0; i < rows * cols; i += 1) pixels.data.set([12, 12, 28, 105], 4 * i);
-    cells.forEach((cell, i) => {
-      const share = Math.sqrt(values[i] / 255);
-      pixels.data.set([255, Math.round(40 + 180 * share * share), 30, Math.round(70 + 110 * share)], 4 * cell);
-    });
-    context.putImageData(pixels, 0, 0);
-    return canvas;
-  }
-
   // Cards.
   let shown = [], drawn = 0;
   const filling = new IntersectionObserver((entries) => entries.forEach((entry) => {
     if (!entry.isIntersecting) return;
     filling.unobserve(entry.target);
-    const feature = features[Number(entry.target.dataset.at)], tiles = entry.target.querySelector(".tiles");
-    details(feature).then((found) => {
-      tiles.replaceChildren(...found.crops.filter((crop) => crop[2] !== "negative").slice(0, 6).map((crop) => cut(crop, crop[1])));
+    details(features[Number(entry.target.dataset.at)]).then((found) => {
+      const firing = found.crops.filter((crop) => crop[2] !== "negative").slice(0, 6);
+      entry.target.fill(firing.map((crop) => window.Drawing.cut(pictureOf(crop[0]), crop[1], crop[6])));
     });
   }), { rootMargin: "400px" });
 
-  const nameOf = (feature) => feature.name || (feature.status === "uninterpretable" ? "uninterpretable" : "not labeled");
   function card(feature) {
-    const made = make("button", "card");
+    const made = window.Drawing.card("button", feature, about.dictionaries.length > 1 ? feature.id : `#${feature.index}`);
     made.type = "button";
     made.dataset.at = feature.at;
-    const id = make("div", "id"), score = make("span", level(feature));
-    if (feature.score !== null) {
-      const meter = make("span", "meter"), bar = make("i");
-      bar.style.width = `${100 * Math.max(feature.score, 0)}%`;
-      score.title = feature.method;
-      meter.append(bar);
-      score.append(meter, figure(feature.score));
-    }
-    id.append(make("span", "", about.dictionaries.length > 1 ? feature.id : `#${feature.index}`), score);
-    const tiles = make("div", "tiles");
-    if (feature.state !== "dead") tiles.append(...Array.from({ length: 3 }, () => make("div", "blank")));
-    made.append(said("h3", feature.name ? "" : "unnamed", nameOf(feature)), id, tiles, said("p", "", feature.text));
     made.addEventListener("click", () => open(feature));
     filling.observe(made);
     return made;
@@ -210,7 +147,7 @@
     if (feature && shown.includes(current)) open(feature);
   }
   function heading(feature) {
-    const made = make("div", "head"), name = said("h2", feature.name ? "" : "unnamed", nameOf(feature));
+    const made = make("div", "head"), name = window.Drawing.said("h2", feature.name ? "" : "unnamed", nameOf(feature));
     name.id = "feature-name";
     const chips = make("div", "chips"), dictionary = about.dictionaries[feature.d];
     for (const [key, value] of [
@@ -222,105 +159,22 @@
       chip.append(make("b", "", value));
       chips.append(chip);
     }
-    made.append(name, said("p", "", feature.text), chips);
-    return made;
-  }
-  function section(title, small, ...children) {
-    const made = make("section"), head = make("h3", "", `${title} `);
-    if (small) head.append(make("small", "", small));
-    made.append(head, ...children);
+    made.append(name, window.Drawing.said("p", "", feature.text), chips);
     return made;
   }
   function columns(feature, found) {
     const made = make("div", "columns"), left = make("div"), right = make("div"), whole = make("div", "whole");
-    const roles = [
-      ["top", "Strongest", "where it fires most"], ["quantile", "Over its range", "strong to weak"],
-      ["negative", "Silent", "images in which it does not fire"],
-    ];
-    const buttons = [];
-    for (const [role, title, small] of roles) {
-      const crops = found.crops.filter((crop) => crop[2] === role);
-      if (!crops.length) continue;
-      const tiles = make("div", "tiles large");
-      for (const crop of crops) {
-        const button = make("button");
-        button.type = "button";
-        button.title = pictures[crop[0]][2];
-        button.setAttribute("aria-pressed", "false");
-        button.append(cut(crop, crop[1]), make("small", "", role === "negative" ? "silent" : short(crop[3])));
-        button.addEventListener("click", () => pick(button, crop));
-        buttons.push([button, crop]);
-        tiles.append(button);
-      }
-      left.append(section(title, small, tiles));
-    }
-    function pick(button, crop) {
-      buttons.forEach(([other]) => other.setAttribute("aria-pressed", String(other === button)));
-      const [number, , , activation, step, cell] = crop, frame = cut(crop, null);
-      const where = crop[2] === "negative" ? "silent here" : `activation ${short(activation)} at step ${step}, ${cell}`;
-      frame.title = "Click to show or hide where it fires";
-      frame.addEventListener("click", () => frame.classList.toggle("plain"));
-      const place = make("small", "", where);
-      whole.replaceChildren(frame, said("p", "", pictures[number][2]), place);
-    }
-    if (buttons.length) pick(...buttons[0]);
+    left.append(...window.Drawing.places(found.crops, pictureOf, whole));
     right.append(whole);
-    if (found.scores.length) right.append(section("Scores", "on held-out images, with 95% intervals", scores(found.scores)));
-    if (found.histogram.length > 1) right.append(section("Activations", dictionaryCells(feature), ...histogram(found.histogram)));
-    if (found.steps.length > 1) right.append(section("By denoising step", "share of its activation", ...steps(found.steps)));
+    if (found.scores.length) right.append(section("Scores", "on held-out images, with 95% intervals", window.Drawing.scores(found.scores)));
+    if (found.histogram.length > 1) right.append(section("Activations", dictionaryCells(feature), ...window.Drawing.histogram(found.histogram)));
+    if (found.steps.length > 1) right.append(section("By denoising step", "share of its activation", ...window.Drawing.steps(found.steps)));
     const near = found.neighbours.filter(([index]) => byId.has(`${about.dictionaries[feature.d].name}:${index}`));
     if (near.length) right.append(section("Fires with", "Jaccard index of their cells", neighbours(feature, near)));
     made.append(left, right);
     return made;
   }
   const dictionaryCells = (feature) => `${about.dictionaries[feature.d].cells} by how strongly it fires`;
-  const place = (value) => 100 * Math.max(value, 0);
-  function scores(given) {
-    const table = make("table");
-    for (const [method, value, low, high] of given) {
-      const row = make("tr", level({ score: value, method })), line = make("span", "interval");
-      if (value !== null) {
-        const dot = make("b");
-        dot.style.left = `${place(value)}%`;
-        if (low !== null && high !== null) {
-          const span = make("i");
-          span.style.left = `${place(low)}%`;
-          span.style.width = `${place(high) - place(low)}%`;
-          span.title = `${figure(low)} to ${figure(high)}`;
-          line.append(span);
-        }
-        line.append(dot);
-      }
-      const middle = make("td");
-      middle.append(line);
-      row.append(make("td", "", method), middle, make("td", "", figure(value)));
-      table.append(row);
-    }
-    const all = make("div");
-    all.append(table, make("p", "note", "The line in the middle is 0.5, chance for most methods."));
-    return all;
-  }
-  function bars(heights) {
-    const space = "http://www.w3.org/2000/svg", svg = document.createElementNS(space, "svg");
-    const most = heights.reduce((a, b) => Math.max(a, b), 0), width = 100 / heights.length;
-    svg.setAttribute("class", "bars");
-    svg.setAttribute("viewBox", "0 0 100 40");
-    svg.setAttribute("preserveAspectRatio", "none");
-    heights.forEach((height, i) => {
-      const bar = document.createElementNS(space, "rect"), tall = height ? Math.max(40 * height / most, 0.6) : 0;
-      const sizes = { x: i * width + width * 0.06, y: 40 - tall, width: width * 0.88, height: tall };
-      Object.entries(sizes).forEach(([key, value]) => bar.setAttribute(key, value));
-      svg.append(bar);
-    });
-    return svg;
-  }
-  function scale(...texts) {
-    const made = make("div", "scale");
-    made.append(...texts.map((text) => make("span", "", text)));
-    return made;
-  }
-  const histogram = (levels) => [bars(levels.map(([, cells]) => cells)), scale(short(levels[0][0]), `most: ${Math.max(...levels.map(([, cells]) => cells)).toLocaleString("en")}`, `${short(levels[levels.length - 1][0])} and up`)];
-  const steps = (shares) => [bars(shares.map(([, share]) => share)), scale(...shares.map(([step]) => step))];
   function neighbours(feature, near) {
     const made = make("div", "near");
     for (const [index, share] of near) {

@@ -131,3 +131,14 @@ def peaks(session: Session, dictionary_id: int) -> dict[int, float]:
     """Return the largest activation of each feature of a dictionary, by its id."""
     query = select(Feature.id, Feature.max_activation).where(Feature.dictionary_id == dictionary_id)
     return {row.id: row.max_activation for row in session.execute(query)}
+
+
+def ids_by_latents(session: Session, dictionary_id: int, latents: Iterable[int]) -> dict[int, int]:
+    """Return the ids of some features of a dictionary, by latent index."""
+    found: dict[int, int] = {}
+    for some in bulk.chunks(latents):
+        query = select(Feature.latent_index, Feature.id)
+        found.update(
+            session.execute(query.where(Feature.dictionary_id == dictionary_id, Feature.latent_index.in_(some))).all()
+        )
+    return found

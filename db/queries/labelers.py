@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,3 +72,8 @@ def of_dictionary(session: Session, dictionary_id: int) -> list[LabelerRow]:
     """Every labeler that has labeled a feature of a dictionary, oldest first."""
     labeled = select(Label.labeler_id).join(Feature).where(Feature.dictionary_id == dictionary_id)
     return list(session.scalars(select(LabelerRow).where(LabelerRow.id.in_(labeled)).order_by(LabelerRow.id)))
+
+
+def by_ids(session: Session, labeler_ids: Iterable[int]) -> list[LabelerRow]:
+    """Return labelers and judges by their ids, oldest first."""
+    return list(session.scalars(select(LabelerRow).where(LabelerRow.id.in_(list(labeler_ids))).order_by(LabelerRow.id)))

@@ -202,3 +202,9 @@ def ids_by_feature(session: Session, dictionary_id: int) -> dict[int, int]:
     """Feature id -> the id of its newest label, of all features of a dictionary that have one."""
     query = select(Label.feature_id, Label.id).join(Feature).where(Feature.dictionary_id == dictionary_id)
     return {row.feature_id: row.id for row in session.execute(query.order_by(Label.id))}
+
+
+def newest_of_people(session: Session, feature_id: int) -> int | None:
+    """Return the id of the newest label that a person gave a feature; None where nobody did."""
+    query = select(Label.id).join(LabelerRow).where(Label.feature_id == feature_id, LabelerRow.kind == HUMAN)
+    return session.scalar(query.order_by(Label.id.desc()).limit(1))

@@ -100,3 +100,15 @@ def newest_harvest(session: Session, dictionary_id: int) -> str:
 def ids_of_dictionary(session: Session, dictionary_id: int) -> list[int]:
     """Return the ids of all runs about a dictionary."""
     return list(session.scalars(select(Run.id).where(Run.dictionary_id == dictionary_id)))
+
+
+def unfinished(session: Session, count: int = 8) -> list[Run]:
+    """Return the runs that are running, or were stopped before their end, newest first."""
+    query = select(Run).where(Run.status.in_(("running", "interrupted"))).order_by(Run.id.desc())
+    return list(session.scalars(query.limit(count)))
+
+
+def last_done(session: Session, kind: RunKind, dictionary_id: int) -> Run | None:
+    """Return the newest finished run of a kind on a dictionary."""
+    query = select(Run).where(Run.kind == kind, Run.dictionary_id == dictionary_id, Run.status == "done")
+    return session.scalar(query.order_by(Run.id.desc()).limit(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +100,14 @@ def small(tmp_path: Path, databases: Any) -> Iterator[Context]:
             session.add(models.Score(label_id=label.id, **score))
     yield Context(folder, Notes())
     folder.db.close()
+
+
+@pytest.fixture
+def named(workspace: Path, query: Callable[..., list[Any]]) -> str:
+    """A feature that the labeler named."""
+    found = query(
+        workspace,
+        "SELECT d.name, f.latent_index FROM dictionaries d JOIN features f ON f.dictionary_id = d.id "
+        "JOIN labels l ON l.feature_id = f.id WHERE l.status = 'ok' ORDER BY f.latent_index LIMIT 1",
+    )
+    return f"{found[0][0]}:{found[0][1]}"

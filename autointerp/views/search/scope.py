@@ -84,7 +84,7 @@ def find_scope(ctx: Context, filters: SearchFilters) -> SearchScope:
         UsageError: A name in the filters does not exist.
         AutointerpError: There is no dictionary.
     """
-    dictionaries = _searched_dictionaries(ctx, filters)
+    dictionaries = searched_dictionaries(ctx, filters)
     labelers = chosen_labelers(ctx, filters.labeler)
     scope = SearchScope(tuple(dictionaries), labelers)
     if not filters.exclude_features:
@@ -92,8 +92,13 @@ def find_scope(ctx: Context, filters: SearchFilters) -> SearchScope:
     return SearchScope(scope.dictionaries, labelers, _passing_features(ctx, scope, filters))
 
 
-def _searched_dictionaries(ctx: Context, filters: SearchFilters) -> list[DictionaryRow]:
-    """Find the named dictionary, the newest of the layer, or all dictionaries; detached."""
+def searched_dictionaries(ctx: Context, filters: SearchFilters) -> list[DictionaryRow]:
+    """Find the named dictionary, the newest of the layer, or all dictionaries; detached.
+
+    Raises:
+        UsageError: A name in the filters does not exist, or the dictionary is of another layer.
+        AutointerpError: There is no dictionary.
+    """
     layer = filters.layer
     if filters.dictionary is not None:
         rows = [ctx.dictionary_named(filters.dictionary)]

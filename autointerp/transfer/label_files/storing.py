@@ -35,6 +35,7 @@ class LabelImportRequest:
         by: The person whose labels name no labeler.
         skip_bad: True stores the other labels where some are refused.
         dry_run: True stores nothing.
+        update_index: False leaves the index of labels as it is: the next search brings it up to date.
     """
 
     form: str = "auto"
@@ -42,6 +43,7 @@ class LabelImportRequest:
     by: str = ""
     skip_bad: bool = False
     dry_run: bool = False
+    update_index: bool = True
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class HandLabel:
     by: str = ""
 
 
-def name_feature(ctx: Context, label: HandLabel, dry_run: bool = False) -> LabelImportResult:
+def name_feature(ctx: Context, label: HandLabel, dry_run: bool = False, update_index: bool = True) -> LabelImportResult:
     """Store a person's label of one feature.
 
     Raises:
@@ -108,7 +110,8 @@ def name_feature(ctx: Context, label: HandLabel, dry_run: bool = False) -> Label
     """
     values = {"feature": label.feature, "name": label.name, "explanation": label.explanation}
     given = checked("the label", values)
-    result = _store_all(ctx, queries.labels.HUMAN, [given], LabelImportRequest(by=label.by, dry_run=dry_run))
+    request = LabelImportRequest(by=label.by, dry_run=dry_run, update_index=update_index)
+    result = _store_all(ctx, queries.labels.HUMAN, [given], request)
     if result.refused:
         raise UsageError(result.refused[0].reason, "write DICTIONARY:INDEX and a name of a few words")
     return result
@@ -131,7 +134,7 @@ def _store_all(
             rows = {matched.dictionary.name: matched.dictionary for _, matched in matches.new}
             for row in rows.values():
                 session.expunge(row)
-        if rows and ctx.has_text_embedder:
+        if rows and request.update_index and ctx.has_text_embedder:
             for row in rows.values():
                 open_index(ctx, row, "labels")
     return result

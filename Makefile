@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGE := $(VENV)/.package
 
-.PHONY: demo test test-training test-device test-postgres test-quantized test-gallery lint bench interop docs install clean
+.PHONY: demo test test-training test-device test-postgres test-quantized test-gallery test-web lint bench interop docs install clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -50,6 +50,10 @@ test-postgres: $(STAMP)
 # Needs Chromium (Debian: apt-get install chromium); Playwright's client drives it and brings no browser of its own.
 test-gallery: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/test_gallery.py tests/transfer/exporting/test_gallery.py --chromium
+
+# The browser view in Chromium, with axe-core on each page.
+test-web: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web/test_in_chromium.py --chromium
 
 # The extra is heavy, and slows the import of diffusers down: it is installed for these tests alone.
 test-quantized: $(STAMP)

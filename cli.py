@@ -26,6 +26,7 @@ MODULES = {
     "labels": "labels",
     **dict.fromkeys(("steer", "experiment"), "experiments"),
     "benchmark": "benchmark",
+    "serve": "serving",
 }
 """Each command, and the module of `autointerp.commands` that holds it."""
 

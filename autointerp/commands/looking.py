@@ -158,16 +158,22 @@ def search(
 @click.command()
 @click.argument("feature")
 @click.option("--crops", type=PATH, metavar="DIR", help="Write the marked crops here as PNG.")
+@click.option("--link", is_flag=True, help="Print the address of its page in `autointerp serve`, and nothing else.")
 @said_by_option
 @json_option
 @shared_options
 @short_lived
-def show(feature: str, crops: Path | None, labeler: str | None, as_json: bool) -> None:
+def show(feature: str, crops: Path | None, link: bool, labeler: str | None, as_json: bool) -> None:
     """Show a feature (DICTIONARY:INDEX): labels side by side, scores, and where it fires."""
     from autointerp.views.feature import read_feature
 
     ctx = open_context()
     found = read_feature(ctx, feature, labeler)
+    if link:
+        from autointerp.web.links import SERVER, feature_link
+
+        click.echo(SERVER + feature_link(found.feature))
+        return
     if crops is not None:
         from autointerp.views.pictures import write_crops
 

@@ -1,0 +1,109 @@
+"""The page Start: what the workspace holds, along the model, with the work under way and the money spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from autointerp.db import queries
+from autointerp.diffusion.layers import list_layers
+from autointerp.errors import AutointerpError
+from autointerp.views.catalog import STATUSES, CatalogFilters, FeatureCatalog
+from autointerp.views.status import Status, read_status
+from autointerp.views.work import work_under_way
+from autointerp.web.words import model_name
+
+if TYPE_CHECKING:
+    from autointerp.web.site import ViewSite
+
+_BEST = 6
+"""Features that the page shows of each dictionary."""
+
+
+@dataclass(frozen=True)
+class LayerSpot:
+    """A layer on the drawing of the model, with the names of the dictionaries that read it."""
+
+    alias: str
+    hookpoint: str
+    width: int
+    grid: tuple[int, int]
+    dictionaries: tuple[str, ...]
+
+
+def routes(site: ViewSite) -> APIRouter:
+    """Return the page's routes."""
+    router = APIRouter()
+
+    @router.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def start(embed: str | None = None) -> str:
+        status = read_status(site.ctx)
+        catalog = site.catalog
+        return site.render(
+            "start.html.j2",
+            embed=embed is not None,
+            status=status,
+            layers=layer_spots(site, status),
+            shares={row.dictionary: label_shares(catalog, site, row.dictionary) for row in status.dictionaries},
+            best={row.dictionary: best_places(catalog, site, row.dictionary) for row in status.dictionaries},
+            catalog=catalog,
+            doubtful=int((catalog.doubts >= 0.5).sum()) if len(catalog) else 0,
+            work=work_under_way(site.ctx),
+        )
+
+    @router.get("/api/status", summary="What the workspace holds: the keys of `autointerp status --json`")
+    def api_status() -> dict[str, Any]:
+        found = read_status(site.ctx).as_dict()
+        # The folder's path is nobody's business but this machine's.
+        return {
+            **found,
+            "workspace": site.name,
+            "model": model_name(found["model"]),
+            "work": [one.as_dict() for one in work_under_way(site.ctx)],
+        }
+
+    return router
+
+
+def layer_spots(site: ViewSite, status: Status) -> list[LayerSpot]:
+    """Return the layers with an alias and those with a dictionary, in the order in which the model runs them."""
+    names: dict[str, list[str]] = {}
+    for row in status.dictionaries:
+        names.setdefault(row.layer, []).append(row.dictionary)
+    spots = []
+    try:
+        layers = list_layers(site.ctx.description, site.ctx.generation.size, stream=site.ctx.settings.stream)
+    except AutointerpError:
+        # A workspace is looked at on machines that lack its model.
+        layers = []
+    for layer in layers:
+        own = tuple(names.pop(layer.name, ()))
+        spots.append(LayerSpot(layer.name, layer.hookpoint, layer.d_in, layer.grid, own))
+    with site.ctx.db.session() as session:
+        stored = {row.layer: row for row in queries.dictionaries.list_all(session)}
+        for name, others in names.items():
+            one = stored[name]
+            spots.append(LayerSpot(name, one.hookpoint, one.d_in, (one.grid_rows, one.grid_cols), tuple(others)))
+    return spots
+
+
+def label_shares(catalog: FeatureCatalog, site: ViewSite, dictionary: str) -> dict[str, int]:
+    """Return how many live features of a dictionary have a name, none that fits, a failure or nothing yet."""
+    own = catalog.passing(CatalogFilters(_ids(site, dictionary), state="live"))
+    return {status: int((catalog.statuses[own] == number).sum()) for number, status in enumerate(STATUSES)}
+
+
+def best_places(catalog: FeatureCatalog, site: ViewSite, dictionary: str) -> list[int]:
+    """Return the places of a dictionary's best features in the catalog, of each name the first."""
+    page = catalog.page(CatalogFilters(_ids(site, dictionary), status="ok"), "score", 50)
+    first: dict[str, int] = {}
+    for place in page.places:
+        first.setdefault(catalog.names[place].lower(), place)
+    return list(first.values())[:_BEST]
+
+
+def _ids(site: ViewSite, dictionary: str) -> list[int]:
+    return [site.ctx.dictionary_named(dictionary).id]

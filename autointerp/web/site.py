@@ -1,0 +1,121 @@
+"""The site: one workspace as the pages see it, opened once and shared by all requests."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from autointerp.version import VERSION
+from autointerp.views.catalogs import Catalogs
+from autointerp.web import words
+from autointerp.web.guard import Access
+from autointerp.web.links import feature_link, with_query
+from autointerp.web.notes import CollectedNotes
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    from autointerp.project.context import Context
+    from autointerp.views.catalog import FeatureCatalog
+    from autointerp.views.known_truths import KnownTruths
+    from autointerp.web.searching import SearchDesk
+    from autointerp.web.uploads import UploadedPictures
+
+
+class ViewSite:
+    """A workspace with what its pages share.
+
+    Args:
+        ctx: The workspace; its progress becomes the site's own.
+        access: Who may ask, and for what.
+
+    Attributes:
+        catalogs: The lists of features.
+        changing: Held while a page changes something, so that two requests of one person do not meet.
+    """
+
+    def __init__(self, ctx: Context, access: Access | None = None) -> None:
+        self.ctx, self.access = ctx, access or Access()
+        self.notes = CollectedNotes()
+        ctx.progress = self.notes
+        ctx.workspace.on_wait = self.notes.note
+        self.catalogs = Catalogs(ctx.db)
+        self.changing = threading.Lock()
+        if self.access.read_only:
+            ctx.db.forbid_writing()
+
+    @cached_property
+    def desk(self) -> SearchDesk:
+        """What answers searches."""
+        from autointerp.web.searching import SearchDesk
+
+        return SearchDesk(self.ctx, self.notes, self.access.read_only)
+
+    @cached_property
+    def pictures(self) -> UploadedPictures:
+        """The pictures that people dropped on a page."""
+        from autointerp.web.uploads import UploadedPictures
+
+        return UploadedPictures()
+
+    @cached_property
+    def truths(self) -> KnownTruths:
+        """The truths of features, where `evaluate` found them."""
+        from autointerp.views.known_truths import KnownTruths
+
+        return KnownTruths(self.ctx)
+
+    @property
+    def catalog(self) -> FeatureCatalog:
+        """The list of all features with the labels that count."""
+        return self.catalogs.get()
+
+    @property
+    def name(self) -> str:
+        """The name of the workspace: that of its folder."""
+        return self.ctx.workspace.path.absolute().name
+
+    def public(self, text: str) -> str:
+        """Return a message without the paths of this machine."""
+        return words.public(text, self.ctx.workspace.path)
+
+    def render(self, template: str, **values: Any) -> str:
+        """Return a page, in which every value is escaped."""
+        return self._templates.get_template(template).render(site=self, **values)
+
+    @cached_property
+    def _templates(self) -> Environment:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        from autointerp.export.gallery import visible
+
+        templates = Environment(
+            loader=PackageLoader("autointerp.web"),
+            autoescape=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            undefined=StrictUndefined,
+        )
+        templates.globals.update(feature_link=feature_link, with_query=with_query, version=VERSION)
+        templates.filters.update(
+            visible=visible,
+            percent=words.percent,
+            figure=words.figure,
+            short=words.short,
+            thousands=words.thousands,
+            money=words.money,
+            script=_script,
+            model_name=words.model_name,
+        )
+        return templates
+
+
+def _script(value: Any) -> Markup:
+    """Return a value as JSON for a script of data; it is escaped for a script, where entities mean nothing."""
+    from markupsafe import Markup
+
+    from autointerp.export.gallery import script_json
+
+    return Markup(script_json(value))  # noqa: S704

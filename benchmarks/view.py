@@ -1,0 +1,346 @@
+"""The browser view at scale: a made-up workspace of many labeled features, and the times of its pages.
+
+    python -m benchmarks.view --features 100000
+
+The workspace holds labeled features with five crops and one score each; names are drawn from the words of `shapes`,
+pictures are few and shared, vectors of crops are random. The server is a process of its own, as `autointerp serve`
+starts it. Times are of whole requests over the loopback; memory is the process's own, before and after a search.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+NAME = "shapes-turbo.mid.topk"
+CROPS, PICTURES, GRID = 5, 500, 12
+TARGETS = {"list": (50.0, 200.0), "feature": (100.0, None), "search": (150.0, None)}
+"""Milliseconds at the median and at the 95th percentile, by the beginning of a row's name; None is not promised."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Requests of one kind, in milliseconds."""
+
+    what: str
+    requests: int
+    median: float
+    p95: float
+
+
+def make_workspace(path: Path, features: int) -> None:
+    """Write a workspace of that many labeled features."""
+    from autointerp.db import models, queries
+    from autointerp.project.context import Context
+    from autointerp.project.settings import Settings
+    from autointerp.project.workspace import WorkspaceFolder
+
+    WorkspaceFolder.create(path, Settings())
+    ctx = Context(WorkspaceFolder(path))
+    rng = np.random.default_rng(0)
+    with ctx.db.session() as session:
+        session.add(
+            models.DictionaryRow(
+                id=1,
+                name=NAME,
+                identity="made up",
+                kind="topk",
+                model="shapes-turbo",
+                layer="mid",
+                hookpoint="transformer.transformer_blocks.1",
+                signal="output",
+                steps=[0, 1, 2, 3],
+                grid_rows=GRID,
+                grid_cols=GRID,
+                d_in=192,
+                num_latents=features,
+                k=8,
+                weights_sha256="0" * 64,
+            )
+        )
+        session.add(models.LabelerRow(id=1, kind="clip", model="made-up"))
+        session.flush()
+        bulk = queries.bulk.insert_many
+        bulk(session, models.Image, list(_images(rng)))
+        bulk(session, models.Feature, list(_features(rng, features)))
+        bulk(session, models.Label, list(_labels(rng, features)))
+        bulk(session, models.Score, list(_scores(rng, features)))
+        queries.crops.replace_all(session, 1, _crops(rng, features))
+    _write_indexes(ctx, rng)
+    ctx.workspace.close()
+
+
+def _images(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    from PIL import Image
+
+    from autointerp.shapes.scenes import render, sample_scene
+
+    for number in range(1, PICTURES + 1):
+        picture = Image.fromarray(render(sample_scene(rng)).image)
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=90)
+        yield {
+            "id": number,
+            "image_index": number,
+            "prompt": f"a picture of number {number}",
+            "prompt_hash": f"{number:064}",
+            "seed": number,
+            "generation_hash": f"{number:064}",
+            "width": picture.width,
+            "height": picture.height,
+            "picture": buffer.getvalue(),
+        }
+
+
+def _features(rng: np.random.Generator, count: int) -> Iterator[dict[str, Any]]:
+    shares, peaks = rng.dirichlet(np.ones(4), count).round(4), rng.gamma(3, 1, count)
+    for number in range(count):
+        yield {
+            "id": number + 1,
+            "dictionary_id": 1,
+            "latent_index": number,
+            "density": float(rng.beta(1, 60)),
+            "max_activation": float(peaks[number]),
+            "mean_activation": float(peaks[number] / 3),
+            "state": "live",
+            "histogram": {"first": 20, "counts": [9, 30, 60, 20, 4]},
+            "steps": {str(step): float(share) for step, share in enumerate(shares[number])},
+            "neighbours": {str((number + step) % count): 0.3 / step for step in range(1, 6)},
+        }
+
+
+def _labels(rng: np.random.Generator, count: int) -> Iterator[dict[str, Any]]:
+    words = (
+        ["large", "small", "tiny", "wide"],
+        ["red", "green", "blue", "yellow", "purple", "orange", "pink", "cyan"],
+        ["solid", "striped", "dotted", "checkered"],
+        ["circle", "square", "triangle", "star", "ring", "cross", "edge", "corner"],
+        ["top", "bottom", "left", "right"],
+    )
+    drawn = [rng.integers(len(some), size=count) for some in words]
+    for number in range(count):
+        name = " ".join(some[which[number]] for some, which in zip(words, drawn, strict=True))
+        yield {
+            "id": number + 1,
+            "feature_id": number + 1,
+            "labeler_id": 1,
+            "status": "ok",
+            "name": name,
+            "explanation": f"Fires on a {name} in nearly all examples.",
+            "confidence": 0.8,
+        }
+
+
+def _scores(rng: np.random.Generator, count: int) -> Iterator[dict[str, Any]]:
+    for number, value in enumerate(rng.beta(5, 3, count).round(4).tolist()):
+        ends = {"ci_low": max(value - 0.15, 0.0), "ci_high": min(value + 0.15, 1.0)}
+        yield {"id": number + 1, "label_id": number + 1, "method": "embedding", "value": value, **ends}
+
+
+def _crops(rng: np.random.Generator, count: int) -> Iterator[dict[str, Any]]:
+    from autointerp.crops.maps import pack_map
+
+    maps = [
+        pack_map(np.sort(rng.choice(GRID * GRID, 12, replace=False)), rng.random(12) + 0.1, (GRID, GRID))
+        for _ in range(64)
+    ]
+    for feature in range(1, count + 1):
+        images = rng.choice(PICTURES, CROPS, replace=False)
+        for rank, image in enumerate(images.tolist()):
+            row, col = int(rng.integers(GRID)), int(rng.integers(GRID))
+            left, top = min(8 * col, 56), min(8 * row, 56)
+            yield {
+                "feature_id": feature,
+                "image_id": image + 1,
+                "step": 3,
+                "timestep": 1.0,
+                "row": row,
+                "col": col,
+                "box_left": left,
+                "box_top": top,
+                "box_right": left + 40,
+                "box_bottom": top + 40,
+                "activation": 5.0 - rank,
+                "activation_map": maps[(feature + rank) % len(maps)],
+                "sample_probability": None,
+                "rank": rank,
+                "quantile": None,
+                "role": "top",
+                "split": "explain",
+                "neighbour": None,
+            }
+
+
+def _write_indexes(ctx: Any, rng: np.random.Generator) -> None:
+    """Write indexes that count as fresh: names by the embedder itself, crops by random vectors."""
+    from autointerp.search.building import build_index
+    from autointerp.search.index_file import write_index
+    from autointerp.stages.index.contents import CONTENTS
+    from autointerp.stages.index.opening import index_path
+
+    row = ctx.dictionary_named(NAME)
+    for kind in ("labels", "crops"):
+        contents = CONTENTS[kind](ctx, row)
+        embedder = contents.load()
+        rows = contents.rows()
+        if kind == "labels":
+            vectors = contents.embed(rows)
+        else:
+            vectors = rng.standard_normal((len(rows), vectors.shape[1]), dtype=np.float32)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        path = index_path(ctx, row, kind)
+        path.parent.mkdir(exist_ok=True)
+        write_index(build_index(rows, vectors, embedder, contents.fingerprint(embedder)), path)
+
+
+class Server:
+    """`autointerp serve --read-only` as a process of its own."""
+
+    def __init__(self, path: Path) -> None:
+        command = [sys.executable, "-m", "autointerp", "-w", str(path), "-q", "serve", "--port", "0", "--read-only"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip().rstrip("/")
+
+    def memory(self) -> float:
+        """MB of the process that are its own: not of files that are mapped."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"RssAnon:\s+(\d+) kB", status)
+        return int(found[1]) / 1024 if found else float("nan")
+
+    def get(self, path: str) -> tuple[float, bytes]:
+        """Milliseconds of a request, and its answer."""
+        begun = time.perf_counter()
+        with urllib.request.urlopen(self.address + path, timeout=600) as answer:
+            data = answer.read()
+        return 1000 * (time.perf_counter() - begun), data
+
+    def end(self) -> None:
+        """Stop the process."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+
+
+def timed(what: str, ask: Callable[[int], float], count: int) -> Timed:
+    """Time some requests, after one that is not counted."""
+    ask(0)
+    times = sorted(ask(number) for number in range(1, count + 1))
+    return Timed(what, count, round(statistics.median(times), 1), round(times[int(0.95 * (count - 1))], 1))
+
+
+def measure(server: Server, features: int, count: int) -> list[Timed]:
+    """Time the pages."""
+    rng = np.random.default_rng(1)
+
+    def at(path: str) -> Callable[[int], float]:
+        return lambda number: server.get(path.replace("{}", f"{NAME}:{int(rng.integers(features))}"))[0]
+
+    def walk(number: int) -> float:
+        nonlocal place
+        took, data = server.get(f"/api/features?sort=score&after={place}" if place else "/api/features?sort=score")
+        place = json.loads(data)["next"] or ""
+        return took
+
+    place = ""
+    rows = [
+        timed("list, first page, by number", at("/features"), count),
+        timed("list, next pages by score", walk, count),
+        timed("list, anywhere, by doubt", at("/api/features?sort=doubt&after={}"), count),
+        timed(
+            "list, filtered, by name", at("/api/features?sort=name&density=0.01:0.05&min_score=embedding=0.6"), count
+        ),
+        timed("feature", at("/feature/{}?sort=doubt"), count),
+    ]
+    with ThreadPoolExecutor(20) as pool:
+        ask = at("/api/features?sort=doubt&after={}")
+        times = sorted(pool.map(ask, range(20 * max(count // 10, 1))))
+    many = Timed("20 readers at once, list", len(times), statistics.median(times), times[int(0.95 * (len(times) - 1))])
+    return [*rows, Timed(many.what, many.requests, round(many.median, 1), round(many.p95, 1))]
+
+
+def first_paint(server: Server, paths: Sequence[str], count: int = 5) -> list[Timed]:
+    """Milliseconds to the first paint in Chromium, of the system's; none where there is no Chromium."""
+    import shutil
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        return []
+    from playwright.sync_api import sync_playwright
+
+    def paint(page: Any, path: str) -> float:
+        page.goto(server.address + path, wait_until="load")
+        script = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN"
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+        return float(page.evaluate(script))
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page()
+        rows = [timed(f"first paint, {path}", lambda _, path=path: paint(page, path), count) for path in paths]
+        browser.close()
+    return rows
+
+
+@click.command()
+@click.option("--features", default=100_000, show_default=True, metavar="N")
+@click.option("--requests", default=60, show_default=True, metavar="N", help="Of each kind.")
+@click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Make the workspace here, or use it.")
+@click.option("--json", "as_json", is_flag=True)
+def main(features: int, requests: int, keep: Path | None, as_json: bool) -> None:
+    """Make a workspace of many labeled features, serve it, and time its pages."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = keep or Path(folder) / "w"
+        if not path.exists():
+            begun = time.perf_counter()
+            make_workspace(path, features)
+            click.echo(f"made {features:,} features in {time.perf_counter() - begun:.0f} s", err=True)
+        server = Server(path)
+        try:
+            started = server.get("/features")[0]
+            rows = measure(server, features, requests)
+            memory = {"before a search": round(server.memory())}
+            cold = server.get("/api/search?q=red+circle&limit=48")[0]
+            rows.append(
+                timed("search, warm", lambda n: server.get(f"/api/search?q=blue+star&limit={40 + n % 9}")[0], requests)
+            )
+            memory["after a search"] = round(server.memory())
+            rows += first_paint(server, ["/features", f"/feature/{NAME}:7"])
+        finally:
+            server.end()
+    found = {
+        "features": features,
+        "first list ms": round(started),
+        "first search ms": round(cold),
+        "memory MB": memory,
+        "rows": [asdict(row) for row in rows],
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(f"{features:,} features; first list {started:.0f} ms, first search {cold:.0f} ms; memory {memory} MB")
+    for row in rows:
+        promised = next((ends for word, ends in TARGETS.items() if row.what.startswith(word)), (None, None))
+        said = f"promised {promised[0]:g}" if promised[0] is not None else ""
+        click.echo(
+            f"{row.what:34} {row.requests:5} requests  median {row.median:8.1f} ms  p95 {row.p95:8.1f} ms  {said}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The page Features, the list as JSON, and searches."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from autointerp.views.search.hits import Hit
+from tests.web.sites import NAME
+
+
+def first_of(page: str) -> Any:
+    found = re.search(r'<script type="application/json" id="first">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_the_page_holds_the_beginning_of_the_list_that_the_api_goes_on_with(client: Any) -> None:
+    whole = client.get("/api/features?limit=200&sort=frequent").json()
+    assert whole["total"] == len(whole["features"]) == 64
+    begin = first_of(client.get("/features?sort=frequent").text)
+    names = [one["feature"] for one in begin["features"]]
+    assert len(names) == 48
+    rest = client.get(f"/api/features?sort=frequent&after={begin['next']}").json()
+    names += [one["feature"] for one in rest["features"]]
+    assert rest["next"] is None
+    assert names == [one["feature"] for one in whole["features"]]
+    for one in whole["features"]:
+        for crop in one["crops"]:
+            assert str(crop[0]) in whole["pictures"]
+
+
+def test_filters_of_the_address_hold(client: Any) -> None:
+    named = client.get("/api/features?status=ok&limit=200").json()["features"]
+    assert named
+    assert all(one["name"] and one["status"] == "ok" for one in named)
+    some = client.get("/api/features?density=0.01:0.1&state=live&limit=200").json()["features"]
+    assert all(0.0099 <= one["density"] <= 0.1001 for one in some)
+    assert client.get("/api/features?labeler=clip&limit=200").json()["total"] == len(named)
+    assert client.get(f"/api/features?dictionary={NAME}&layer=mid").json()["total"] == 64
+    one_each = client.get("/api/features?names=1&status=ok&limit=200").json()["features"]
+    assert len({one["name"].lower() for one in one_each}) == len(one_each)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        *(("sort=scor", "did you mean 'score'"), ("state=alive", "no state"), ("min_score=2", "no score")),
+        *(
+            ("density=5", "no span"),
+            ("dictionary=x", "no dictionary"),
+            ("labeler=x", "labeler"),
+            ("layer=nope", "nope"),
+        ),
+        *(("after=x", "no feature"), ("limit=0", "limit"), ("limit=201", "limit"), ("step=-1", "step")),
+        *(("min_score=fuzzing=0.5", "no score"), ("route=x&q=red", "no route"), ("picture=../x", "gone")),
+        (f"q={'x' * 1001}", "q"),
+    ],
+)
+def test_a_wrong_address_is_one_line(client: Any, query: str, said: str) -> None:
+    answer = client.get(f"/api/features?{query}")
+    assert answer.status_code in (400, 404)
+    found = answer.json()
+    assert said in f"{found['error']} {found['hint']}"
+    page = client.get(f"/features?{query}")
+    assert page.status_code == answer.status_code
+    assert "<h1>" in page.text
+
+
+def test_search_by_text_and_by_likeness(client: Any, site: Any) -> None:
+    hits = client.get("/api/search?q=striped&limit=5").json()
+    assert len(hits) == 5
+    assert set(hits[0]) == set(Hit("", "", "", None, None).as_dict())
+    page = client.get("/features?q=striped")
+    listed = first_of(page.text)["features"]
+    assert [one["feature"] for one in listed][:5] == [hit["feature"] for hit in hits]
+    assert 'value="striped"' in page.text
+    alive = next(hit["feature"] for hit in hits)
+    like = first_of(client.get(f"/features?like={alive}").text)["features"]
+    assert alive not in [one["feature"] for one in like]
+    assert like
+    only = client.get("/api/features?q=striped&status=unlabeled&limit=200").json()["features"]
+    assert all(one["status"] == "unlabeled" for one in only)
+    assert client.get("/api/features?q=%20*?!").json()["error"]
+    for route in ("words", "labels", "crops"):
+        assert client.get(f"/features?q=red&route={route}").status_code == 200
+    assert site.desk is site.desk
+
+
+def test_a_queue_has_a_beginning(client: Any) -> None:
+    page = client.get("/features?queue=1&sort=doubt&status=ok&state=live").text
+    begin = re.search(r'id="begin" href="(/feature/[^"?]+)\?([^"]+)"', page)
+    assert begin is not None
+    assert first_of(page)["features"][0]["feature"] == begin[1].removeprefix("/feature/")
+    assert "queue=1" in begin[2]

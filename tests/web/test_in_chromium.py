@@ -1,0 +1,295 @@
+"""The view in Chromium: the main acts of each page, by mouse and by keyboard, at several sizes, without a word from
+the console, a request to another host, or a serious finding of axe-core.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.web.sites import NAME, site_of
+
+SIZES = [(360, 740), (820, 1180), (1440, 900), (2560, 1440)]
+PAGES = [
+    "/",
+    "/features?sort=score",
+    "/features?q=striped",
+    f"/feature/{NAME}:3",
+    f"/compare?one={NAME}&other={NAME}",
+    "/nope",
+]
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Path], str]]:
+    """Serve a workspace from a thread; returns its address."""
+    import uvicorn
+
+    from autointerp.web.app import make_app
+    from autointerp.web.serving import bind
+
+    running: list[tuple[Any, threading.Thread, socket.socket]] = []
+
+    def serving(path: Path) -> str:
+        bound = bind("127.0.0.1", 0)
+        config = uvicorn.Config(make_app(site_of(path)), log_level="critical", access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.02)
+        running.append((server, thread, bound))
+        return f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+    yield serving
+    for server, thread, bound in running:
+        server.should_exit = True
+        thread.join(20)
+        bound.close()
+
+
+class Browser:
+    """A page that notes whatever should not be said or asked."""
+
+    def __init__(self, chromium: Any, base: str, **options: Any) -> None:
+        self.base, self.said = base, list[str]()
+        self.context = chromium.new_context(base_url=base, **{"viewport": {"width": 1440, "height": 900}, **options})
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
+        self.page.on("request", self._asked)
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.base, "data:", "blob:")):
+            self.said.append(f"asked {request.url}")
+
+    def open(self, path: str) -> Any:
+        self.page.goto(path, wait_until="networkidle")
+        # What a browser says of an answer of 404 is no fault of the page.
+        self.said = [said for said in self.said if "status of 404" not in said]
+        return self.page
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.said == []
+
+
+@pytest.fixture
+def open_browser(chromium: Any) -> Iterator[Callable[..., Browser]]:
+    opened: list[Browser] = []
+
+    def opening(base: str, **options: Any) -> Browser:
+        opened.append(Browser(chromium, base, **options))
+        return opened[-1]
+
+    yield opening
+    for browser in opened:
+        browser.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_every_size_and_have_no_serious_finding(
+    workspace: Path, start: Any, open_browser: Any, scheme: str, pytestconfig: pytest.Config
+) -> None:
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        (pytest.fail if pytestconfig.getoption("--chromium") else pytest.skip)("there is no axe-playwright-python")
+    axe = (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+    # The script of the tests is let in past the page's own policy, which stays as it is in the other tests.
+    browser = open_browser(start(workspace), color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
+    for path in PAGES:
+        page = browser.open(path)
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+        page.set_viewport_size({"width": 1440, "height": 900})
+        page.evaluate(axe)
+        result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        serious = [
+            (one["id"], [node["html"][:160] for node in one["nodes"]][:3])
+            for one in result["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], path
+
+
+def test_search_filter_and_scroll(workspace: Path, start: Any, open_browser: Any) -> None:
+    browser = open_browser(start(workspace))
+    page = browser.open("/")
+    page.keyboard.press("/")
+    page.keyboard.type("striped")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/features?q=striped")
+    page.locator(".card img").first.wait_for()
+    assert "found, best first" in page.locator(".bar").inner_text()
+    page = browser.open("/features?sort=frequent")
+    assert page.locator(".card").count() == 48
+    page.mouse.wheel(0, 100_000)
+    page.locator(".card").nth(63).wait_for()
+    page.select_option("select[name=status]", "ok")
+    page.wait_for_url("**/features?*status=ok*")
+    count = int(page.locator(".bar b").inner_text())
+    assert page.locator(".card").count() == min(count, 48)
+    assert "sort=frequent" in page.url
+    page.fill("input[name=density_high]", "5")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**density=%3A0.05*")
+    assert int(page.locator(".bar b").inner_text()) <= count
+    page.click("text=Reset the filters")
+    page.wait_for_url("**/features")
+
+
+def test_heat_is_laid_over_the_crops_and_stays(workspace: Path, start: Any, open_browser: Any) -> None:
+    browser = open_browser(start(workspace))
+    page = browser.open("/features?state=live")
+    assert page.locator(".card canvas").count() == 0
+    page.keyboard.press("h")
+    page.locator(".card canvas").first.wait_for()
+    assert page.locator(".card canvas").first.evaluate("one => [one.width, one.height]") == [12, 12]
+    page = browser.open("/features?state=live&sort=strong")
+    page.locator(".card canvas").first.wait_for()
+    page.click("#plain")
+    assert page.locator(".card canvas").first.is_visible() is False
+
+
+def test_a_picture_that_is_dropped_is_a_question(
+    workspace: Path, start: Any, open_browser: Any, tmp_path: Path
+) -> None:
+    Image.new("RGB", (96, 96), (220, 30, 30)).save(tmp_path / "red.png")
+    browser = open_browser(start(workspace))
+    page = browser.open("/features")
+    data = list((tmp_path / "red.png").read_bytes())
+    page.evaluate(
+        """bytes => {
+        const given = new DataTransfer();
+        given.items.add(new File([new Uint8Array(bytes)], 'red.png', { type: 'image/png' }));
+        document.dispatchEvent(new DragEvent('drop', { dataTransfer: given, bubbles: true, cancelable: true }));
+    }""",
+        data,
+    )
+    page.wait_for_url("**/features?picture=*", timeout=90_000)
+    page.locator(".card img").first.wait_for()
+    assert page.locator(".with-picture img").evaluate("one => one.naturalWidth") == 96
+
+
+def test_a_feature_opens_its_trials_and_what_is_near(workspace: Path, start: Any, open_browser: Any) -> None:
+    browser = open_browser(start(workspace))
+    page = browser.open("/features?sort=score&status=ok")
+    page.locator(".card").first.click()
+    page.wait_for_url("**/feature/**")
+    page.wait_for_load_state("networkidle")
+    assert page.locator("#places button").count() > 4
+    assert page.locator("#whole canvas").is_visible()
+    page.locator("#whole .cut").click()
+    assert page.locator("#whole canvas").is_visible() is False
+    page.locator("#places button").nth(2).click()
+    assert page.locator("#places button").nth(2).get_attribute("aria-pressed") == "true"
+    assert page.locator("#activations svg rect").count() > 1
+    page.locator("details.score summary").first.click()
+    page.locator(".trials li img").first.wait_for()
+    assert page.locator(".trials .title").count() == 2
+    assert page.locator("#direction .near a").count() > 0
+    here = page.url
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(lambda url: url != here)
+    page.keyboard.press("g")
+    page.wait_for_url("**/features?*sort=score*")
+
+
+def test_by_keyboard_alone_from_the_list_to_a_feature(workspace: Path, start: Any, open_browser: Any) -> None:
+    browser = open_browser(start(workspace))
+    page = browser.open("/features?state=live")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("k")
+    focused = page.evaluate("[...document.querySelectorAll('.card')].indexOf(document.activeElement)")
+    assert focused > 1
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/feature/**")
+    first = browser.open("/")
+    first.keyboard.press("Tab")
+    assert first.evaluate("document.activeElement.className") == "skip"
+
+
+def test_the_queue_by_keys_and_undo(workspace: Path, start: Any, open_browser: Any, query: Any) -> None:
+    browser = open_browser(start(workspace))
+    page = browser.open("/features?queue=1&sort=doubt&status=ok&state=live")
+    page.click("#begin")
+    page.wait_for_url("**/feature/**")
+    page.wait_for_load_state("networkidle")
+    first = page.locator("#feature").get_attribute("data-feature")
+    before = page.locator("#name").inner_text()
+    page.keyboard.press("n")
+    page.keyboard.type("quite my own")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: first not in url)
+    page.wait_for_load_state("networkidle")
+    assert "named quite my own" in page.locator("#toast").inner_text()
+    human = "SELECT l.name, l.status FROM labels l JOIN labelers w ON w.id = l.labeler_id WHERE w.kind = 'human'"
+    assert query(workspace, human) == [("quite my own", "ok")]
+    page.keyboard.press("u")
+    page.wait_for_url(lambda url: first in url)
+    page.wait_for_load_state("networkidle")
+    assert page.locator("#name").inner_text() == before
+    assert query(workspace, human) == []
+    page.keyboard.press("r")
+    page.wait_for_url(lambda url: first not in url)
+    page.wait_for_load_state("networkidle")
+    page.keyboard.press("a")
+    page.wait_for_load_state("networkidle")
+    page.locator("#toast", has_text="accepted").wait_for()
+    assert {status for _, status in query(workspace, human)} == {"uninterpretable", "ok"}
+
+
+def test_compare_two_dictionaries(workspace: Path, start: Any, open_browser: Any) -> None:
+    browser = open_browser(start(workspace))
+    page = browser.open("/compare")
+    page.select_option("select[name=one]", NAME)
+    page.select_option("select[name=other]", NAME)
+    page.locator("form.row button").first.click()
+    page.locator(".pairs a").first.wait_for(timeout=60_000)
+    assert "64 pairs" in page.locator("h3").first.inner_text()
+    page.locator(".pairs a").first.click()
+    page.wait_for_url("**/feature/**")
+
+
+def test_an_error_of_a_request_is_told(workspace: Path, start: Any, open_browser: Any) -> None:
+    from autointerp.project.workspace import WorkspaceFolder
+
+    browser = open_browser(start(workspace))
+    page = browser.open(f"/feature/{NAME}:3")
+    with WorkspaceFolder(workspace).lock():
+        page.keyboard.press("r")
+        page.locator("#toast", has_text="process").wait_for()
+    browser.said = [said for said in browser.said if "409" not in said]
+    page.keyboard.press("r")
+    page.locator("#name", has_text="uninterpretable").wait_for()
+
+
+def test_work_of_another_process_is_followed(workspace: Path, start: Any, open_browser: Any) -> None:
+    def work(done: int, status: str = "running") -> None:
+        with closing(sqlite3.connect(workspace / "autointerp.db", timeout=30)) as db, db:
+            db.execute("UPDATE runs SET status = ?, done = ?, total = 40 WHERE kind = 'harvest'", (status, done))
+
+    work(10)
+    browser = open_browser(start(workspace))
+    page = browser.open("/")
+    line = page.locator("#work-list li")
+    assert "10 of 40" in line.inner_text()
+    work(20)
+    page.locator("#work-list", has_text="20 of 40").wait_for()
+    assert line.locator("progress").evaluate("one => one.value") == 0.5
+    work(40, "done")
+    page.locator("#work-list").wait_for(state="detached")

@@ -15,13 +15,17 @@ MOST_FOLLOWERS = 64
 """Features that have one feature as a neighbour; without this bound a direction that all resemble would be all of
 them."""
 
+LEAST_COSINE = 1e-4
+"""Cosine above which features are neighbours. Smaller ones are rounding: components of PCA are orthogonal, and the last
+digits, which differ between devices, would choose among them."""
+
 
 @dataclass(frozen=True)
 class NearestLatents:
     """The neighbours of every feature: the features whose decoder directions are most like its own.
 
-    `index` int32 and `cosine` float32 are [features, m], the most alike first. A cosine of 0 or less marks no
-    neighbour.
+    `index` int32 and `cosine` float32 are [features, m], the most alike first. A cosine of `LEAST_COSINE` or less marks
+    no neighbour.
     """
 
     index: np.ndarray
@@ -47,7 +51,7 @@ class HardNegatives:
         follower = np.repeat(np.arange(features), nearest.index.shape[1])
         leader, cosine = nearest.index.reshape(-1).astype(np.int64), nearest.cosine.reshape(-1)
         order = np.lexsort((follower, -cosine, leader))
-        order = order[cosine[order] > 0]
+        order = order[cosine[order] > LEAST_COSINE]
         leader = leader[order]
         order = order[np.arange(len(leader)) - np.searchsorted(leader, leader) < MOST_FOLLOWERS]
         self._follower, self._cosine = follower[order], cosine[order]

@@ -28,3 +28,13 @@ def test_without_neighbours_there_are_none() -> None:
     hard.update(maxima, np.zeros(1, np.int64))
     hard.entries.settle()
     assert len(hard.entries.fields["image"]) == 0
+
+
+def test_orthogonal_directions_are_no_neighbours() -> None:
+    """The cosines of components are rounding, which would choose others on another device."""
+    rounding = np.array([[3e-8], [1e-6]], np.float32)
+    hard = HardNegatives(NearestLatents(np.array([[1], [0]], np.int32), rounding), 2)
+    maxima = reduce_batch(SparseCode(torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.int64)), [0], (1, 1), 0, 2)
+    hard.update(maxima, np.zeros(len(maxima.feature), np.int64))
+    hard.entries.settle()
+    assert len(hard.entries.fields["image"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,39 @@ from PIL import Image
 
 from autointerp.dictionaries.kinds import FITTED
 from autointerp.labeling.judging import SCORES
-from tests.pretend_gpu.sides import Sides, pictures
+from tests.pretend_gpu.sides import CPU, DENSITY, TABLES, Sides, alike, pictures
 
 STRONGEST = "SELECT max(activation) FROM crops"
+CHANGES: dict[str, tuple[str, int, Callable[[Any], Any]]] = {
+    "features whose maxima are 1% more": ("features", 4, lambda value: value * 1.01),
+    "features whose means are 1% more": ("features", 5, lambda value: value * 1.01),
+    "features of twice the density": ("features", DENSITY, lambda value: value * 2),
+    "crops of another image": ("crops", 2, lambda image: image + 100),
+    "crops of another step": ("crops", 3, lambda step: step + 1),
+    "crops of another cell": ("crops", 6, lambda col: col + 1),
+    "crops that are 0.1% stronger": ("crops", 14, lambda value: value * 1.001),
+}
+"""What a wrong device could do to a column: its table, its place, and the change of its values."""
 PROMPT = "a large red circle left of a small blue star"
 
 
 class Commands:
     """The commands, in the order of their work. The fixtures are those of a module: conftest.py."""
 
-    def test_dictionaries(self, sides: Sides) -> None:
-        assert {row[1] for row in sides.rows("dictionaries")} == set(FITTED)
+    def test_dictionaries(self, fitted: Sides) -> None:
+        assert {row[1] for row in fitted.rows("dictionaries")} == set(FITTED)
 
     def test_features_and_crops(self, sides: Sides) -> None:
         assert len(sides.rows("features")) > 32 * (len(FITTED) - 1)
         assert len(sides.rows("crops")) > 500
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_differences_are_seen(self, change: str, sides: Sides) -> None:
+        table, column, by = CHANGES[change]
+        rows = sides.query(sides.paths[CPU], TABLES[table])
+        changed = [(*row[:column], row[column] and by(row[column]), *row[column + 1 :]) for row in rows]
+        with pytest.raises(AssertionError):
+            alike(rows, changed, table)
 
     def test_labels(self, labeled: Sides) -> None:
         rows = labeled.rows("labels")
@@ -67,10 +86,13 @@ class Commands:
             settings = settings.replace("steps = 2\ncapture_steps = [1]", "steps = 4\ncapture_steps = [2]")
         given = f'images_dir = "{pictures(tmp_path, 3 if invert else 8)}"\ninvert = {str(invert).lower()}\n{settings}'
         sides = Sides(tmp_path, cli, query).make(given)
-        sides.run("-q", "harvest", "--layer", "mid")
+        sides.run("-q", "fit", "--layer", "mid")
         if not invert:
             # A fit on so few cells makes more of the last digits.
             assert sides.rows("dictionaries", 100)
+            sides = sides.levelled(tmp_path / "levelled")
+        sides.run("-q", "harvest", "--layer", "mid")
+        if not invert:
             assert len(sides.rows("crops", 20)) > 30
             found = sides.run("-q", "evaluate", "--layer", "mid", "--json")
             assert all(one["loss_recovered"] is not None for one in found.values())
@@ -85,5 +107,6 @@ class Commands:
         sides = Sides(tmp_path, cli, query).make(settings)
         sides.run("-q", "fit", "--layer", "mid", "--stream", "text")
         ((name, *_),) = sides.rows("dictionaries")
+        sides = sides.levelled(tmp_path / "levelled")
         sides.run("-q", "harvest", "--layer", "mid", "--dictionary", name)
         assert len(sides.rows("crops")) > 50

@@ -38,15 +38,22 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def sides(tmp_path_factory: pytest.TempPathFactory, small_parts: None, settings: str, cli: Any, query: Any) -> Sides:
-    """Dictionaries of every kind, and the crops of each."""
+def fitted(tmp_path_factory: pytest.TempPathFactory, small_parts: None, settings: str, cli: Any, query: Any) -> Sides:
+    """Dictionaries of every kind."""
     from autointerp.dictionaries.kinds import FITTED
     from tests.pretend_gpu.sides import Sides
 
-    made = Sides(tmp_path_factory.mktemp("sides"), cli, query).make(settings)
+    made = Sides(tmp_path_factory.mktemp("fitted"), cli, query).make(settings)
     made.run("-q", "fit", "--layer", "mid", *[part for kind in FITTED for part in ("--kind", kind)])
     made.run("-q", "fit", "--layer", "mid", "--kind", "topk", "--per-step", "--ema", "0.9", "--name", "variant")
-    names = [row[0] for row in made.rows("dictionaries")]
+    return made
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory, fitted: Sides) -> Sides:
+    """The crops of each dictionary; its weights are those of the CPU on both sides."""
+    made = fitted.levelled(tmp_path_factory.mktemp("sides"))
+    names = [row[0] for row in fitted.rows("dictionaries")]
     made.run("-q", "harvest", "--layer", "mid", *[part for name in names for part in ("--dictionary", name)])
     return made
 
@@ -57,17 +64,18 @@ def topk(settings: str, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def labeled(sides: Sides, topk: str) -> Sides:
-    """Names by CLIP and by a VLM on this machine, with every score."""
+def labeled(tmp_path_factory: pytest.TempPathFactory, sides: Sides, topk: str) -> Sides:
+    """Names by CLIP and by a VLM on this machine, with every score, of the crops of the CPU."""
     from autointerp.labeling.judging import SCORES
     from autointerp.shapes.clip import FOLDER
 
+    made = sides.levelled(tmp_path_factory.mktemp("labeled"))
     where = ("--layer", "mid", "--dictionary", topk)
     local = ("local-vlm", "--vlm", FOLDER.parent / "vlm")
-    sides.run("-q", "label", *where, "-n", "3", "--no-score")
+    made.run("-q", "label", *where, "-n", "3", "--no-score")
     # A VLM this small may not give every form of answer; that is 3.
-    sides.run("-q", "label", *where, "--labeler", *local, "-n", "3", "--no-score", codes=(0, 3))
+    made.run("-q", "label", *where, "--labeler", *local, "-n", "3", "--no-score", codes=(0, 3))
     for method in SCORES:
         judge = () if method in ("embedding", "generative") else ("--judge", *local)
-        sides.run("-q", "score", *where, "--method", method, "--labeler", "clip", *judge, codes=(0, 3))
-    return sides
+        made.run("-q", "score", *where, "--method", method, "--labeler", "clip", *judge, codes=(0, 3))
+    return made

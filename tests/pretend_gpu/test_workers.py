@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.pretend_gpu.sides import PRETEND, TABLES, TOLERANCE, Sides, near, settings_of
+from tests.pretend_gpu.sides import PRETEND, TABLES, Sides, alike, settings_of
 
 
 def test_two_workers_give_the_rows_of_one_process(
@@ -30,5 +30,5 @@ def test_two_workers_give_the_rows_of_one_process(
     done = cli("-w", two, "harvest", "--layer", "mid", "--workers", "2")
     assert done.code == 0, done.err
     for table in ("features", "crops"):
-        near(query(one, TABLES[table]), query(two, TABLES[table]), TOLERANCE[table], table)
+        alike(query(one, TABLES[table]), query(two, TABLES[table]), table)
     assert len(query(two, TABLES["crops"])) > 100

@@ -111,6 +111,11 @@ class SceneFacts:
 class SceneReader(Protocol):
     """Reads pictures as scenes: their cells, their objects, and whether the world could have painted them."""
 
+    @property
+    def attributes(self) -> Mapping[str, tuple[str, ...]]:
+        """The values of each attribute of a cell, in the order of the numbers in `SceneFacts.cells`."""
+        ...
+
     def read(self, pictures: Sequence[Image.Image]) -> list[SceneFacts]:
         """Return what is true of each picture."""
         ...

@@ -85,7 +85,7 @@ outcome_options = combined(
 
 def _declared(option: ExperimentOption) -> Callable[..., Any]:
     """Return an experiment's option as one of the command line."""
-    types = {"text": str, "count": COUNT, "number": float, "path": PATH, "flag": None}
+    types = {"text": str, "count": COUNT, "step": click.IntRange(min=0), "number": float, "path": PATH, "flag": None}
     kind: Any = click.Choice(option.words) if option.type == "word" else types[option.type]
     metavar = option.metavar or None
     if option.argument:

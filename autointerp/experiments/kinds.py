@@ -11,7 +11,7 @@ from typing import Any, Literal
 from autointerp.experiments.protocol import ExperimentMaker
 from autointerp.registry import Kind, Registry
 
-OptionType = Literal["text", "count", "number", "flag", "path", "word"]
+OptionType = Literal["text", "count", "step", "number", "flag", "path", "word"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ LAYERS = ExperimentOption(
     "layers", "text", "A layer; repeatable.  [default: every alias with a dictionary]", (), "L", True
 )
 DICTIONARY = ExperimentOption("dictionary", "text", "Dictionary by name.  [default: the layer's newest]", metavar="X")
+AT = ExperimentOption(
+    "at", "text", "The model and its number of steps.  [default: the workspace's]", metavar="MODEL:STEPS"
+)
 IMAGES = ExperimentOption("images", "count", "Pictures behind each figure.", 200, "N")
 
 EXPERIMENTS: Registry[ExperimentKind] = Registry(
@@ -75,6 +78,23 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                     "MODEL:STEPS",
                     True,
                 ),
+            ),
+        ),
+        ExperimentKind(
+            "emergence",
+            "At which step and layer the finished picture can be read",
+            "autointerp.experiments.emergence:Emergence",
+            (LAYERS, IMAGES, AT),
+        ),
+        ExperimentKind(
+            "probe",
+            "What linear probes of equal budgets read, and what maps labels give",
+            "autointerp.experiments.probe:Probe",
+            (
+                LAYERS,
+                IMAGES,
+                AT,
+                ExperimentOption("steps", "step", "A step, 0-based; repeatable.  [default: all]", (), "S", True),
             ),
         ),
     ],

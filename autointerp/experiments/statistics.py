@@ -65,3 +65,27 @@ def area(x: Sequence[float], y: Sequence[float]) -> float:
     if len(places) < _LEAST or places[-1] == places[0]:
         return float(heights.mean()) if len(heights) else float("nan")
     return float((np.diff(places) * (heights[1:] + heights[:-1]) / 2).sum() / (places[-1] - places[0]))
+
+
+def mean_ratio(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Estimate:
+    """Return the mean over columns of ratios of sums, with a bootstrap over the rows.
+
+    Args:
+        above: Each unit's part of each numerator, [units, columns].
+        below: Each unit's part of each denominator; a column whose sum is 0 is left out.
+        seed: Seed of the resampling.
+    """
+    top, bottom = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    there = bottom.sum(0) > 0
+    n = len(top)
+    if n == 0 or not there.any():
+        return UNKNOWN
+    top, bottom = top[:, there], bottom[:, there]
+    value = float((top.sum(0) / bottom.sum(0)).mean())
+    if n < _LEAST:
+        return Estimate(value, None, None, n)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        samples = np.nanmean((weights @ top) / (weights @ bottom), axis=1)
+    low, high = (float(end) for end in np.quantile(samples, [0.025, 0.975]))
+    return Estimate(value, min(low, value), max(high, value), n)

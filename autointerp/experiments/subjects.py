@@ -193,6 +193,7 @@ def captured(
     steps: Sequence[int],
     consumer: Callable[[Any], None],
     decode: bool = True,
+    batch_size: int | None = None,
 ) -> Iterator[tuple[list[ImageJob], list[Any]]]:
     """Generate pictures while layers are read; see `diffusion.generation.generate`."""
     import torch
@@ -206,6 +207,6 @@ def captured(
             jobs,
             ctx.generation,
             Capture(layers, steps, consumer),
-            ctx.settings.batch_size,
+            batch_size or ctx.settings.batch_size,
             decode,
         )

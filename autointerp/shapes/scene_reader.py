@@ -43,6 +43,11 @@ class ShapesSceneReader:
     def __init__(self, oracle: Oracle | None = None) -> None:
         self._oracle = oracle
 
+    @property
+    def attributes(self) -> Mapping[str, tuple[str, ...]]:
+        """The values of each attribute of a cell; the part of an object is left out, as no word of a caption."""
+        return {name: ATTRIBUTES[name] for name in (*OF_OBJECTS, "background")}
+
     def read(self, pictures: Sequence[Image.Image]) -> list[SceneFacts]:
         """Return what is true of each picture."""
         if self._oracle is None:

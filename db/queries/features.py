@@ -142,3 +142,9 @@ def ids_by_latents(session: Session, dictionary_id: int, latents: Iterable[int])
             session.execute(query.where(Feature.dictionary_id == dictionary_id, Feature.latent_index.in_(some))).all()
         )
     return found
+
+
+def densities(session: Session, dictionary_id: int) -> dict[int, float]:
+    """Return the density of each feature of a dictionary, by its latent."""
+    query = select(Feature.latent_index, Feature.density).where(Feature.dictionary_id == dictionary_id)
+    return {row.latent_index: row.density for row in session.execute(query)}

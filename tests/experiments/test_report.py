@@ -22,7 +22,7 @@ def test_a_page_holds_figures_controls_plot_and_pictures(ctx: Context, scripted_
     files = write_report(ctx, experiment, outcome)
     assert files.folder == (ctx.workspace.path / "experiments" / f"scripted-{outcome.plan.identity[:8]}").absolute()
     page = files.page.read_text(encoding="utf-8")
-    assert "7.000 (1.000 to 9.000)" in page
+    assert '7.000 <span class="ends">(1.000 to 9.000)</span>' in page
     assert "<small>control</small>" in page
     assert page.count('src="data:image/') == 2
     assert "How long are &lt;b&gt;keys&lt;/b&gt;?" in page

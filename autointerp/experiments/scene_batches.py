@@ -1,0 +1,137 @@
+"""Pictures with what is true of them, and the activations from which they came.
+
+What is true is read off the finished picture. So a batch's activations are held until then: of every layer and step
+that is asked for, for a few pictures at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autointerp.errors import UsageError
+from autointerp.experiments.subjects import captured, resized
+from autointerp.stages.evaluate.planning import has_truth
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from autointerp.diffusion.capture import LayerActivations
+    from autointerp.diffusion.jobs import ImageJob
+    from autointerp.diffusion.layers import Layer
+    from autointerp.project.context import Context
+    from autointerp.worlds import SceneFacts, SceneReader
+
+HELD = 8
+"""Pictures whose activations are held at a time, at most."""
+INPUT = "input"
+"""The denoiser's own input, which is read as if it were a layer."""
+OBJECT = "object"
+"""The attribute that says whether a cell is an object's."""
+
+
+@dataclass(frozen=True)
+class SceneBatch:
+    """Some pictures.
+
+    Attributes:
+        jobs: What they were generated from.
+        pictures: The pictures.
+        facts: What is true of each.
+        acts: Activations float32 [pictures, cells, width], by the layer and step.
+        inputs: The denoiser's input under each cell, float32 [pictures, cells, channels], by step; empty unless it was
+            asked for.
+    """
+
+    jobs: Sequence[ImageJob]
+    pictures: Sequence[Image.Image]
+    facts: Sequence[SceneFacts]
+    acts: Mapping[tuple[Layer, int], torch.Tensor]
+    inputs: Mapping[int, torch.Tensor]
+
+
+def scene_reader(ctx: Context, layers: Sequence[Layer]) -> SceneReader:
+    """Return what reads pictures of this model as scenes.
+
+    Raises:
+        UsageError: Nothing does, or not in the cells of these layers.
+    """
+    known = ctx.world.truth is None or all(has_truth(ctx, layer) for layer in layers)
+    if ctx.world.scenes is None or not known:
+        raise UsageError(
+            f"what is true of pictures of {ctx.settings.model} is not known",
+            "use a shapes model, in its own size and on image tokens",
+        )
+    return ctx.world.scenes.load()()
+
+
+def scene_batches(
+    ctx: Context,
+    reader: SceneReader,
+    jobs: Sequence[ImageJob],
+    layers: Sequence[Layer],
+    steps: Sequence[int],
+    with_input: bool = False,
+) -> Iterator[SceneBatch]:
+    """Generate pictures, and yield them a few at a time with their activations and what is true of them.
+
+    Args:
+        ctx: The context of the model.
+        reader: What reads pictures as scenes.
+        jobs: The pictures.
+        layers: The layers that are read; all have one grid where `with_input`.
+        steps: The steps at which each is read.
+        with_input: Whether the denoiser's input is read too.
+    """
+    from contextlib import ExitStack
+
+    from autointerp.diffusion.shadow import LatestCall, noting_calls
+
+    acts: dict[tuple[Layer, int], torch.Tensor] = {}
+    inputs: dict[int, torch.Tensor] = {}
+    with ExitStack() as stack:
+        call: LatestCall | None = stack.enter_context(noting_calls(ctx.model)) if with_input else None
+
+        def hold(read: LayerActivations) -> None:
+            acts[read.layer, read.step] = read.acts.clone()
+            if call is not None and read.step not in inputs:
+                inputs[read.step] = call.raw(len(read.jobs), read.grid).clone()
+
+        small = min(HELD, ctx.settings.batch_size)
+        for made, pictures in captured(ctx, jobs, layers, steps, hold, batch_size=small):
+            yield SceneBatch(made, pictures, reader.read(pictures), dict(acts), dict(inputs))
+            acts.clear()
+            inputs.clear()
+
+
+def truth_of(reader: SceneReader, facts: Sequence[SceneFacts], grid: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Return the value of each attribute in each cell, with `object` for whether there is one.
+
+    Args:
+        reader: What read the scenes.
+        facts: The scenes.
+        grid: The grid to return.
+
+    Returns:
+        By attribute, int64 [pictures, cells]; -1 where a cell has none.
+    """
+    found = {OBJECT: np.stack([_covered(fact) for fact in facts]).astype(np.int64) - 1}
+    found |= {name: np.stack([fact.cells[name] for fact in facts]) for name in reader.attributes}
+    return {name: resized(values, grid).reshape(len(facts), -1) for name, values in found.items()}
+
+
+def attributes_of(reader: SceneReader) -> dict[str, tuple[str, ...]]:
+    """Return the values of each attribute that `truth_of` gives."""
+    return {OBJECT: (OBJECT,), **reader.attributes}
+
+
+def _covered(fact: SceneFacts) -> np.ndarray:
+    """Return the cells of all objects, bool [rows, cols]."""
+    here = np.zeros(next(iter(fact.cells.values())).shape, bool)
+    for one in fact.objects:
+        here |= one.mask
+    return here

@@ -211,6 +211,10 @@ class Label(Base):
         JSON(none_as_null=True),
         doc="latents of nearly the same name that it was told from, nearest first; null where nobody was asked",
     )
+    same_as: Mapped[list[int] | None] = mapped_column(
+        JSON(none_as_null=True),
+        doc="latents of nearly the same name that respond to the same, by that answer; null where nobody was asked",
+    )
     difference: Mapped[str] = mapped_column(default="", server_default="", doc="what only this feature has, of those")
     name_before: Mapped[str] = mapped_column(
         default="", server_default="", doc="its name before it was told from them; empty where the name stayed"

@@ -16,6 +16,7 @@ from autointerp.commands.options import (
     shared_options,
 )
 from autointerp.commands.printing.dictionaries import print_labelers
+from autointerp.errors import UsageError
 
 
 @click.group()
@@ -25,14 +26,35 @@ def labels() -> None:
 
 
 @labels.command("list")
+@click.option("--layer", metavar="L", help="List this layer's labels, a feature a line, in place of labelers.")
+@dictionary_option
+@said_by_option
 @json_option
 @shared_options
 @short_lived
-def labels_list(as_json: bool) -> None:
-    """List labelers with how much they said, their mean scores, and how many of their labels count."""
+def labels_list(layer: str | None, dictionary: str | None, labeler: str | None, as_json: bool) -> None:
+    """List labelers with how much they said, their mean scores, and how many of their labels count.
+
+    With --layer or --dictionary it lists that dictionary's labels, with what each was told apart from and by what.
+    """
+    ctx = open_context()
+    if layer is not None or dictionary is not None:
+        from autointerp.commands.printing.dictionaries import print_labels
+        from autointerp.project.targets import find_dictionary, resolve_target
+        from autointerp.views.label_list import list_labels
+
+        named = None if layer is None else find_dictionary(ctx, resolve_target(ctx, layer, dictionary))
+        said = list_labels(ctx, named or ctx.dictionary_named(dictionary or ""), labeler)
+        if as_json:
+            print_json([one.as_dict() for one in said])
+        else:
+            print_labels(said)
+        return
+    if labeler is not None:
+        raise UsageError("--labeler chooses among the labels of a dictionary", "name it with --layer or --dictionary")
     from autointerp.views.labelers import list_labelers
 
-    found = list_labelers(open_context())
+    found = list_labelers(ctx)
     if as_json:
         print_json([summary.as_dict() for summary in found])
         return

@@ -169,6 +169,7 @@ def write_label_table(rows: Iterable[ExportRow], path: Path) -> int:
             *((name, pa.string()) for name in texts),
             *((name, pa.float64()) for name in figures),
             ("told_apart_from", pa.list_(pa.int64())),
+            ("same_as", pa.list_(pa.int64())),
             ("scores", pa.list_(score)),
         ]
     )

@@ -42,6 +42,7 @@ class ExportRow(BaseModel):
     told_apart_from: tuple[int, ...] = ()
     difference: str = ""
     name_before: str = ""
+    same_as: tuple[int, ...] = ()
     extra: dict[str, Any] = Field(default_factory=dict)
 
     def score(self, method: str) -> float | None:

@@ -171,6 +171,7 @@ class ScoreEvidence:
         cells: Random cells of the layer, the same for all features.
         namesakes: Cells in which features of nearly the same name are active and this one is not, as far as is known;
             one of each such feature in turn.
+        difference: What only this feature has of those, as its label says; empty where it says nothing.
     """
 
     latent: int
@@ -184,6 +185,7 @@ class ScoreEvidence:
     active: tuple[CropEvidence, ...] = ()
     cells: tuple[CropEvidence, ...] = ()
     namesakes: tuple[CropEvidence, ...] = ()
+    difference: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,8 @@ class Trial:
         prompt: Prompt of a generated picture.
         seed: Seed of a generated picture.
         latent: The feature's latent.
+        difference: What tells the feature from those of nearly the same name, as the label says; the explanation has it
+            too, in a sentence.
     """
 
     name: str
@@ -213,6 +217,7 @@ class Trial:
     prompt: str = ""
     seed: int = 0
     latent: int = -1
+    difference: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """The judge `reader`, which holds a label's words against the oracle's reading of the picture.
 
 This judge sees the world exactly and knows nothing of the trial. So its score is the most that the label and the trials
-allow, and other judges are measured by that score, rather than by 1.0.
+allow, and other judges are measured by that score, rather than by 1.0. Of the questions of `apart` it reads the
+difference that the label states, too: a cell must have both. A difference for which the world has no words is passed
+over.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ ANSWERS = ("gain", "detection", "fuzzing", "apart")
 
 
 class ReaderJudge:
-    """A judge of trials on pictures of the shapes world: it reads the name alone; equal trials get equal answers."""
+    """A judge of trials on pictures of the shapes world: it reads words alone; equal trials get equal answers."""
 
     kind, model, base_url, prompt_hash = "control", "reader", "", ""
     asker = None
@@ -67,10 +69,18 @@ class ReaderJudge:
             for n, image in enumerate(new):
                 self._read[image] = Atoms.of_cells({name: values[n : n + 1] for name, values in read.items()})
         holds = [
-            self._holds(self._read[crop.image_id].extension(trial.name).holds[0], crop)
+            self._holds(self._said(self._read[crop.image_id], trial), crop)
             for trial, crop in zip(trials, crops, strict=True)
         ]
         return [Verdict(trial, held, value=float(held)) for trial, held in zip(trials, holds, strict=True)]
+
+    def _said(self, atoms: Atoms, trial: Trial) -> np.ndarray:
+        """Return where in a picture it holds what a label says, bool [rows, cols]."""
+        holds = atoms.extension(trial.name).holds[0]
+        if self.question.purpose != "apart" or not trial.difference:
+            return holds
+        only = atoms.extension(trial.difference)
+        return holds if only.problem else np.asarray(holds & only.holds[0])
 
     def _holds(self, mask: np.ndarray, crop: CropEvidence) -> bool:
         if self.question.purpose == "detection":

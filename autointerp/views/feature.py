@@ -99,6 +99,7 @@ def _label(row: DictionaryRow, label: Label, labeler: str) -> FeatureLabel:
         told_apart_from=tuple(f"{row.name}:{latent}" for latent in label.told_apart_from or ()),
         difference=label.difference,
         name_before=label.name_before,
+        same_as=tuple(f"{row.name}:{latent}" for latent in label.same_as or ()),
     )
 
 

@@ -13,7 +13,8 @@ class FeatureLabel:
     """A label of a feature, and the labeler that gave it. Only a label of status `ok` has a name.
 
     `told_apart_from` has the features of nearly the same name that it was told from, `difference` what only this
-    feature has of those, and `name_before` its earlier name, where that changed.
+    feature has of those, `same_as` those that respond to the same, and `name_before` its earlier name, where that
+    changed.
     """
 
     status: LabelStatus
@@ -25,6 +26,7 @@ class FeatureLabel:
     told_apart_from: tuple[str, ...] = ()
     difference: str = ""
     name_before: str = ""
+    same_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ class LabeledFeature:
             told_apart_from=tuple(best.label.told_apart_from or ()) if best else (),
             difference=best.label.difference if best else "",
             name_before=best.label.name_before if best else "",
+            same_as=tuple(best.label.same_as or ()) if best else (),
         )
 
 

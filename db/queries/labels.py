@@ -154,9 +154,10 @@ def by_ids(session: Session, label_ids: Iterable[int]) -> dict[int, Label]:
     return found
 
 
-def note_told_apart(session: Session, label_id: int, latents: Sequence[int]) -> None:
-    """Note that a label was told from those of nearly the same name, of these latents; none where all are the same."""
-    session.execute(update(Label).where(Label.id == label_id).values(told_apart_from=list(latents)))
+def note_told_apart(session: Session, label_id: int, apart: Sequence[int], same: Sequence[int]) -> None:
+    """Note of a label from which latents of nearly the same name it was told, and which of them are the same."""
+    values = {"told_apart_from": list(apart), "same_as": list(same)}
+    session.execute(update(Label).where(Label.id == label_id).values(values))
 
 
 def without_score(

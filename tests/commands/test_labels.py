@@ -18,6 +18,8 @@ MISUSE: Misuse = {
     "an unknown format": (["labels", "import", "x.csv", "--format", "cvs"], 2, ["did you mean 'csv'?"]),
     "an unknown ending": (["labels", "export", "x.txt"], 2, [".csv", ".jsonl"]),
     "an unknown layer": (["labels", "export", "x.csv", "--layer", "mdi"], 2, ["did you mean 'mid'?"]),
+    "a labeler of no dictionary": (["labels", "list", "--labeler", "clip"], 2, ["--layer or --dictionary"]),
+    "a list of an unknown dictionary": (["labels", "list", "--dictionary", "y"], 2, ["no dictionary 'y'"]),
     "an unknown dictionary": (["labels", "export", "x.csv", "--dictionary", "y"], 2, ["no dictionary 'y'"]),
 }
 

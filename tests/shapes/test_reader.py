@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autointerp.errors import NotAvailable
+from autointerp.labeling.judging.apart import APART
 from autointerp.labeling.judging.detection import DETECTION
 from autointerp.labeling.judging.fuzzing import FUZZING
 from autointerp.labeling.judging.intruder import INTRUDER
@@ -47,6 +48,15 @@ def test_a_cell_of_another_grid_is_found_where_it_lies(pool):
         held = [name for name in color if judge.judge([Trial(name, "", shown, True)])[0].holds]
         assert len(held) == 1
     assert not ReaderJudge(FUZZING).judge([Trial("object", "", replace(crop, cell=None), True)])[0].holds
+
+
+def test_it_reads_a_difference_where_features_are_told_apart(pool):
+    row, col = np.argwhere(pool.cells["part"][0] >= 0)[0].tolist()
+    crop = evidence(pool, Shown(0, (row, col)))
+    for question, expected in ((APART, [True, True, False]), (FUZZING, [True] * 3)):
+        # What the world has no words for tells nothing.
+        trials = [Trial("object", "", crop, True, difference=one) for one in ("", "zeppelin", "background")]
+        assert [v.holds for v in ReaderJudge(question).judge(trials)] == expected
 
 
 def test_it_is_for_shapes_and_for_what_can_be_read(tmp_path):

@@ -42,7 +42,7 @@ def test_every_key_in_its_order() -> None:
     assert found["histogram"] == [{"from": 0.5, "cells": 3}]
     assert found["atom"] == {"prompt": "a red circle", "seed": 7, "step": 1, "cell": [2, 3], "token": None}
     label = ["status", "name", "explanation", "confidence", "labeler", "error"]
-    label += ["told_apart_from", "difference", "name_before"]
+    label += ["told_apart_from", "difference", "name_before", "same_as"]
     assert list(found["label"]) == label
     assert list(found["labels"][0]) == [*label, "counts", "scores"]
     assert found["labels"][0]["scores"] == found["scores"]

@@ -11,6 +11,7 @@ from autointerp.commands.printing.tables import cell, say, share, table
 
 if TYPE_CHECKING:
     from autointerp.views.compare import Comparison
+    from autointerp.views.label_list import ListedLabel
     from autointerp.views.labelers import LabelerSummary
     from autointerp.views.status import Spending, Status
 
@@ -59,6 +60,22 @@ def print_labelers(summaries: Sequence[LabelerSummary]) -> None:
         counts = (one.labels, one.uninterpretable, one.failed, one.counting)
         rows.append((one.dictionary, one.labeler, *map(str, counts), *(cell(one.scores.get(m)) for m in methods)))
     table(("dictionary", "labeler", "labels", "uninterpretable", "failed", "counting", *methods), rows)
+
+
+def print_labels(labels: Sequence[ListedLabel]) -> None:
+    """Print the labels of a dictionary, with what tells features of nearly the same name apart."""
+    if not labels:
+        click.echo("no labels yet: run `autointerp label --layer mid`")
+        return
+    rows = []
+    for one in labels:
+        # Of a dictionary's own features the numbers say enough.
+        apart, same = (
+            ", ".join(feature.rpartition(":")[2] for feature in some) for some in (one.told_apart_from, one.same_as)
+        )
+        name = one.name if one.status == "ok" else one.status
+        rows.append((one.feature, name, one.labeler, one.method, cell(one.score), one.difference, apart, same))
+    table(("feature", "name", "labeler", "score", "value", "only this one", "of", "same as"), rows)
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -53,6 +53,8 @@ def _print_label(view: FeatureView) -> None:
     if label.told_apart_from:
         before = f"  (named {label.name_before} before)" if label.name_before else ""
         say(f"told apart from {', '.join(label.told_apart_from)}: {label.difference}{before}")
+    if label.same_as:
+        say(f"the same as {', '.join(label.same_as)}, by that labeler")
 
 
 def _print_score(score: FeatureScore) -> None:

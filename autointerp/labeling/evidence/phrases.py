@@ -87,6 +87,11 @@ def clauses(prompt: str) -> tuple[Phrase, ...]:
     return tuple(parts)
 
 
+def clause_texts(text: str) -> list[str]:
+    """Split a text at its punctuation; return the clauses as they are written, without those that name nothing."""
+    return [part.strip() for part in _CLAUSE.split(text) if clauses(part)]
+
+
 @lru_cache(maxsize=8192)
 def runs(clause: Phrase, max_words: int = 3) -> frozenset[Phrase]:
     """Return the n-grams of a clause: runs of 1 to `max_words` neighbouring words."""

@@ -44,7 +44,8 @@ class Apart(Method):
             return []
         shown = [(c, True, "active") for c in draw(rng, evidence.active, count)]
         shown += [(c, False, "namesake") for c in evidence.namesakes[:count]]
-        return [Trial(name, explanation, *shown[i]) for i in rng.permutation(len(shown))]
+        trials = [Trial(name, explanation, *shown[i]) for i in rng.permutation(len(shown))]
+        return [replace(trial, difference=evidence.difference) for trial in trials]
 
     @override
     def result(self, verdicts: Sequence[Verdict], seed: int, base: BaseRate | None = None) -> ScoreResult:

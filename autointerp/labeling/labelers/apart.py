@@ -6,13 +6,12 @@ The answer is a difference, a name that says it, and which of the namesakes resp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import Literal
 
+from autointerp.labeling.asking.busy_threads import answers_to
 from autointerp.labeling.asking.messages import TOLD, mapped_view, marked_view, shown
-from autointerp.labeling.asking.protocol import Asker, AskFailed, BudgetReached, Message, WaitsForBatch
+from autointerp.labeling.asking.protocol import Asker, AskFailed, Message, WaitsForBatch
 from autointerp.labeling.asking.repair import ask_for_reply
 from autointerp.labeling.asking.replies import APART_SCHEMA, ApartReply
 from autointerp.labeling.asking.templates import PromptFile, load_prompt
@@ -49,6 +48,7 @@ class Difference:
         text: What only the feature has; empty but for `told`.
         name: A name that says it; empty where the name should stay.
         apart_from: Places of the namesakes that it was told from, in `NamedAlike.others`.
+        same_as: Places of those that respond to the same; all where nothing tells the feature from any.
         error: Why there is no answer.
     """
 
@@ -57,6 +57,7 @@ class Difference:
     text: str = ""
     name: str = ""
     apart_from: tuple[int, ...] = ()
+    same_as: tuple[int, ...] = ()
     error: str = ""
 
 
@@ -89,27 +90,16 @@ class DifferenceTeller:
         """Why the last call of `tell` ended before its last feature; empty where it did not."""
 
     def tell(self, groups: Iterable[NamedAlike]) -> Iterator[Difference]:
-        """Answer for each feature, in order. A reached budget ends the work; `stopped` then says why.
+        """Answer for each feature as its reply comes. A reached budget ends the work; `stopped` then says why.
 
         Raises:
             AutointerpError: Every request would fail (key, model, address).
         """
         self.stopped = ""
-        todo = iter(groups)
-        pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="apart")
-        try:
-            while not self.stopped and (some := list(islice(todo, self.jobs))):
-                asked: list[Future[Difference]] = [pool.submit(self._tell, one) for one in some]
-                for future in asked:
-                    try:
-                        yield future.result()
-                    except BudgetReached as error:
-                        self.stopped = str(error)
-        except KeyboardInterrupt:
-            self.asker.give_up()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield from answers_to(groups, self._tell, self.asker, self.jobs, self._stop)
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = reason
 
     def messages(self, group: NamedAlike) -> list[Message]:
         """Return the request for one feature: marked pictures of the feature, then of each namesake."""
@@ -147,7 +137,9 @@ class DifferenceTeller:
             return Difference(feature.feature_id, "waiting")
         except AskFailed as error:
             return Difference(feature.feature_id, "failed", error=clean(str(error), REASON))
-        apart = tuple(place for place in range(len(group.others)) if place + 1 not in reply.same)
+        places = range(len(group.others))
+        apart = tuple(place for place in places if place + 1 not in reply.same)
         if not reply.difference or not apart:
-            return Difference(feature.feature_id, "same")
-        return Difference(feature.feature_id, "told", reply.difference, reply.name, apart)
+            return Difference(feature.feature_id, "same", same_as=tuple(places))
+        same = tuple(place for place in places if place not in apart)
+        return Difference(feature.feature_id, "told", reply.difference, reply.name, apart, same)

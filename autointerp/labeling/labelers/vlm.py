@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from threading import BoundedSemaphore, Lock
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import UsageError
-from autointerp.labeling.asking.protocol import Asker, AskFailed, BudgetReached, Message, WaitsForBatch
+from autointerp.labeling.asking.busy_threads import answers_to
+from autointerp.labeling.asking.protocol import Asker, AskFailed, Message, WaitsForBatch
 from autointerp.labeling.asking.repair import ask_for_reply
 from autointerp.labeling.asking.replies import LABEL_SCHEMA, LabelReply
 from autointerp.labeling.asking.templates import PromptFile, hash_of, load_prompt
@@ -86,33 +86,10 @@ class VlmLabeler:
             AutointerpError: Every request would fail (key, model, address).
         """
         self.stopped = ""
-        waiting: set[Future[LabelResult]] = set()
-        todo = iter(features)
-        # Use about two threads for each request at a time: half of them prepare what is sent next. With one job there
-        # is one thread, so that the order is kept.
-        pool = ThreadPoolExecutor(2 * self.jobs - 1, thread_name_prefix="vlm")
-        try:
-            exhausted = False
-            while waiting or not exhausted:
-                while not exhausted and not self.stopped and len(waiting) < 2 * self.jobs:
-                    feature = next(todo, None)
-                    if feature is None:
-                        exhausted = True
-                    else:
-                        waiting.add(pool.submit(self._label, feature))
-                exhausted = exhausted or bool(self.stopped)
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED) if waiting else (set(), waiting)
-                for future in done:
-                    try:
-                        yield future.result()
-                    except BudgetReached as error:
-                        self.stopped = str(error)
-        except KeyboardInterrupt:
-            # Keep the answers to requests under way, which are paid for. Send none that waits for an attempt.
-            self.asker.give_up()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield from answers_to(features, self._label, self.asker, self.jobs, self._stop)
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = reason
 
     def messages(self, feature: FeatureEvidence) -> list[Message]:
         """Return the request for one feature."""

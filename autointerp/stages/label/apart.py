@@ -1,14 +1,13 @@
 """The pass after naming: features of nearly the same name are told apart, as far as a VLM sees a difference.
 
 A feature whose answer says something becomes a new label of the same labeler. Its explanation says the difference, and
-its name changes only where each new word holds on held-out cells. What was answered is not asked again.
+its name changes only where all that is new in it holds on held-out cells. What was answered is not asked again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from autointerp.db.models import DictionaryRow, Label
 from autointerp.errors import PartialFailure
 from autointerp.labeling.judging.gain import Gain
 from autointerp.labeling.labelers.apart import Difference, DifferenceTeller, NamedAlike
-from autointerp.labeling.labelers.new_words import hold, new_words
+from autointerp.labeling.labelers.new_words import hold, new_clauses
 from autointerp.labeling.protocol import Judge
 from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
@@ -56,7 +55,7 @@ def note_single(ctx: Context, tasks: Sequence[ApartTask]) -> None:
     with ctx.db.session() as session:
         for task in tasks:
             if not task.namesakes:
-                queries.labels.note_told_apart(session, task.label.id, [])
+                queries.labels.note_told_apart(session, task.label.id, [], [])
 
 
 def run_apart(
@@ -108,32 +107,30 @@ class _ApartRun:
 
     def tell(self, tasks: Sequence[ApartTask]) -> Iterator[str]:
         """Yield the name of each label whose answer is stored."""
-        todo = iter(tasks)
-        while not self._teller.stopped and (some := list(islice(todo, _AT_ONCE))):
-            by_feature = {task.label.feature_id: task for task in some}
-            for found in self._teller.tell(self._groups(some)):
-                task = by_feature[found.feature_id]
-                if found.status == "failed":
-                    self.failures.append(found.error)
-                elif found.status != "waiting" and (name := self._name_of(task, found)) is not None:
-                    self._store(task, found, name)
-                    yield name
+        by_feature = {task.label.feature_id: task for task in tasks}
+        for found in self._teller.tell(self._groups(tasks)):
+            task = by_feature[found.feature_id]
+            if found.status == "failed":
+                self.failures.append(found.error)
+            elif found.status != "waiting" and (name := self._name_of(task, found)) is not None:
+                self._store(task, found, name)
+                yield name
 
-    def _groups(self, tasks: Sequence[ApartTask]) -> list[NamedAlike]:
-        wanted = {one.feature_id for task in tasks for one in (task.label, *task.namesakes)}
-        with self._db.session() as session:
-            rows = [one.feature for one in queries.features.with_dictionaries(session, wanted).values()]
-            session.expunge_all()
-        shown = {one.feature_id: one for one in self._reader.features(rows, self._teller.cells)}
-        return [
-            NamedAlike(
-                task.label.name, shown[task.label.feature_id], tuple(shown[one.feature_id] for one in task.namesakes)
-            )
-            for task in tasks
-        ]
+    def _groups(self, tasks: Sequence[ApartTask]) -> Iterator[NamedAlike]:
+        """Yield what is shown of each label; the pictures of few labels are in memory at a time."""
+        for start in range(0, len(tasks), _AT_ONCE):
+            some = tasks[start : start + _AT_ONCE]
+            wanted = {one.feature_id for task in some for one in (task.label, *task.namesakes)}
+            with self._db.session() as session:
+                rows = [one.feature for one in queries.features.with_dictionaries(session, wanted).values()]
+                session.expunge_all()
+            shown = {one.feature_id: one for one in self._reader.features(rows, self._teller.cells)}
+            for task in some:
+                others = tuple(shown[one.feature_id] for one in task.namesakes)
+                yield NamedAlike(task.label.name, shown[task.label.feature_id], others)
 
     def _name_of(self, task: ApartTask, found: Difference) -> str | None:
-        """Return the name after the answer: the new one where its new words hold. None while requests wait."""
+        """Return the name after the answer: the new one where what it gains holds. None while requests wait."""
         before = task.label.name
         if found.status != "told" or not found.name or found.name.casefold() == before.casefold():
             return before
@@ -142,7 +139,7 @@ class _ApartRun:
             latents = queries.features.latent_indexes(session, [feature_id])
         evidence = self._reader.for_scores(latents, Gain.needs, self._seed)[feature_id]
         rng = np.random.default_rng((self._seed, latents[feature_id], 5))
-        held = hold(new_words(found.name, before), self._judge, evidence, rng)
+        held = hold(new_clauses(found.name, before), self._judge, evidence, rng)
         return None if held is None else found.name if held else before
 
     def _store(self, task: ApartTask, found: Difference, name: str) -> None:
@@ -151,9 +148,9 @@ class _ApartRun:
         with self._db.session() as session:
             others = [one.feature_id for one in task.namesakes]
             latents = queries.features.latent_indexes(session, others)
-            apart = [latents[others[place]] for place in found.apart_from]
+            apart, same = ([latents[others[at]] for at in places] for places in (found.apart_from, found.same_as))
             if found.status == "same":
-                queries.labels.note_told_apart(session, label.id, apart)
+                queries.labels.note_told_apart(session, label.id, apart, same)
                 return
             self.told += 1
             said = f"{label.explanation} Only this feature, of those of that name: {found.text}."
@@ -167,6 +164,7 @@ class _ApartRun:
                     explanation=clean(said, EXPLANATION),
                     confidence=label.confidence,
                     told_apart_from=apart,
+                    same_as=same,
                     difference=found.text,
                     name_before="" if name == label.name else label.name,
                 ),

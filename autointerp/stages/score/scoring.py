@@ -138,7 +138,9 @@ class _ScoringRun:
         for number, task in enumerate(tasks):
             feature_id = task.label.feature_id
             rng = np.random.default_rng((self._seed, latents[feature_id]))
-            own = evidence[feature_id] if beside is None else replace(evidence[feature_id], namesakes=beside[number])
+            own = evidence[feature_id]
+            if beside is not None:
+                own = replace(own, namesakes=beside[number], difference=task.words.difference)
             trials.append(method.trials(task.words.name, task.words.explanation, own, rng))
         if self._judge is None:
             made = self._measured(tasks, trials)

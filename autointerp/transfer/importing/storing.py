@@ -154,7 +154,8 @@ def _store_labels(session: Session, dictionary_id: int, files: DictionaryFiles) 
             "name": clean(row.name, NAME),
             "explanation": clean(row.explanation, EXPLANATION),
             "confidence": row.confidence or 0.0,
-            "told_apart_from": list(row.told_apart_from) or None,
+            "told_apart_from": list(row.told_apart_from) if row.told_apart_from or row.same_as else None,
+            "same_as": list(row.same_as) if row.told_apart_from or row.same_as else None,
             "difference": clean(row.difference, NAME),
             "name_before": clean(row.name_before, NAME),
         }

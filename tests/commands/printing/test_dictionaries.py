@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from autointerp.commands.printing.dictionaries import print_comparison, print_labelers, print_status
+from autointerp.commands.printing.dictionaries import print_comparison, print_labelers, print_labels, print_status
 from autointerp.views.compare import Comparison, MatchedPair
+from autointerp.views.label_list import ListedLabel
 from autointerp.views.labelers import LabelerSummary
 from autointerp.views.status import DictionaryStatus, Spending, Status
 
@@ -57,6 +58,19 @@ def test_labelers_stand_beside_each_other(capsys: pytest.CaptureFixture[str]) ->
     assert names.split()[-2:] == ["embedding", "detection"]
     assert first.split() == ["d", "clip", "3", "1", "0", "2", "0.750", "-"]
     assert second.split()[-2:] == ["-", "0.500"]
+
+
+def test_labels_are_listed_with_what_tells_them_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    told = ListedLabel(
+        "d:1", "ok", "red edge", "vlm@m", 0.9, "gain", 0.5, "left edge", ("d:2", "d:30"), ("d:4",), "red"
+    )
+    print_labels([told, ListedLabel("d:2", "failed", "", "vlm@m", 0.0, "", None, "", (), (), "")])
+    names, first, second = capsys.readouterr().out.splitlines()
+    assert names.split() == ["feature", "name", "labeler", "score", "value", "only", "this", "one", "of", "same", "as"]
+    assert first.split() == ["d:1", "red", "edge", "vlm@m", "gain", "0.500", "left", "edge", "2,", "30", "4"]
+    assert second.split()[:3] == ["d:2", "failed", "vlm@m"]
+    print_labels([])
+    assert "autointerp label" in capsys.readouterr().out
 
 
 def test_a_comparison_without_atoms(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,10 +31,11 @@ def test_what_was_told_apart_is_known_of_a_label(filled):
         clip = queries.labelers.ensure(session, LabelerKey("clip"))
         one, other = label(session, 1, clip, "red"), label(session, 3, clip, "red")
         assert queries.labels.by_ids(session, [one.id, other.id, 999]) == {one.id: one, other.id: other}
-        queries.labels.note_told_apart(session, one.id, [2, 5])
+        queries.labels.note_told_apart(session, one.id, [2, 5], [7])
         session.expire_all()
         # Nothing was asked of the other, which is not the same as that there is nothing to tell it from.
         assert [row.told_apart_from for row in (one, other)] == [[2, 5], None]
+        assert [row.same_as for row in (one, other)] == [[7], None]
 
 
 def test_what_is_found_uninterpretable_has_no_name_any_more(filled):

@@ -43,20 +43,20 @@ def told(server: ScriptedServer, group: NamedAlike, **options: Any) -> Any:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (said(), ("told", "red", "red patch", (0, 1))),
-        (said(same=[2], name=""), ("told", "red", "", (0,))),
-        (said(same=["Other feature 1"]), ("told", "red", "red patch", (1,))),
-        (said(same=[1, 2], difference=""), ("same", "", "", ())),
+        (said(), ("told", "red", "red patch", (0, 1), ())),
+        (said(same=[2], name=""), ("told", "red", "", (0,), (1,))),
+        (said(same=["Other feature 1"]), ("told", "red", "red patch", (1,), (0,))),
+        (said(same=[1, 2], difference=""), ("same", "", "", (), (0, 1))),
         # A difference from nobody is none, and so is one that is not said.
-        (said(same=[1, 2]), ("same", "", "", ())),
-        (said(difference=""), ("same", "", "", ())),
-        (said(same=[7]), ("told", "red", "red patch", (0, 1))),
+        (said(same=[1, 2]), ("same", "", "", (), (0, 1))),
+        (said(difference=""), ("same", "", "", (), (0, 1))),
+        (said(same=[7]), ("told", "red", "red patch", (0, 1), ())),
     ],
 )
 def test_what_is_said(world: World, server: ScriptedServer, reply: Reply, expected: tuple[Any, ...]) -> None:
     server.script = lambda request, number: reply
     found = told(server, alike(world, "red", "blue", "green"))
-    assert (found.status, found.text, found.name, found.apart_from) == expected
+    assert (found.status, found.text, found.name, found.apart_from, found.same_as) == expected
 
 
 @pytest.mark.parametrize("evidence", ["peaks", "cells", "maps"])

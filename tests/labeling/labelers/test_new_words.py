@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autointerp.labeling.labelers.new_words import HOLDS, hold, new_words
+from autointerp.labeling.labelers.new_words import HOLDS, hold, new_clauses
 from autointerp.labeling.protocol import ScoreEvidence, Trial, Verdict
 
 from ..conftest import World
@@ -15,15 +15,18 @@ from ..conftest import World
 @pytest.mark.parametrize(
     ("name", "before", "expected"),
     [
-        ("red striped circle", "red circle", ["striped"]),
+        ("red striped circle", "red circle", ["red striped circle"]),
         ("the red circles", "red circle", []),
-        ("left edge of red circle", "circle, red", ["left", "edge"]),
+        # A word is not taken out of its clause: `left` by itself would be a place.
+        ("left edge of red circle", "circle, red", ["left edge of red circle"]),
+        ("red, left edge of the circle", "circle, red", ["left edge of the circle"]),
         ("blue, blue", "red", ["blue"]),
         ("circle", "red circle", []),
+        ("circle, of the", "red circle", []),
     ],
 )
-def test_words_that_a_name_gains(name: str, before: str, expected: list[str]) -> None:
-    assert new_words(name, before) == expected
+def test_what_a_name_gains(name: str, before: str, expected: list[str]) -> None:
+    assert new_clauses(name, before) == expected
 
 
 class ShareOfWords:
@@ -47,7 +50,7 @@ def evidence(world: World, cells: int = 20) -> ScoreEvidence:
     [({"striped": 1.0}, True), ({"striped": HOLDS}, True), ({"striped": 0.75}, False), ({}, True)]
     + [({"left": 1.0, "edge": 0.5}, False), ({"left": 1.0, "edge": 0.9}, True)],
 )
-def test_each_word_must_hold(world: World, shares: dict[str, float], expected: bool) -> None:
+def test_each_clause_must_hold(world: World, shares: dict[str, float], expected: bool) -> None:
     judge: Any = ShareOfWords(**shares)
     assert hold(list(shares), judge, evidence(world), np.random.default_rng(0)) is expected
     assert judge.asked == list(shares)

@@ -13,9 +13,15 @@ Cli = Callable[..., Any]
 Query = Callable[..., list[Any]]
 
 LABELS = (
-    "SELECT f.latent_index, l.name, l.name_before, l.difference, l.told_apart_from, l.explanation FROM labels l"
-    " JOIN labelers r ON r.id = l.labeler_id JOIN features f ON f.id = l.feature_id WHERE r.kind = 'vlm' ORDER BY l.id"
+    "SELECT f.latent_index, l.name, l.name_before, l.difference, l.told_apart_from, l.explanation, l.same_as"
+    " FROM labels l JOIN labelers r ON r.id = l.labeler_id"
+    " JOIN features f ON f.id = l.feature_id WHERE r.kind = 'vlm' ORDER BY l.id"
 )
+
+
+def _listed(stored: Any) -> list[int]:
+    """A stored list of latents, which SQLite gives as text."""
+    return json.loads(stored) if isinstance(stored, str) else stored
 
 
 @pytest.fixture
@@ -57,10 +63,11 @@ def test_a_name_changes_where_its_new_words_hold(
     first, rows = query(workspace, LABELS)[:3], query(workspace, LABELS)[3:]
     latents = [row[0] for row in rows]
     assert [row[:4] for row in first] == [(latent, "patch", "", "") for latent in latents]
-    for latent, name, before, difference, apart, explanation in rows:
+    for latent, name, before, difference, apart, explanation, same in rows:
         assert (name, before) == (("striped patch", "patch") if holds else ("patch", ""))
         assert difference == "striped"
-        assert sorted(json.loads(apart) if isinstance(apart, str) else apart) == sorted({*latents} - {latent})
+        assert _listed(same) == []
+        assert sorted(_listed(apart)) == sorted({*latents} - {latent})
         assert explanation == "Fires on patch. Only this feature, of those of that name: striped."
     # What is told apart is not asked about again, and a difference is shown wherever its label is.
     asked = len(vlm_server.requests)
@@ -74,13 +81,20 @@ def test_a_name_changes_where_its_new_words_hold(
 
 
 def test_what_is_the_same_stays_as_it_was_and_is_not_asked_again(
-    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query, cli: Cli
 ) -> None:
     vlm_server.script = script(scripted, True, difference="")
     assert label("--apart").code == 0
     rows = query(workspace, LABELS)
     assert [(row[1], row[3]) for row in rows] == [("patch", "")] * 3
-    assert [json.loads(row[4]) if isinstance(row[4], str) else row[4] for row in rows] == [[]] * 3
+    assert [_listed(row[4]) for row in rows] == [[]] * 3
+    # The answer is kept: which features are the same.
+    latents = [row[0] for row in rows]
+    assert [sorted(_listed(row[6])) for row in rows] == [sorted({*latents} - {one}) for one in latents]
+    shown = cli("-w", workspace, "show", f"shapes-turbo.mid.topk:{latents[0]}", "--labeler", "vlm").out
+    assert f"the same as shapes-turbo.mid.topk:{latents[1]}" in shown
+    listed = cli("-w", workspace, "labels", "list", "--layer", "mid", "--labeler", "vlm", "--json").out
+    assert [len(one["same_as"]) for one in json.loads(listed)] == [2, 2, 2]
     assert "nothing to do" in label("--apart").err
 
 

@@ -7,7 +7,7 @@ object in a picture with that background.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,20 +86,35 @@ class Atoms:
         weight = _mean([self._weight(phrase) for phrase in meaning.alternatives])
         return Extension(np.asarray(weight > 0), weight)
 
+    def words(self, name: str) -> list[np.ndarray]:
+        """Return where each thing that a name says holds, bool of the shape of the atoms; none of an unreadable name.
+
+        Of alternatives any one may hold, so that a name of several phrases says one thing.
+        """
+        said = read_name(name).alternatives
+        if len(said) != 1:
+            return [self.extension(name).holds] if said else []
+        return [np.asarray(factor > 0) for factor in self._factors(said[0])]
+
     def _weight(self, phrase: SaidPhrase) -> np.ndarray:
         """Return the share of a phrase's alternatives that hold, float32 of the shape of the atoms."""
         weight = np.ones(self.shape, np.float32)
+        for factor in self._factors(phrase):
+            weight *= factor
+        return weight
+
+    def _factors(self, phrase: SaidPhrase) -> Iterator[np.ndarray]:
+        """Yield what each thing that a phrase says contributes to its weight."""
         on_object = not phrase.kinds.isdisjoint(OBJECT_KINDS)
         for kind, values in phrase.said:
             if kind == "ground" and "background" in phrase.kinds:
                 continue
             read_as = "shown" if kind == "background" and on_object else kind
-            weight *= _mean([self.masks[read_as, value] for value in values])
+            yield _mean([self.masks[read_as, value] for value in values])
         if phrase.beside is not None:
-            weight *= self._beside(*phrase.beside)
+            yield self._beside(*phrase.beside)
         for left_out in phrase.without:
-            weight *= self._weight(left_out) == 0
-        return weight
+            yield self._weight(left_out) == 0
 
     def _beside(self, relation: str, of: SaidPhrase) -> np.ndarray:
         if not self.on_grid:

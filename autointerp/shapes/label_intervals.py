@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from autointerp.labeling.judging.intervals import wilson
 from autointerp.shapes.halves import half_samples, spread
 from autointerp.shapes.label_controls import FIGURES, FigureRule
 from autointerp.shapes.label_verdict import LabelRuler
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from autointerp.shapes.verdict import Evaluated
 
 RESAMPLES = 1000
+MANY_CLUSTERS = 30
 LEAST_CLUSTERS = 3
 """Concepts of either kind of label that an interval needs."""
 Interval = tuple[float, float]
@@ -63,10 +65,36 @@ def label_intervals(own: Evaluated, names: Mapping[int, str], seed: int) -> dict
             continue
         on_halves = [_mean(figure, values, rows, specific) for rows, values in halved[figure.rule]]
         pictures = spread(np.array([one for one in on_halves if one is not None]))
-        reach = 1.96 * math.hypot(error, pictures)
-        ends = (value - reach, value + reach)
-        found[key] = ends if figure.rule == "gain" else (max(0.0, ends[0]), min(1.0, ends[1]))
+        if figure.rule == "gain":
+            reach = 1.96 * math.hypot(error, pictures)
+            found[key] = (value - reach, value + reach)
+        else:
+            counted = truths[_counted(figure, truths, specific)]
+            concepts = len(np.unique(counted))
+            found[key] = share_interval(value, error, pictures, concepts, concepts if figure.macro else len(counted))
     return found
+
+
+def share_interval(value: float, error: float, pictures: float, clusters: int, units: int) -> Interval:
+    """Return the 95% interval of a share whose units come in clusters.
+
+    It reaches 1.96 standard errors to either side. Of fewer than `MANY_CLUSTERS` clusters it is Wilson's, of as many
+    draws as would have that error: near 0 and 1 a resampled error is too small, and where all units are alike it is 0.
+    Such a share counts its clusters as draws.
+
+    Args:
+        value: The share.
+        error: The standard error that the clusters give it.
+        pictures: The standard error that the pictures give it.
+        clusters: How many clusters there are.
+        units: How many units there are.
+    """
+    joint = math.hypot(error, pictures)
+    if clusters >= MANY_CLUSTERS:
+        return max(0.0, value - 1.96 * joint), min(1.0, value + 1.96 * joint)
+    variance = value * (1 - value)
+    draws = min(units, variance / joint**2) if variance > 0 and joint > 0 else clusters
+    return wilson(value * draws, draws)
 
 
 def feature_intervals(own: Evaluated) -> dict[str, Interval]:
@@ -106,11 +134,23 @@ def _concept_error(
 ) -> float | None:
     """Return the standard error that concepts give a figure; None for very few of them."""
     counted = _counted(figure, rows, specific)
-    sums, sizes = _by_concept(marks[counted], rows[counted])
+    return cluster_error(marks[counted], rows[counted], seed, figure.macro)
+
+
+def cluster_error(marks: np.ndarray, clusters: np.ndarray, seed: int, macro: bool = False) -> float | None:
+    """Return the standard error that clusters give the mean of marks; None for very few of them.
+
+    Args:
+        marks: float64 [units].
+        clusters: int64 [units], what each unit is drawn with.
+        seed: Seed of the resamples.
+        macro: Whether the mean is over clusters, and not over units.
+    """
+    sums, sizes = _by_concept(marks, clusters)
     if len(sums) < LEAST_CLUSTERS:
         return None
     weights = drawn(len(sums), seed)
-    if figure.macro:
+    if macro:
         return float((weights @ (sums / sizes) / weights.sum(1)).std())
     return float((weights @ sums / (weights @ sizes)).std())
 
@@ -191,6 +231,8 @@ def clustered_auroc(
 ) -> tuple[float, float | None, float | None]:
     """Return an AUROC with the percentile interval of a bootstrap over clusters; no interval for very few of them.
 
+    Where all resamples agree the interval is Wilson's, so that it is never a point.
+
     Args:
         values: float64 [labels].
         right: Bool [labels]; of both kinds there is one at least.
@@ -200,15 +242,19 @@ def clustered_auroc(
     difference = values[right][:, None] - values[~right][None, :]
     wins = 0.5 * (1 + np.sign(difference))
     _, of = np.unique(clusters, return_inverse=True)
-    if min(len(set(of[right].tolist())), len(set(of[~right].tolist()))) < LEAST_CLUSTERS:
+    fewest = min(len(set(of[right].tolist())), len(set(of[~right].tolist())))
+    if fewest < LEAST_CLUSTERS:
         return float(wins.mean()), None, None
     weights = drawn(int(of.max()) + 1, seed)[:, of]
     ours, others = weights[:, right], weights[:, ~right]
     with np.errstate(invalid="ignore"):
         found = np.einsum("bm,bm->b", ours, others @ wins.T) / (ours.sum(1) * others.sum(1))
     found = found[np.isfinite(found)]
-    low, high = np.quantile(found, [0.025, 0.975])
-    return float(wins.mean()), float(low), float(high)
+    low, high = np.quantile(found, [0.025, 0.975]).tolist()
+    if low == high:
+        # All pairs are in one order, and so is every resample: the clusters of the rarer kind count as draws.
+        low, high = wilson(float(wins.mean()) * fewest, fewest)
+    return float(wins.mean()), low, high
 
 
 def drawn(count: int, seed: int) -> np.ndarray:

@@ -86,7 +86,33 @@ def _label_rows(figures: Mapping[str, Any], controls: Mapping[str, Any]) -> list
         *((name, _with_interval(figures, key), beside(key)) for key, name in _LABEL_FIGURES.items()),
         ("verdicts on labels", f"{count} {exact}", said + _unreadable(figures["unreadable"])),
         ("named without a truth", share(figures["truthless_named"]), "of the features that have none"),
+        *_apart_rows(figures),
     ]
+
+
+def _apart_rows(figures: Mapping[str, Any]) -> list[Row]:
+    """Return whether names tell features apart, where the pass over features of one name was made."""
+    apart, intervals = figures["apart"], figures["intervals"]
+    ends = intervals.get("distinct_extensions")
+    cells = str(apart["distinct_extensions"]) + ("" if ends is None else f" ({ends[0]:.0f} to {ends[1]:.0f})")
+    rows = [
+        (
+            "distinct names",
+            str(figures["distinct_names"]),
+            f"{apart['distinct_before']} before features were told apart",
+        ),
+        ("distinct sets of cells", cells, "of names whose every word holds"),
+    ]
+    if figures["told_apart"] is None:
+        return rows
+    shuffled = figures["controls"]["shuffled"]["told_apart"]
+    reach = f"of {apart['pairs']} of one name; shuffled {share(shuffled)}, some concept tells {share(apart['differ'])}"
+    rows.append(("pairs told apart", _with_interval(figures, "told_apart"), reach))
+    if apart["duplicates"]:
+        value = _with_interval(figures | apart, "duplicates_recognised")
+        beside = f"of {apart['duplicates']} answers; of others {share(apart['mistaken'])} are said to be"
+        rows.append(("duplicates recognised", value, beside))
+    return rows
 
 
 def _unreadable(names: Mapping[str, str]) -> str:

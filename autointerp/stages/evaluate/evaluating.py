@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.db import queries
-from autointerp.db.models import DictionaryRow
+from autointerp.db.models import DictionaryRow, Label
 from autointerp.errors import UsageError
 from autointerp.project.context import Context
 from autointerp.project.labeler_names import chosen_labelers
@@ -28,6 +28,7 @@ from autointerp.shapes.label_controls import (
     truthless_named,
 )
 from autointerp.shapes.label_intervals import feature_intervals, label_intervals
+from autointerp.shapes.names_apart import NamedApart, apart_figures
 from autointerp.shapes.truth import FeatureTruth
 from autointerp.shapes.verdict import Evaluated, Firing, Truth, accuracy, correlation, kinds, shuffled_accuracy
 from autointerp.stages.evaluate.controls import (
@@ -202,12 +203,13 @@ def _report(
         latents[feature_id]: (names[feature_id], queries.scores.headline(scores.get(best.label.id, [])))
         for feature_id, best in labels.items()
     }
+    apart = {latents[feature_id]: _named_apart(best.label) for feature_id, best in labels.items()}
     own = evaluation.features_truths
     fine = work.fine.get(row.name)
     return EvaluationReport(
         evaluation,
         len(named),
-        None if own is None else _label_figures(own, named, ctx.settings.seed),
+        None if own is None else _label_figures(own, named, apart, ctx.settings.seed),
         tuple(score_figures(ctx, row, labelers, own)),
         {control.name: control.known for control in work.controls[row.name] if control.known is not None},
         None if fine is None or fine.known is None else _fine_report(own, fine.known, named),
@@ -226,7 +228,15 @@ def _fine_report(
     return {**figures, **fine_label_figures(own.ruler, stored["truths"], names)}
 
 
-def _label_figures(own: Evaluated, named: dict[int, tuple[str, float | None]], seed: int) -> LabelFigures:
+def _named_apart(label: Label) -> NamedApart:
+    return NamedApart(
+        label.name, label.name_before or label.name, label.difference, label.told_apart_from, label.same_as or ()
+    )
+
+
+def _label_figures(
+    own: Evaluated, named: dict[int, tuple[str, float | None]], apart: Mapping[int, NamedApart], seed: int
+) -> LabelFigures:
     """Hold labels, each a name and its score by latent, against the truths of features."""
     names = {latent: name for latent, (name, _) in named.items()}
     marking = Marking(own.truths, own.ruler.rules())
@@ -238,6 +248,7 @@ def _label_figures(own: Evaluated, named: dict[int, tuple[str, float | None]], s
         verdicts=own.ruler.counts(names),
         unreadable=own.ruler.unreadable(names),
         score_precision_r=correlation(own, named),
+        apart=apart_figures(own, apart, seed),
     )
 
 

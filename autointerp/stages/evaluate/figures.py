@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from autointerp.shapes.names_apart import ApartFigures
 from autointerp.shapes.verdict import Evaluated
 from autointerp.stages.score.figures import ScoreFigures
 
@@ -25,6 +26,9 @@ TRUTH_KEYS = (
     "lenient",
     "lenient_specific",
     "truthless_named",
+    "distinct_names",
+    "told_apart",
+    "apart",
     "score_precision_r",
     "active_above",
     "repeats",
@@ -196,6 +200,7 @@ class LabelFigures:
         verdicts: How many features with a truth have a label of each verdict; without a label it is wrong.
         unreadable: The names that cannot be read, each with the reason.
         score_precision_r: Correlation of a label's score with the precision of what it says.
+        apart: Whether names tell features apart.
     """
 
     accuracy: dict[str, float | None]
@@ -205,6 +210,7 @@ class LabelFigures:
     verdicts: dict[str, int]
     unreadable: dict[str, str]
     score_precision_r: float | None
+    apart: ApartFigures
 
 
 @dataclass(frozen=True)
@@ -233,12 +239,17 @@ class EvaluationReport:
         del found["features_truths"]
         if self.labels is not None:
             found |= self.labels.accuracy
-            ends = {key: None if pair is None else list(pair) for key, pair in self.labels.intervals.items()}
+            apart = self.labels.apart
+            pairs = {**self.labels.intervals, **apart.intervals}
+            ends = {key: None if pair is None else list(pair) for key, pair in pairs.items()}
             found["intervals"] = {**found["intervals"], **ends}
             found |= {"score_precision_r": self.labels.score_precision_r}
             found |= {"truthless_named": self.labels.truthless_named}
+            found |= {"distinct_names": apart.distinct_names, "told_apart": apart.told_apart}
+            found["apart"] = apart.as_dict()
             found |= {"verdicts": self.labels.verdicts, "unreadable": self.labels.unreadable}
-            found["controls"] = {**self.directions, **found["controls"], "shuffled": self.labels.shuffled}
+            shuffled = {**self.labels.shuffled, "told_apart": apart.shuffled}
+            found["controls"] = {**self.directions, **found["controls"], "shuffled": shuffled}
         found["fine"] = self.fine
         found = {key: rounded(value) for key, value in found.items()}
         return {**found, "scores": [rounded(figures.as_dict()) for figures in self.scores]}

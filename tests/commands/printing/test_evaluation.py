@@ -19,6 +19,10 @@ SCORE: dict[str, Any] = {
     "precision_r": None, "valueless": 0, "unscored": 0, "trials": 90, "right_auroc": None,
 }  # fmt: skip
 RIGHT = {"right_auroc": 0.75, "right_low": 0.6, "right_high": 0.9, "right_labels": 4}
+APART: dict[str, Any] = {
+    "distinct_before": 22, "distinct_extensions": 21, "pairs": 500, "differ": 0.88, "duplicates": 6,
+    "duplicates_recognised": 0.5, "mistaken": 0.125,
+}  # fmt: skip
 LABEL_FIGURES = (
     "exact", "exact_specific", "macro_exact", "gain_share", "gain_share_specific", "macro_gain_share", "lenient",
     "lenient_specific",
@@ -48,7 +52,7 @@ def test_with_truth_a_splice_and_scores(capsys: pytest.CaptureFixture[str]) -> N
         "gain_share": -0.125, "truthless_named": 0.71, "verdicts": {"exact": 40, "too broad": 3, "wrong": 9},
         "unreadable": {"zeppelin": "no such word"}, "controls": {**controls, "shuffled": {**labels, "exact": 0.04}},
         "intervals": {"exact_specific": [0.5, 0.72], "specific": [0.4, 0.6], "exact": None},
-        "repeats": {"exact": 0.88, "macro_exact": None},
+        "repeats": {"exact": 0.88, "macro_exact": None}, "distinct_names": 33, "told_apart": None, "apart": APART,
     }  # fmt: skip
     splice = {
         "loss_recovered": 0.9,
@@ -66,8 +70,27 @@ def test_with_truth_a_splice_and_scores(capsys: pytest.CaptureFixture[str]) -> N
         "denoising error 0.11, unchanged 0.1, zeroed 0.2", "embedding score by vlm@m",
         "tells features with a truth at AUROC 0.700, r with precision 0.200, 3 without a value, 4 of 90 trials",
         "9 labels, 4 exact, told from others at AUROC 0.750 (0.600 to 0.900)",
+        "22 before features were told apart", "of names whose every word holds",
     ):  # fmt: skip
         assert words in out
+    assert "pairs told apart" not in out
+
+
+def test_names_that_were_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    control = {**dict.fromkeys(LABEL_FIGURES, 0.1), "names": dict.fromkeys(LABEL_FIGURES, "red"), "told_apart": 0.2}
+    truth = {
+        **dict.fromkeys(LABEL_FIGURES, 0.7), "labeled": 60, "grounded": 0.9, "specific": 0.5, "truthless_named": 0.7,
+        "verdicts": {"exact": 40}, "unreadable": {}, "repeats": {}, "distinct_names": 33, "told_apart": 0.625,
+        "apart": APART, "controls": dict.fromkeys(("constant", "majority", "shuffled"), control),
+        "intervals": {"told_apart": [0.5, 0.7], "distinct_extensions": [18.2, 23.9], "duplicates_recognised": None},
+    }  # fmt: skip
+    out = printed({**FIGURES, **truth}, capsys)
+    for words in (
+        "62.5% (50 to 70)", "of 500 of one name; shuffled 20.0%, some concept tells 88.0%", "21 (18 to 24)",
+        "of 6 answers; of others 12.5% are said to be",
+    ):  # fmt: skip
+        assert words in out
+    assert "duplicates" not in printed({**FIGURES, **truth, "apart": {**APART, "duplicates": 0}}, capsys)
 
 
 def test_without_labels_nothing_is_said_of_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from autointerp.shapes.names_apart import ApartFigures
 from autointerp.stages.evaluate.figures import (
     Evaluation,
     EvaluationReport,
@@ -53,6 +54,9 @@ KEYS = [
     "lenient",
     "lenient_specific",
     "truthless_named",
+    "distinct_names",
+    "told_apart",
+    "apart",
     "score_precision_r",
     "active_above",
     "repeats",
@@ -115,6 +119,7 @@ def test_a_report_has_its_keys_with_and_without_a_truth() -> None:
         verdicts={"exact": 1, "wrong": 1},
         unreadable={"zeppelin": "no such word"},
         score_precision_r=None,
+        apart=ApartFigures(40, 30, 20, 0.61239, 0.1, 50, 0.9, 4, 0.75, 0.2, {"told_apart": (0.5, 0.7), "x": None}),
     )
     scores = ScoreFigures("gain", None, 2, 0, 0.123456, None, None, 0.5, None, 0, 4, 0, None, None, 0.7, None, None, 1)
     directions = {"random": {"grounded": 0.123456, "specific": 0.0}}
@@ -122,14 +127,17 @@ def test_a_report_has_its_keys_with_and_without_a_truth() -> None:
     assert list(with_truth) == KEYS
     assert with_truth["label_accuracy"] == 0.5124
     assert with_truth["truthless_named"] == 0.5
-    assert with_truth["intervals"] == {"specific": [0.1, 0.5], "label_accuracy": [0.4, 0.6], "exact": None}
+    found = {"specific": [0.1, 0.5], "label_accuracy": [0.4, 0.6], "exact": None, "told_apart": [0.5, 0.7], "x": None}
+    assert with_truth["intervals"] == found
+    assert (with_truth["distinct_names"], with_truth["told_apart"]) == (40, 0.6124)
+    assert with_truth["apart"]["distinct_before"] == 30
     assert with_truth["verdicts"] == {"exact": 1, "wrong": 1}
     assert with_truth["unreadable"] == {"zeppelin": "no such word"}
     assert with_truth["controls"] == {
         "random": {"grounded": 0.1235, "specific": 0.0},
         "constant": TRUTH.constant,
         "majority": TRUTH.majority,
-        "shuffled": labels.shuffled,
+        "shuffled": {**labels.shuffled, "told_apart": 0.1},
     }
     assert with_truth["scores"] == [{**scores.as_dict(), "value": 0.1235}]
     without = EvaluationReport(evaluation(None), 0, None, ()).as_dict()

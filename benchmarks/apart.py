@@ -40,7 +40,7 @@ NAMED = "exact eyes"
 AGREE, PICTURES = 0.75, 20
 """The rule by which features are named, see `benchmarks.evidence`."""
 SURE, LEAST_GAP, TRIED, ADDED = 0.9, 0.1, 12, 2
-"""For a name: the least share of the feature's shown cells in which it holds, somewhat above what the judge asks for;
+"""For a name: the least share of the feature's shown cells in which it holds, as a rule above what the judge asks for;
 the least mean gap to the namesakes; how many concepts are tried, and how many a name may gain."""
 CLEAR = 0.3
 """How much more frequent a difference must be in the feature's shown cells than in those of a namesake."""
@@ -48,10 +48,14 @@ CLEAR = 0.3
 
 @dataclass(frozen=True)
 class Shown:
-    """How many pictures a request has: of the feature, and of each namesake."""
+    """How many pictures a request has, of the feature and of each namesake; and what a name may gain.
+
+    `sure` is the least share of the feature's shown cells in which a name holds.
+    """
 
     own: int = OWN_CELLS
     other: int = OTHER_CELLS
+    sure: float = SURE
 
 
 class ExactTeller:
@@ -106,10 +110,14 @@ class ExactTeller:
 
     def _narrower(self, name: str, feature: FeatureEvidence, own: np.ndarray, gap: np.ndarray) -> str:
         """Return a name that says a concept more, by which the feature differs from its namesakes; else the name."""
-        likely = np.flatnonzero((own >= SURE) & (gap >= LEAST_GAP))
+        likely = np.flatnonzero((own >= self._shown.sure) & (gap >= LEAST_GAP))
         for at in likely[np.argsort(-gap[likely], kind="stable")][:TRIED].tolist():
             text = self._joined(name, self.concepts[at].name)
-            if text and self._shares(feature, self._shown.own, self._atoms.extension(text).holds[None])[0] >= SURE:
+            if (
+                text
+                and self._shares(feature, self._shown.own, self._atoms.extension(text).holds[None])[0]
+                >= self._shown.sure
+            ):
                 return text
         return name
 
@@ -211,14 +219,15 @@ def line(shown: Shown, figures: dict[str, Any]) -> str:
     default=((OWN_CELLS, OTHER_CELLS), (10, 5), (20, 20)),
     help="Pictures of the feature and of each namesake; repeatable.",
 )
-def main(workspace: Path, layer: str, dictionary: str | None, counts: tuple[tuple[int, int], ...]) -> None:
+@click.option("--sure", default=SURE, show_default=True, help="Share of the shown cells in which a name must hold.")
+def main(workspace: Path, layer: str, dictionary: str | None, counts: tuple[tuple[int, int], ...], sure: float) -> None:
     """Print what the pass reaches with exact eyes."""
     click.echo(
         "| pictures | names before | after | extensions of names that hold | pairs told apart | shuffled "
         "| some concept does | duplicates recognised | others said to be |\n" + "|---" * 9 + "|"
     )
     for own, other in counts:
-        shown = Shown(own, other)
+        shown = Shown(own, other, sure)
         click.echo(line(shown, measured(workspace, layer, dictionary, shown)))
 
 

@@ -31,10 +31,16 @@ def units_of(folder: Path) -> dict[str, FeatureEvidence]:
     found: dict[str, FeatureEvidence] = {}
     tasks = [json.loads(line) for line in (folder / "tasks.jsonl").read_text().splitlines()]
     for number, task in enumerate(tasks):
+        if task["unit"] in found:
+            continue
         unit = json.loads((folder / task["folder"] / "unit.json").read_text())
         maps = np.load(folder / task["folder"] / "maps.npy")
         above = unit["active_above"] * unit["maximum"]
-        crops = [_crop(folder, crop, heat, above) for crop, heat in zip(unit["crops"], maps, strict=True)]
+        first = sum(len(one.crops) for one in found.values())
+        crops = [
+            _crop(folder, crop, heat, above, number)
+            for number, (crop, heat) in enumerate(zip(unit["crops"], maps, strict=True), first)
+        ]
         crops.sort(key=lambda crop: (-crop.activation, crop.image_id))
         silent = [_silent(folder, one) for one in unit["silent"]]
         found[task["unit"]] = FeatureEvidence(
@@ -43,23 +49,25 @@ def units_of(folder: Path) -> dict[str, FeatureEvidence]:
     return found
 
 
-def _crop(folder: Path, crop: dict[str, Any], heat: np.ndarray, above: float) -> CropEvidence:
-    image, picture = _picture(folder, crop["picture"])
+def _crop(folder: Path, crop: dict[str, Any], heat: np.ndarray, above: float, number: int) -> CropEvidence:
+    """Return a crop; its number tells a labeler that it is another one."""
+    image, picture = picture_of(folder, crop["picture"])
     row, col = crop["cell"]
     box = tuple(crop["box"])
     return CropEvidence(
-        None, image, crop["prompt"], picture, box, heat.shape, (row, col), crop["activation"], heat, "active", above
+        number, image, crop["prompt"], picture, box, heat.shape, (row, col), crop["activation"], heat, "active", above
     )
 
 
 def _silent(folder: Path, one: dict[str, Any]) -> CropEvidence:
-    image, picture = _picture(folder, one["picture"])
+    image, picture = picture_of(folder, one["picture"])
     return CropEvidence(
         None, image, one["prompt"], picture, (0, 0, *picture.size), (12, 12), None, 0.0, None, "negative"
     )
 
 
-def _picture(folder: Path, path: str) -> tuple[int, Image.Image]:
+def picture_of(folder: Path, path: str) -> tuple[int, Image.Image]:
+    """Return a picture of a folder with its number."""
     with Image.open(folder / path) as picture:
         return int(Path(path).stem), picture.convert("RGB")
 
@@ -111,14 +119,14 @@ def exact_names(units: Sequence[FeatureEvidence], folder: Path) -> dict[str, str
     from benchmarks.evidence import ReadWorld, maps
 
     paths = sorted((folder / "pictures").iterdir())
-    read = Oracle.load().read([_picture(folder, f"pictures/{path.name}")[1] for path in paths])
+    read = Oracle.load().read([picture_of(folder, f"pictures/{path.name}")[1] for path in paths])
     world = ReadWorld([int(path.stem) for path in paths], read)
     return {unit.feature: world.named(maps(unit, len(unit.cells)), AGREE) for unit in units}
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.option("--labeler", "kind", required=True, type=click.Choice(("prompts", "shapes-vlm", "exact")))
+@click.option("--labeler", "kind", required=True, type=click.Choice(("prompts", "clip", "shapes-vlm", "exact")))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path))
 def main(folder: Path, kind: str, out: Path) -> None:
     """Write a name for each unit of a folder."""

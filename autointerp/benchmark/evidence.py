@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from autointerp.benchmark.recipe import Benchmark
-from autointerp.crops.geometry import Box, crop_box
+from autointerp.benchmark.shown import ShownPicture, ShownUnit
+from autointerp.crops.geometry import crop_box
 from autointerp.crops.records import ACTIVE_SHARE
 
 SILENT = 10
 """Pictures named in which a unit is silent, at most."""
-
-
-@dataclass(frozen=True)
-class ShownPicture:
-    """A picture in which a unit is active.
-
-    Attributes:
-        image: Its number.
-        cell: Row and column of an active cell, as probable as any other active cell of the picture.
-        box: What the crop shows, in pixels of the picture.
-        heat: The unit's activations, float32 [rows, cols].
-    """
-
-    image: int
-    cell: tuple[int, int]
-    box: Box
-    heat: np.ndarray
-
-
-@dataclass(frozen=True)
-class ShownUnit:
-    """What is shown of a unit.
-
-    Attributes:
-        pictures: Pictures in which it is active.
-        silent: Numbers of pictures in which it is not.
-        maximum: Its largest activation in all pictures of the benchmark.
-        density: The share of the cells of shown pictures in which it is active.
-    """
-
-    pictures: tuple[ShownPicture, ...]
-    silent: tuple[int, ...]
-    maximum: float
-    density: float
 
 
 class ShownEvidence:
@@ -53,10 +18,14 @@ class ShownEvidence:
 
     def __init__(self, benchmark: Benchmark) -> None:
         self._firing, self._pictures, self._recipe = benchmark.firing, benchmark.pictures, benchmark.recipe
+        self._units, self._features = benchmark.answers.units, benchmark.features
         self._starts = np.searchsorted(self._firing.feature, np.arange(self._firing.num_features + 1))
 
     def of(self, unit: int) -> ShownUnit:
         """Return what is shown of a unit, by its place."""
+        first = len(self._units) - len(self._features)
+        if unit >= first:
+            return self._features[unit - first]
         firing, grid, shown = self._firing, self._pictures.grid, self._pictures.shown
         entries = slice(*self._starts[unit : unit + 2])
         maps = np.zeros((shown, *grid), np.float32)

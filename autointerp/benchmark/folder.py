@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from autointerp.benchmark.answers import BenchmarkAnswers
-from autointerp.benchmark.evidence import ShownEvidence, ShownUnit
+from autointerp.benchmark.answers import SYNTHETIC, BenchmarkAnswers
+from autointerp.benchmark.evidence import ShownEvidence
 from autointerp.benchmark.recipe import Benchmark, BenchmarkRecipe, make_benchmark
 from autointerp.benchmark.rules import rules_of
+from autointerp.benchmark.shown import ShownUnit
 from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.crops.render import render_crop
 from autointerp.errors import AutointerpError, UsageError
@@ -91,14 +92,32 @@ TaskMaker = Callable[[BenchmarkAnswers, Sequence[Mapping[str, Any]]], Sequence[M
 """Makes the list of tasks, of a task for each unit."""
 
 
+@dataclass(frozen=True)
+class WrittenTasks:
+    """What was written.
+
+    Attributes:
+        tasks: How many tasks.
+        synthetic: How many synthetic units they are of.
+        units: How many units, features with them.
+        missing: Of which synthetic units there are fewer than asked for.
+    """
+
+    tasks: int
+    synthetic: int
+    units: int
+    missing: tuple[str, ...]
+
+
 def write_benchmark(
     kind: BenchmarkKind,
     recipe: BenchmarkRecipe,
     out: Path,
     answers: Path | None,
     tasks_of: TaskMaker | None = None,
-) -> int:
-    """Write a folder of tasks; return how many there are.
+    make: Callable[[BenchmarkRecipe], Benchmark] = make_benchmark,
+) -> WrittenTasks:
+    """Write a folder of tasks.
 
     Args:
         kind: Which benchmark.
@@ -106,13 +125,14 @@ def write_benchmark(
         out: A new or empty folder.
         answers: A file for the answers. The folder then holds nothing that they could be made from.
         tasks_of: Makes the list of tasks; a task for each unit if None.
+        make: Makes the benchmark. One that is not made of the recipe alone needs a file for its answers.
 
     Raises:
         UsageError: The folder is not empty, or no unit can be made.
         AutointerpError: A file cannot be written.
     """
     _check_new(out)
-    benchmark = make_benchmark(recipe)
+    benchmark = make(recipe)
     if answers is not None:
         benchmark.answers.write(answers)
     try:
@@ -124,7 +144,8 @@ def write_benchmark(
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
-    return len(tasks)
+    units = benchmark.answers.units
+    return WrittenTasks(len(tasks), sum(unit.group == SYNTHETIC for unit in units), len(units), benchmark.missing)
 
 
 def _check_new(out: Path) -> None:
@@ -157,7 +178,9 @@ def write_units(benchmark: Benchmark, out: Path, kind: BenchmarkKind, withheld: 
         _write_unit(folder, unit.name, shown, pictures, benchmark.pictures.prompts)
         tasks.append({"unit": unit.name, "folder": f"units/{folder.name}", "pictures": len(shown.pictures)})
     TasksManifest(kind, answers.digest, None if withheld else benchmark.recipe).write(out)
-    _write_text(out / "README.md", rules_of(kind, len(tasks), benchmark.recipe, withheld))
+    _write_text(
+        out / "README.md", rules_of(kind, len(tasks), benchmark.recipe, withheld, benchmark.pictures.images.shape[1])
+    )
     return tasks
 
 

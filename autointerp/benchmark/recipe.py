@@ -10,6 +10,7 @@ import numpy as np
 
 from autointerp.benchmark.answers import SYNTHETIC, BenchmarkAnswers, BenchmarkUnit, synthetic_truths
 from autointerp.benchmark.scenes import BenchmarkPictures, rendered_pictures
+from autointerp.benchmark.shown import ShownUnit
 from autointerp.benchmark.synthetic import SyntheticPlan, UnitMaker, firing_of
 from autointerp.crops.records import ACTIVE_SHARE
 from autointerp.errors import UsageError
@@ -57,12 +58,16 @@ class Benchmark:
         pictures: The pictures, those that are shown first.
         firing: Where units fire in them, in the order of the answers' units.
         answers: What the units are about.
+        missing: Of which synthetic units there are fewer than asked for, see `SyntheticPlan.missing`.
+        features: What is shown of the units that are features, which come last.
     """
 
     recipe: BenchmarkRecipe
     pictures: BenchmarkPictures
     firing: Firing
     answers: BenchmarkAnswers
+    missing: tuple[str, ...] = ()
+    features: tuple[ShownUnit, ...] = ()
 
 
 def make_benchmark(recipe: BenchmarkRecipe) -> Benchmark:
@@ -71,7 +76,20 @@ def make_benchmark(recipe: BenchmarkRecipe) -> Benchmark:
     Raises:
         UsageError: No unit can be made.
     """
-    pictures = rendered_pictures(recipe.shown, recipe.held_out, recipe.seed)
+    return synthetic_benchmark(recipe, rendered_pictures(recipe.shown, recipe.held_out, recipe.seed), recipe.seed)
+
+
+def synthetic_benchmark(recipe: BenchmarkRecipe, pictures: BenchmarkPictures, halves: int) -> Benchmark:
+    """Make a benchmark of synthetic units on some pictures.
+
+    Args:
+        recipe: What it is made of; of its numbers of pictures, those of `pictures` count.
+        pictures: The pictures.
+        halves: Seed of the half-samples of the held-out pictures.
+
+    Raises:
+        UsageError: No unit can be made.
+    """
     made = UnitMaker(dict(pictures.cells), pictures.shown, recipe.seed).units(recipe.synthetic)
     if not made:
         raise UsageError("no unit can be made", "give more --images, or other --base-rate")
@@ -79,11 +97,12 @@ def make_benchmark(recipe: BenchmarkRecipe) -> Benchmark:
     order = np.random.default_rng((recipe.seed, 71)).permutation(len(made)).tolist()
     forms = [made[at][0] for at in order]
     firing = firing_of([made[at][1] for at in order])
-    held_out = np.arange(len(pictures.images)) >= pictures.shown
+    held_out = np.arange(pictures.count) >= pictures.shown
     active = firing.active(ACTIVE_SHARE, held_out, pictures.grid)
-    truths = synthetic_truths(forms, HeldOutCells(pictures.held_out, active), recipe.seed)
+    truths = synthetic_truths(forms, HeldOutCells(pictures.held_out, active), halves)
     units = tuple(
         BenchmarkUnit(f"{SYNTHETIC}:{number}", SYNTHETIC, form.form, form.base_rate, form.noise)
         for number, form in enumerate(forms)
     )
-    return Benchmark(recipe, pictures, firing, BenchmarkAnswers(units, truths))
+    missing = tuple(recipe.synthetic.missing(forms))
+    return Benchmark(recipe, pictures, firing, BenchmarkAnswers(units, truths), missing)

@@ -44,7 +44,7 @@ autointerp benchmark scoring --tasks . --score values.jsonl{answers}
 _FOLDER = """
 ## What is in the folder
 
-- `pictures/`: {shown} pictures of the world, 96 pixels a side, for base rates.
+- `pictures/`: {shown} pictures of the world, {side} pixels a side, for base rates.
 - `units/NAME/NN.plain.png` and `NN.marked.png`: up to {crops} crops, around a cell in which the unit is active. Their
   pictures are drawn by the number of active cells. Active cells are outlined in the marked one.
 - `units/NAME/maps.npy`: float32 [crops, 12, 12], the unit's activations in the whole picture of each crop.
@@ -54,10 +54,10 @@ _FOLDER = """
 """
 
 
-def rules_of(kind: str, tasks: int, recipe: BenchmarkRecipe, withheld: bool) -> str:
-    """Return the rules of a folder of tasks."""
+def rules_of(kind: str, tasks: int, recipe: BenchmarkRecipe, withheld: bool, side: int) -> str:
+    """Return the rules of a folder of tasks, whose pictures have `side` pixels a side."""
     text = (_NAMING if kind == "naming" else _SCORING).format(
         tasks=tasks, held_out=recipe.held_out, answers=" --answers FILE" if withheld else ""
     )
     made = "a hash of the answers, which lie in a file elsewhere." if withheld else "what the tasks were made of."
-    return text + _FOLDER.format(shown=recipe.shown, crops=recipe.crops, made=made)
+    return text + _FOLDER.format(shown=recipe.shown, side=side, crops=recipe.crops, made=made)

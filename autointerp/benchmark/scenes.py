@@ -1,6 +1,7 @@
-"""The pictures of a benchmark: rendered scenes whose captions no trainer of the package saw, with the truth of cells.
+"""The pictures of a benchmark, with the truth of cells: rendered scenes whose captions no trainer of the package saw.
 
 The first pictures are shown with the tasks. The others are held out: answers are found on them, and nobody sees them.
+Generated pictures, of a workspace, are those of `workspace_tasks`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class BenchmarkPictures:
     """Pictures with what is true in their cells.
 
     Attributes:
-        images: uint8 [n, 96, 96, 3].
+        images: uint8 [n, height, width, 3], of shown pictures at least.
         prompts: The caption of each.
         cells: attribute -> int8 [n, rows, cols], as for `concept_masks`.
         shown: How many are shown; the others are held out.
@@ -36,6 +37,11 @@ class BenchmarkPictures:
     def held_out(self) -> dict[str, np.ndarray]:
         """The truth of the cells of the held-out pictures."""
         return {name: values[self.shown :] for name, values in self.cells.items()}
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are, shown and held out."""
+        return len(self.cells["part"])
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -64,6 +64,31 @@ class SyntheticPlan:
     base_rates: tuple[float, ...] = (0.01, 0.04, 0.15)
     noises: tuple[float, ...] = (0.1, 0.3)
 
+    @property
+    def kinds(self) -> list[tuple[Form, float, float]]:
+        """The form, base rate and noise rate of each kind of unit."""
+        return [
+            (form, rate, noise)
+            for rate in self.base_rates
+            for form in FORMS
+            for noise in (self.noises if form == "noisy A" else (0.0,))
+        ]
+
+    @property
+    def count(self) -> int:
+        """How many units are asked for."""
+        return self.each * len(self.kinds)
+
+    def missing(self, made: Sequence[UnitForm]) -> list[str]:
+        """Say of which kinds there are fewer units than asked for, as in `A or B at 0.01: 2 of 4`."""
+        found = []
+        for form, rate, noise in self.kinds:
+            count = sum((one.form, one.base_rate, one.noise) == (form, rate, noise) for one in made)
+            if count < self.each:
+                moved = f", {noise:g} moved" if noise else ""
+                found.append(f"{form} at {rate:g}{moved}: {count} of {self.each}")
+        return found
+
 
 class UnitMaker:
     """Makes synthetic units on one set of pictures.
@@ -88,12 +113,10 @@ class UnitMaker:
         There are fewer than planned where no more concepts have the chosen base rate.
         """
         found: list[tuple[UnitForm, np.ndarray]] = []
-        for at, rate in enumerate(plan.base_rates):
-            for form in FORMS:
-                for noise in plan.noises if form == "noisy A" else (0.0,):
-                    rng = np.random.default_rng((self._seed, 67, at, FORMS.index(form), round(noise * 1000)))
-                    made = self._made(form, rate, noise, rng)
-                    found += itertools.islice(made, plan.each)
+        for form, rate, noise in plan.kinds:
+            at = plan.base_rates.index(rate)
+            rng = np.random.default_rng((self._seed, 67, at, FORMS.index(form), round(noise * 1000)))
+            found += itertools.islice(self._made(form, rate, noise, rng), plan.each)
         return found
 
     def _made(

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autointerp.commands.calls import note, print_json
-from autointerp.commands.options import COUNT, PATH, SEED, combined, json_option, shared_options
+from autointerp.commands.calls import note, open_context, print_json
+from autointerp.commands.options import COUNT, PATH, SEED, combined, dictionary_option, json_option, shared_options
 from autointerp.errors import UsageError
 from autointerp.files import whole_file
 from autointerp.texts import to_json
 
 if TYPE_CHECKING:
     from autointerp.benchmark.folder import BenchmarkKind, TaskMaker
+    from autointerp.benchmark.recipe import Benchmark, BenchmarkRecipe
 
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -65,6 +66,16 @@ task_options = combined(
         show_default=True,
         metavar="X",
         help="Share of a noisy unit's cells that is moved elsewhere; repeatable.",
+    ),
+    click.option("--layer", metavar="L", help="With -o, take the workspace's pictures, and this layer's features too."),
+    dictionary_option,
+    click.option(
+        "--features",
+        type=COUNT,
+        default=100,
+        show_default=True,
+        metavar="N",
+        help="Features of the layer, drawn, at most.",
     ),
     click.option("--crops", type=COUNT, default=20, show_default=True, metavar="N", help="Crops a unit, at most."),
     json_option,
@@ -121,9 +132,35 @@ def _write(kind: BenchmarkKind, options: dict[str, Any], tasks_of: TaskMaker | N
 
     synthetic = SyntheticPlan(options["each"], options["base_rates"], options["noises"])
     recipe = BenchmarkRecipe(options["seed"], options["shown"], options["images"], synthetic, options["crops"])
-    count = write_benchmark(kind, recipe, options["out"], options["answers"], tasks_of)
-    note(f"{count} tasks; the rules are in README.md")
+    make = _maker(kind, options)
+    written = write_benchmark(kind, recipe, options["out"], options["answers"], tasks_of, make)
+    features = written.units - written.synthetic
+    of = f"{written.synthetic} of {synthetic.count} synthetic units" + (f" and {features} features" if features else "")
+    note(f"{written.tasks} tasks, of {of}; the rules are in README.md")
+    if written.missing:
+        note(f"not enough concepts hold in such a share of the cells: {'; '.join(written.missing)}")
     click.echo(options["out"])
+
+
+def _maker(kind: BenchmarkKind, options: dict[str, Any]) -> Callable[[BenchmarkRecipe], Benchmark]:
+    """Return what makes the benchmark: of renders, or of the workspace where a layer is named."""
+    from autointerp.benchmark.recipe import make_benchmark
+
+    layer, dictionary = options["layer"], options["dictionary"]
+    if layer is None and dictionary is None:
+        return make_benchmark
+    if options["answers"] is None:
+        raise UsageError(
+            "tasks of a workspace cannot be made anew from a seed",
+            f"keep their answers: benchmark {kind} -o DIR --answers FILE",
+        )
+    from autointerp.benchmark.workspace_tasks import workspace_benchmark
+    from autointerp.project.targets import find_dictionary, resolve_target
+
+    ctx = open_context()
+    named = None if layer is None else find_dictionary(ctx, resolve_target(ctx, layer, dictionary))
+    row = named or ctx.dictionary_named(dictionary)
+    return lambda recipe: workspace_benchmark(ctx, row, recipe, options["features"])
 
 
 def _show(results: dict[str, Any], path: Path | None, as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:

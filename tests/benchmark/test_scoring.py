@@ -63,7 +63,7 @@ def test_missing_values_count_as_told_wrong(answers: BenchmarkAnswers, labels: l
 
 
 def test_a_folder_of_labels_is_scored(tmp_path: Path, labels: list[OfferedLabel]) -> None:
-    assert write_benchmark("scoring", RECIPE, tmp_path / "tasks", None, offered_tasks) == len(labels)
+    assert write_benchmark("scoring", RECIPE, tmp_path / "tasks", None, offered_tasks).tasks == len(labels)
     tasks = [json.loads(line) for line in (tmp_path / "tasks" / "tasks.jsonl").read_text().splitlines()]
     assert [(task["label"], task["name"]) for task in tasks] == [(label.name, label.text) for label in labels]
     assert "way" not in tasks[0]

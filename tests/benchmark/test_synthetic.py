@@ -65,3 +65,15 @@ def test_firing_lists_each_active_cell_once() -> None:
     assert firing.feature.tolist() == [0, 0, 2]
     assert firing.cell.tolist() == [1, 2, 0]
     assert firing.maximum.tolist() == pytest.approx([1.0, 0.0, 0.2])
+
+
+def test_what_is_missing_is_said() -> None:
+    plan = SyntheticPlan(2, (0.04, 0.97), (0.3,))
+    found = [unit for unit, _ in UnitMaker(CELLS, 30, 3).units(plan)]
+    assert plan.count == 20
+    assert plan.missing(found) == [
+        "A at 0.97: 0 of 2",
+        "A or B at 0.97: 0 of 2",
+        "A and not B at 0.97: 0 of 2",
+        "noisy A at 0.97, 0.3 moved: 0 of 2",
+    ]

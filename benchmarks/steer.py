@@ -65,7 +65,8 @@ def measured(ctx: Any, count: int, prompts: int, strengths: Sequence[float]) -> 
 
     from autointerp.dictionaries.storage import load_dictionary
     from autointerp.diffusion.edits import add_vector
-    from autointerp.experiments.steer import SteerRequest, steered
+    from autointerp.experiments.regions import EditRegion
+    from autointerp.experiments.steering import SteerColumn, edit_of, steered
     from autointerp.project.targets import Target, find_dictionary
     from autointerp.shapes.oracle import Oracle
     from autointerp.views.labeled import best_features
@@ -93,10 +94,11 @@ def measured(ctx: Any, count: int, prompts: int, strengths: Sequence[float]) -> 
                     continue
                 unit = feature.mean_activation
                 ways = [s * unit * along for s in mine for along in (direction, random)]
-                changes = [None, *(add_vector(way) for way in ways)]
+                placed = [edit_of(layer, add_vector(way), EditRegion()) for way in ways]
+                columns = [SteerColumn("before"), *(SteerColumn("", [edit]) for edit in placed)]
                 shares = [
                     concept_masks(oracle.read(pictures))[1][place[concept.words]].mean((1, 2))
-                    for pictures in steered(ctx, layer, changes, SteerRequest(given))
+                    for pictures in steered(ctx, columns, given, ctx.settings.seed)
                 ]
                 for i, strength in enumerate(mine):
                     triples = zip(shares[0], shares[1 + 2 * i], shares[2 + 2 * i], strict=True)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from autointerp.diffusion.capture import Capture, capturing
 from autointerp.diffusion.devices import out_of_memory
-from autointerp.diffusion.edits import Edit, editing
+from autointerp.diffusion.editing import editing
+from autointerp.diffusion.edits import Edit
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob, batched, check_capture_steps
 from autointerp.diffusion.layers import grid_at
 from autointerp.diffusion.passes import Pass

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from autointerp.diffusion.calls import Calls
-from autointerp.diffusion.edits import Edit, editing
+from autointerp.diffusion.editing import editing
+from autointerp.diffusion.edits import Edit
 from autointerp.diffusion.finite import OTHER_DTYPE, NotFiniteError
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob, batched, check_capture_steps
 from autointerp.diffusion.noising import answering, denoising_at, matches_flow, noised

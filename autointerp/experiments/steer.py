@@ -1,27 +1,34 @@
-"""`steer`: pictures before and after a feature is made stronger, made weaker, or taken away."""
+"""`steer`: pictures before and after features are made stronger, made weaker, or taken away, or cells are replaced."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autointerp.crops.panel import Panel, before_after
 from autointerp.db import queries
-from autointerp.errors import AutointerpError, UsageError
+from autointerp.errors import UsageError
 from autointerp.experiments.regions import EditRegion
+from autointerp.experiments.steering import (
+    SteerColumn,
+    SteeredFeature,
+    changes_of,
+    edit_of,
+    like_cells,
+    steered,
+    steered_feature,
+)
+from autointerp.experiments.strengths import choose_strength
 from autointerp.progress import note_before_torch
-from autointerp.project.targets import find_feature
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
     from PIL import Image
 
-    from autointerp.db.models import DictionaryRow, Feature
     from autointerp.dictionaries.protocol import Dictionary
-    from autointerp.diffusion.edits import Change, ReadFeature
     from autointerp.diffusion.layers import Layer
     from autointerp.project.context import Context
 
@@ -35,10 +42,14 @@ class SteerRequest:
 
     Attributes:
         prompts: A row of pictures each.
+            An empty prompt shows the feature alone.
         strengths: In units of the feature's mean activation where it fires; a picture each, after the one without any.
         ablate: True adds a picture without the feature.
-        region: The steps and cells in which the feature is changed.
+        region: The steps and cells in which the features are changed.
         seed: The seed of every picture; None is the workspace's.
+        auto: True adds a picture of the smallest strength that brings the feature into every picture.
+        others: Further features with their strengths, changed in every picture but the first.
+        like: Prompts whose pictures' cells take the place of the cells; a picture each.
     """
 
     prompts: tuple[str, ...]
@@ -46,95 +57,76 @@ class SteerRequest:
     ablate: bool = False
     region: EditRegion = field(default_factory=EditRegion)
     seed: int | None = None
-
-
-def read_latent(dictionary: Dictionary, latent: int) -> ReadFeature:
-    """Return a function that reads a latent's activation: activations [n, d_in] and a step to float32 [n]."""
-
-    def read(acts: torch.Tensor, step: int) -> torch.Tensor:
-        code = dictionary.encode(acts, step)
-        # Unused slots have index 0, which does no harm because their act is 0.
-        return (code.latent_acts * (code.latent_indices == latent)).sum(1)
-
-    return read
-
-
-def changes_of(
-    dictionary: Dictionary, feature: Feature, strengths: Sequence[float], ablate: bool
-) -> list[tuple[str, Change]]:
-    """Return what is done to a feature that fires: a caption and a change for each strength and for the ablation.
-
-    A strength adds that many mean activations of the feature to every cell, also to cells where it does not fire. If
-    the feature were suppressed only where it fires, the features beside it would bring the concept back.
-    """
-    from autointerp.diffusion.edits import add_vector, scale_feature
-
-    latent, unit = feature.latent_index, feature.mean_activation
-    direction = dictionary.directions[latent]
-    changes = [(f"strength {s:+g}", add_vector(s * unit * direction)) for s in strengths]
-    ablated = scale_feature(read_latent(dictionary, latent), direction, 0.0)
-    return changes + ([("without the feature", ablated)] if ablate else [])
-
-
-def steered(
-    ctx: Context, layer: Layer, changes: Sequence[Change | None], request: SteerRequest
-) -> Iterator[list[Image.Image]]:
-    """Generate the pictures of all prompts under each change; None stands for no change.
-
-    Raises:
-        UsageError: The steps or the box of the request do not fit.
-    """
-    from autointerp.diffusion.edits import Edit
-    from autointerp.diffusion.generation import generate
-    from autointerp.diffusion.jobs import ImageJob
-
-    region = request.region
-    steps = None if region.steps is None else range(*region.steps)
-    jobs = [ImageJob(i, prompt, _seed(ctx, request)) for i, prompt in enumerate(request.prompts)]
-    for change in changes:
-        edits = [] if change is None else [Edit(layer, change, steps, region.box)]
-        made = generate(ctx.model, jobs, ctx.generation, batch_size=ctx.settings.batch_size, edits=edits)
-        yield [picture for _, pictures in made for picture in pictures]
+    auto: bool = False
+    others: tuple[tuple[str, float], ...] = ()
+    like: tuple[str, ...] = ()
 
 
 def steer_feature(ctx: Context, name: str, request: SteerRequest) -> Image.Image:
     """Generate pictures before and after a feature is changed, side by side, a row for each prompt.
 
     Raises:
-        UsageError: The feature does not exist, or the strengths, steps or box of the request are not possible.
-        AutointerpError: The feature never fired.
+        UsageError: The feature does not exist, or the strengths, steps, cells or prompts of the request are not
+            possible.
+        AutointerpError: A feature never fired, or no strength brings it into the pictures.
     """
-    row, feature = find_feature(ctx, name)
-    layer = ctx.layer_of(row)
-    note_before_torch(ctx.progress, f"reading {row.name}")
-    _check(ctx, layer, request)
-    strengths = request.strengths or (() if request.ablate else (STRENGTH,))
-    if strengths and not feature.mean_activation > 0:
-        raise AutointerpError(
-            f"{name} never fired, so there is no unit for its strength", "name a live feature, or harvest more images"
-        )
-    from autointerp.dictionaries.storage import load_dictionary
-
-    folder = ctx.workspace.dictionary_dir(row.name)
-    dictionary = load_dictionary(folder, row.weights_sha256).to(ctx.model.device)
-    changes = changes_of(dictionary, feature, strengths, request.ablate)
-    columns: list[list[Image.Image]] = []
+    one = steered_feature(ctx, name)
+    others = [(steered_feature(ctx, other), strength) for other, strength in request.others]
+    note_before_torch(ctx.progress, f"reading {one.row.name}")
+    for layer in (one.layer, *(other.layer for other, _ in others)):
+        _check(ctx, layer, request)
+    strengths = request.strengths or (() if request.ablate or request.auto or request.like else (STRENGTH,))
+    if strengths or request.auto:
+        _ = one.unit
+    for other, _ in others:
+        _ = other.unit
+    dictionary, region, seed = _dictionary(ctx, one), request.region, _seed(ctx, request)
+    if request.auto:
+        chosen = choose_strength(ctx, one, dictionary, region, request.prompts, seed)
+        ctx.progress.note(f"strength {chosen.strength:g} is the smallest that brings {name} into every picture")
+        strengths = (*strengths, chosen.strength)
+    beside = [
+        edit_of(other.layer, change, region)
+        for other, strength in others
+        for _, change in changes_of(_dictionary(ctx, other), other.feature, (strength,), ablate=False)
+    ]
+    columns = [SteerColumn("before")]
+    for caption, change in changes_of(dictionary, one.feature, strengths, request.ablate):
+        columns.append(SteerColumn(caption, [edit_of(one.layer, change, region), *beside]))
+    columns += [
+        SteerColumn(f"cells of: {prompt}", [like_cells(ctx, one.layer, region, prompt, seed), *beside])
+        for prompt in request.like
+    ]
+    made: list[list[Image.Image]] = []
     count = len(request.prompts)
-    with ctx.progress.task(f"steer {name}", count * (1 + len(changes)), unit="image") as bar:
-        for pictures in steered(ctx, layer, [None, *(change for _, change in changes)], request):
-            columns.append(pictures)
+    with ctx.progress.task(f"steer {name}", count * len(columns), unit="image") as bar:
+        for pictures in steered(ctx, columns, request.prompts, seed):
+            made.append(pictures)
             bar.advance(count)
-    captions = ["before", *(caption for caption, _ in changes)]
     rows = [
-        (prompt, [Panel(caption, column[i]) for caption, column in zip(captions, columns, strict=True)])
+        (prompt or "(no prompt)", [Panel(x.caption, pictures[i]) for x, pictures in zip(columns, made, strict=True)])
         for i, prompt in enumerate(request.prompts)
     ]
-    mask = None
-    if request.region.box is not None and layer.stream == "image":
-        from autointerp.diffusion.edits import box_mask
+    return before_after(rows, _heading(ctx, one, others), _note(ctx, one, request), _marked(one.layer, region))
 
-        mask = box_mask(request.region.box, layer).numpy()
-    return before_after(rows, _heading(ctx, row, feature), _note(ctx, layer, feature, request), mask)
+
+def _dictionary(ctx: Context, one: SteeredFeature) -> Dictionary:
+    from autointerp.dictionaries.storage import load_dictionary
+
+    folder = ctx.workspace.dictionary_dir(one.row.name)
+    return load_dictionary(folder, one.row.weights_sha256).to(ctx.model.device)
+
+
+def _marked(layer: Layer, region: EditRegion) -> np.ndarray | None:
+    """Return the cells to outline; None where all are changed, or where the cells are those of a text."""
+    from autointerp.diffusion.edits import box_mask
+
+    if layer.stream != "image":
+        return None
+    if region.box is not None:
+        return box_mask(region.box, layer).numpy()
+    cells = region.cells(layer)
+    return None if cells is None or isinstance(cells, tuple) else cells.numpy()
 
 
 def _seed(ctx: Context, request: SteerRequest) -> int:
@@ -144,28 +136,33 @@ def _seed(ctx: Context, request: SteerRequest) -> int:
 def _check(ctx: Context, layer: Layer, request: SteerRequest) -> None:
     """Refuse an impossible request before a model is loaded."""
     if not request.prompts:
-        raise UsageError("there is no prompt", "give one with --prompt")
+        raise UsageError("there is no prompt", "give one with --prompt, or --icon for the feature alone")
     for strength in request.strengths:
         if not math.isfinite(strength):
             raise UsageError(f"a strength of {strength} cannot be", "give a number, such as 4 or -2")
     request.region.check(layer, ctx.generation.steps)
 
 
-def _heading(ctx: Context, row: DictionaryRow, feature: Feature) -> str:
-    """Return the line above the pictures: the feature's label and name."""
-    with ctx.db.session() as session:
-        best = queries.labels.best(session, row.id, feature_ids=[feature.id]).get(feature.id)
-        label = best.label.name if best is not None else "no label"
-    return f"{label}  ({row.name}:{feature.latent_index})"
+def _heading(ctx: Context, one: SteeredFeature, others: Sequence[tuple[SteeredFeature, float]]) -> str:
+    """Return the line above the pictures: each feature's label and name."""
+
+    def said(feature: SteeredFeature) -> str:
+        with ctx.db.session() as session:
+            labels = queries.labels.best(session, feature.row.id, feature_ids=[feature.feature.id])
+            best = labels.get(feature.feature.id)
+            label = best.label.name if best is not None else "no label"
+        return f"{label}  ({feature.row.name}:{feature.feature.latent_index})"
+
+    return "  with  ".join([said(one), *(f"{said(other)} {strength:+g}" for other, strength in others)])
 
 
-def _note(ctx: Context, layer: Layer, feature: Feature, request: SteerRequest) -> str:
+def _note(ctx: Context, one: SteeredFeature, request: SteerRequest) -> str:
     """Return the smaller line with all that is needed to make the pictures again."""
     parts = [
-        f"{layer.name} of {Path(ctx.description.name).name}",
+        f"{one.layer.name} of {Path(ctx.description.name).name}",
         request.region.text(ctx.generation.steps),
         f"seed {_seed(ctx, request)}",
     ]
-    if feature.mean_activation > 0:
-        parts.append(f"strength 1 = its mean activation {feature.mean_activation:.3g}")
+    if one.feature.mean_activation > 0:
+        parts.append(f"strength 1 = its mean activation {one.feature.mean_activation:.3g}")
     return ", ".join(parts)

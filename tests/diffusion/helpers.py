@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from autointerp.dictionaries.sae import TopK
 from autointerp.diffusion.capture import Capture, LayerActivations
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob
@@ -127,3 +128,17 @@ def copied(folder: Path, target: Path) -> Path:
 
 def real_settings(model: Model, guidance: float = 1.0) -> GenerationSettings:
     return GenerationSettings.resolve(model.defaults, {"steps": STEPS, "guidance": guidance, "size": 64})
+
+
+def dictionary_of(layer: Layer, latents: int = 24) -> TopK:
+    draw = torch.Generator().manual_seed(0)
+    W = torch.randn(layer.d_in, latents, generator=draw)
+    return TopK(W, torch.zeros(latents), W.T.contiguous(), torch.randn(layer.d_in, generator=draw), 3)
+
+
+def reader_of(dictionary: TopK, latent: int) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    def read(acts: torch.Tensor, step: int) -> torch.Tensor:
+        code = dictionary.encode(acts)
+        return (code.latent_acts * (code.latent_indices == latent)).sum(1)
+
+    return read

@@ -1,161 +1,29 @@
-"""Edits, against hooks written by hand; and that nothing stays behind."""
+"""Edits: what each change computes, and what an edit refuses."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 import pytest
 import torch
 
-from autointerp.dictionaries.sae import TopK
 from autointerp.diffusion.edits import (
-    Branch,
     Edit,
+    add_cells,
     add_vector,
-    box_mask,
     change_feature,
     clamp_feature,
+    put_cells,
     replace,
     scale_feature,
 )
-from autointerp.diffusion.generation import generate
-from autointerp.diffusion.jobs import GenerationSettings
-from autointerp.diffusion.layers import Layer, resolve_layer
-from autointerp.diffusion.model import Model
-from autointerp.errors import AutointerpError, UsageError
-from tests.diffusion import tiny
-from tests.diffusion.helpers import JOBS, Models, captured_of, hooks_on, settings_of
+from autointerp.diffusion.layers import Layer
+from autointerp.errors import UsageError
+from tests.diffusion.helpers import dictionary_of, reader_of
 
-
-def pictures_of(model: Model, settings: GenerationSettings, edits: list[Edit]) -> list[np.ndarray]:
-    return [np.asarray(p) for _, made in generate(model, JOBS, settings, edits=edits) for p in made]
-
-
-def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def dictionary_of(layer: Layer, latents: int = 24) -> TopK:
-    draw = torch.Generator().manual_seed(0)
-    W = torch.randn(layer.d_in, latents, generator=draw)
-    return TopK(W, torch.zeros(latents), W.T.contiguous(), torch.randn(layer.d_in, generator=draw), 3)
-
-
-def reader_of(dictionary: TopK, latent: int) -> Callable[[torch.Tensor, int], torch.Tensor]:
-    def read(acts: torch.Tensor, step: int) -> torch.Tensor:
-        code = dictionary.encode(acts)
-        return (code.latent_acts * (code.latent_indices == latent)).sum(1)
-
-    return read
-
-
-@pytest.mark.parametrize("signal", ["output", "update"])
-@pytest.mark.parametrize("name", list(tiny.FAMILIES))
-def test_editing_nothing_changes_nothing_bit_for_bit(tiny_model: Models, name: str, signal: str) -> None:
-    model = tiny_model(name)
-    settings = settings_of(model, name)
-    edits = []
-    for alias in model.aliases:
-        layer = resolve_layer(model, alias, signal=signal)
-        dictionary = dictionary_of(layer)
-        read = reader_of(dictionary, 3)
-        edits += [
-            Edit(layer, add_vector(torch.zeros(layer.d_in)), branch="both"),
-            Edit(layer, scale_feature(read, dictionary.directions[3], 1.0)),
-            Edit(layer, clamp_feature(read, dictionary.directions[3], least=0.0), branch="unconditional"),
-        ]
-        if signal == "output":
-            edits.append(Edit(layer, replace(lambda acts, step: acts.clone()), (0, 2), (0, 0, 1, 2)))
-    # Pictures have eight bits: a later layer shows all of them.
-    last = resolve_layer(model, list(model.aliases)[-1], signal="output")
-    edited, pictures = captured_of(model, [last], (2,), settings, edits=edits)
-    plain, unedited = captured_of(model, [last], (2,), settings)
-    assert torch.equal(edited[0].acts, plain[0].acts)
-    assert same(pictures, unedited)
-    assert hooks_on(model) == 0
-
-
-@pytest.mark.parametrize("branch", ["conditional", "unconditional", "both"])
-@pytest.mark.parametrize("name", ["sd", "flux"])
-def test_an_edit_is_what_a_hook_by_hand_does(tiny_model: Models, name: str, branch: Branch) -> None:
-    """SD doubles its batch, and PNDM calls four times in three steps; FLUX asks twice a step, positive first."""
-    model = tiny_model(name)
-    settings = settings_of(model, name)
-    layer = resolve_layer(model, "mid", signal="output")
-    vector = torch.linspace(-3, 3, layer.d_in)
-    edits = [
-        Edit(layer, add_vector(vector), (1, 2), (0, 1, 2, 2), branch),
-        Edit(layer, replace(lambda acts, step: acts * (step + 0.5)), (2,), box_mask((1, 0, 2, 2), layer), branch),
-    ]
-    rows = {"conditional": [2, 3], "unconditional": [0, 1], "both": [0, 1, 2, 3]}[branch]
-    call = -1
-
-    def count(*_: Any) -> None:
-        nonlocal call
-        call += 1
-
-    def by_hand(module: Any, args: Any, output: Any) -> Any:
-        step = {"sd": {0: 0, 2: 1, 3: 2}.get(call), "flux": call // 2}[name]
-        if step not in (1, 2):
-            return None
-        if name == "sd":
-            (states,) = output
-            states = states.clone()
-            for row in rows:
-                states[row, :, :2, 1] += vector[:, None]
-                if step == 2:
-                    states[row, :, 1, :2] *= 2.5
-            return (states,)
-        if (call % 2 == 0) not in {"conditional": (True,), "unconditional": (False,), "both": (True, False)}[branch]:
-            return None
-        text, image = output
-        grid = image.clone().unflatten(1, layer.grid)
-        grid[:, :2, 1] += vector
-        if step == 2:
-            grid[:, 1, :2] *= 2.5
-        return text, grid.flatten(1, 2)
-
-    handles = [
-        model.denoiser.register_forward_pre_hook(count),
-        model.module(layer.hookpoint).register_forward_hook(by_hand),
-    ]
-    expected = pictures_of(model, settings, [])
-    for handle in handles:
-        handle.remove()
-    edited, plain = pictures_of(model, settings, edits), pictures_of(model, settings, [])
-    assert same(edited, expected)
-    assert not same(edited, plain)
-    assert hooks_on(model) == 0
-
-
-@pytest.mark.parametrize("signal", ["output", "update"])
-@pytest.mark.parametrize("stream", ["image", "text"])
-def test_capture_gets_what_edits_made_of_a_layer(tiny_model: Models, stream: str, signal: str) -> None:
-    model = tiny_model("flux")
-    settings = settings_of(model)
-    layer = resolve_layer(model, "early", signal=signal, stream=stream)
-    vector = torch.linspace(-1, 1, layer.d_in)
-    cells = torch.zeros(layer.grid, dtype=torch.bool)
-    cells[0, 1] = True
-    edits = [Edit(layer, add_vector(vector), (1,), cells), Edit(layer, add_vector(vector), (1,), cells)]
-    plain, _ = captured_of(model, [layer], (1,), settings)
-    edited, _ = captured_of(model, [layer], (1,), settings, edits=edits)
-    expected = plain[0].acts.clone()
-    expected[:, 1] += 2 * vector
-    assert torch.allclose(edited[0].acts, expected, atol=1e-5)
-    others = torch.arange(layer.grid[0] * layer.grid[1]) != 1
-    assert torch.equal(edited[0].acts[:, others], plain[0].acts[:, others])
-    other = resolve_layer(model, "early", signal=signal, stream="text" if stream == "image" else "image")
-    beside = [captured_of(model, [other], (1,), settings, edits=e)[0][0].acts for e in ([], edits)]
-    assert torch.equal(*beside)
+LAYER = Layer("mid", "transformer.transformer_blocks.1", 16, (2, 3), "image", "output")
 
 
 def test_feature_edits_leave_what_the_dictionary_does_not_explain() -> None:
-    layer = Layer("mid", "transformer.transformer_blocks.1", 16, (2, 3), "image", "output")
-    dictionary = dictionary_of(layer)
+    dictionary = dictionary_of(LAYER)
     acts = torch.randn(4, 6, 16, generator=torch.Generator().manual_seed(1))
     latent = int(dictionary.encode(acts.reshape(-1, 16)).latent_indices.flatten().mode().values)
     read, direction = reader_of(dictionary, latent), dictionary.directions[latent]
@@ -175,37 +43,27 @@ def test_feature_edits_leave_what_the_dictionary_does_not_explain() -> None:
     assert not replace(lambda acts, step: acts).adds
 
 
-def test_hooks_are_gone_after_an_exception(tiny_model: Models) -> None:
-    model = tiny_model("sd3")
-    layer = resolve_layer(model, "mid")
+def test_values_of_cells_are_added_or_put_by_step() -> None:
+    acts = torch.zeros(2, 3, 4)
+    values = {1: torch.arange(12.0).reshape(3, 4), 2: torch.ones(1, 4)}
+    put, added = put_cells(values), add_cells(values)
+    assert (put.adds, added.adds) == (False, True)
+    for change in (put, added):
+        assert torch.equal(change.function(acts, 1), values[1].expand(2, 3, 4))
+        assert torch.equal(change.function(acts, 2), torch.ones(2, 3, 4))
+    # A step without values stays as it is: nothing is added, and the activations themselves are put.
+    some = torch.full((2, 3, 4), 5.0)
+    assert torch.equal(put.function(some, 0), some)
+    assert torch.equal(added.function(some, 0), torch.zeros(2, 3, 4))
 
-    def fail(acts: torch.Tensor, step: int) -> torch.Tensor:
-        raise KeyError("the change's own")
 
-    with pytest.raises(KeyError, match="own"):
-        pictures_of(model, settings_of(model), [Edit(layer, replace(fail))])
-    assert hooks_on(model) == 0
-
-
-def test_what_cannot_be_is_said(tiny_model: Models) -> None:
-    model = tiny_model("pixart")
-    layer = resolve_layer(model, "mid")
-    nothing = add_vector(torch.zeros(layer.d_in))
-    rows, cols = layer.grid
-    for box in ((0, 0, rows + 1, cols), (2, 0, 2, 1), (-1, 0, 1, 1)):
+def test_an_edit_refuses_cells_and_branches_that_do_not_exist() -> None:
+    nothing = add_vector(torch.zeros(16))
+    for box in ((0, 0, 3, 3), (1, 0, 1, 1), (-1, 0, 1, 1)):
         with pytest.raises(UsageError, match="does not lie in the"):
-            Edit(layer, nothing, cells=box)
-    for mask in (torch.zeros(rows, cols + 1, dtype=torch.bool), torch.zeros(rows, cols)):
+            Edit(LAYER, nothing, cells=box)
+    for mask in (torch.zeros(2, 4, dtype=torch.bool), torch.zeros(2, 3)):
         with pytest.raises(UsageError, match="does not fit"):
-            Edit(layer, nothing, cells=mask)
+            Edit(LAYER, nothing, cells=mask)
     with pytest.raises(UsageError, match="no branch 'negative'"):
-        Edit(layer, nothing, branch="negative")  # type: ignore[arg-type]
-    for wrong, says in (
-        (Edit(layer, nothing, (3,)), "step 3 is not among"),
-        (Edit(layer, nothing, branch="unconditional"), "only the conditional branch"),
-        (Edit(layer, replace(lambda acts, step: acts[:, :1])), "gave activations of shape"),
-        (Edit(dataclasses.replace(layer, d_in=8), nothing), "shape"),
-    ):
-        with pytest.raises(AutointerpError, match=says):
-            pictures_of(model, settings_of(model), [wrong])
-        assert hooks_on(model) == 0
+        Edit(LAYER, nothing, branch="negative")  # type: ignore[arg-type]

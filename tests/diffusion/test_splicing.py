@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from autointerp.diffusion.edits import Edit, editing, replace, zeroed
+from autointerp.diffusion.editing import editing
+from autointerp.diffusion.edits import Edit, replace, zeroed
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob
 from autointerp.diffusion.layers import neurons_of, resolve_layer

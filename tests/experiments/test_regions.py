@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from PIL import Image
 
 from autointerp.diffusion.describe import describe_model
-from autointerp.diffusion.layers import resolve_layer
-from autointerp.errors import UsageError
+from autointerp.diffusion.layers import Layer, resolve_layer
+from autointerp.errors import AutointerpError, UsageError
 from autointerp.experiments.regions import EditRegion, parse_box, parse_steps
 
 
@@ -48,3 +52,32 @@ def test_a_region_is_held_against_the_layer() -> None:
 def test_a_region_says_where_it_is() -> None:
     assert EditRegion().text(4) == "steps 0:4 of 4, all cells"
     assert EditRegion.parse("1:", "0,0,6,12", 4).text(4) == "steps 1:4 of 4, cells 0,0,6,12"
+
+
+def picture(path: Path, bright: np.ndarray, mode: str = "L") -> Path:
+    Image.fromarray((bright * 255).astype(np.uint8)).convert(mode).save(path)
+    return path
+
+
+def test_a_mask_has_the_cells_that_it_covers_by_half(tmp_path: Path) -> None:
+    bright = np.zeros((10, 20), bool)
+    bright[:5, :10] = True
+    bright[5:8, 10:] = True  # 3 of 5 rows of the last cell
+    layer = Layer("mid", "transformer.x", 8, (2, 2), "image", "output")
+    region = EditRegion.parse(None, None, 4, picture(tmp_path / "m.png", bright))
+    assert region.cells(layer).tolist() == [[True, False], [False, True]]
+    assert region.text(4) == "steps 0:4 of 4, the cells of m.png"
+    # A cell needs no whole pixels, and what is transparent is dark.
+    odd = EditRegion.parse(None, None, 4, picture(tmp_path / "odd.png", np.ones((7, 5), bool), "RGBA"))
+    assert bool(odd.cells(Layer("mid", "transformer.x", 8, (3, 4), "image", "output")).all())
+    Image.new("RGBA", (8, 8), (255, 255, 255, 0)).save(tmp_path / "clear.png")
+    with pytest.raises(UsageError, match="no cell is bright"):
+        EditRegion.parse(None, None, 4, tmp_path / "clear.png").cells(layer)
+    with pytest.raises(UsageError, match="which has no place in a picture"):
+        region.cells(Layer("mid", "transformer.x", 8, (1, 28), "text", "output"))
+
+
+def test_a_file_that_is_no_picture_is_no_mask(tmp_path: Path) -> None:
+    (tmp_path / "m.png").write_text("no picture")
+    with pytest.raises(AutointerpError, match=r"m\.png cannot be read as a picture"):
+        EditRegion.parse(None, None, 4, tmp_path / "m.png")

@@ -8,7 +8,7 @@ it, its words, and what reads the truth off a picture. Code asks the world, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -126,6 +126,80 @@ class SceneReader(Protocol):
 
 
 @dataclass(frozen=True)
+class EditCase:
+    """A wanted change of a picture, in the form of a case of RIEBench (arXiv 2410.22366).
+
+    Attributes:
+        key: Its name; equal keys of one bench and seed are equal cases.
+        kind: What is changed: `color`, `background`, `add`, ...
+        source: The prompt of the picture that is edited.
+        target: The prompt of the picture that it is to become like.
+        seed: The seed of both pictures.
+        source_phrase: What is to go; empty where something is added.
+        target_phrase: What is to come; empty where something is removed.
+        instruction: The change in words.
+        present: Attribute -> value that is there before; of an embedded world.
+        wanted: Attribute -> value that is to be there after; of an embedded world.
+        place: Where the change happens; of an embedded world.
+        goal: Where what moves is to go; else the same place.
+    """
+
+    key: str
+    kind: str
+    source: str
+    target: str
+    seed: int
+    source_phrase: str = ""
+    target_phrase: str = ""
+    instruction: str = ""
+    present: Mapping[str, str] = field(default_factory=dict)
+    wanted: Mapping[str, str] = field(default_factory=dict)
+    place: str = ""
+    goal: str = ""
+
+
+@dataclass(frozen=True)
+class EditVerdict:
+    """What became of an edit.
+
+    Attributes:
+        reached: Whether the picture has what was wanted inside the region.
+        kept: Share of the cells outside the region in which everything is as it was.
+        valid: Whether the world could have painted the picture.
+    """
+
+    reached: bool
+    kept: float
+    valid: bool
+
+
+class EditBench(Protocol):
+    """Cases of edits in a world, where each happens, and what became of it. Scenes come from a `SceneReader`."""
+
+    def cases(self, count: int, seed: int) -> list[EditCase]:
+        """Return the first `count` cases of a seed."""
+        ...
+
+    def shows(self, case: EditCase, facts: SceneFacts) -> bool:
+        """Return whether the picture of the first prompt shows what the prompt says where the edit happens."""
+        ...
+
+    def region(self, case: EditCase, source: SceneFacts, target: SceneFacts) -> np.ndarray | None:
+        """Return the cells in which a case happens, bool [rows, cols]; None where the first picture does not show it.
+
+        Args:
+            case: The case.
+            source: What was read in the picture of the first prompt.
+            target: What was read in the picture of the second prompt.
+        """
+        ...
+
+    def verdict(self, case: EditCase, region: np.ndarray, source: SceneFacts, edited: SceneFacts) -> EditVerdict:
+        """Return what became of a case, from what was read before and after the edit."""
+        ...
+
+
+@dataclass(frozen=True)
 class World:
     """The world that a model paints. The defaults are those of the open world, of which nothing is known.
 
@@ -141,6 +215,7 @@ class World:
         pace: How long work on it takes; None where that is known once it has begun.
         truth: Loads what reads the truth off pictures; None where the truth is not known.
         scenes: Loads what reads pictures as scenes; None where nothing does.
+        edits: Loads the bench of edits; None where there is none.
     """
 
     model: str = ""
@@ -153,6 +228,7 @@ class World:
     words: Kind[Callable[[], Vocabulary]] | None = None
     truth: Kind[Callable[[], TruthReader]] | None = None
     scenes: Kind[Callable[[], SceneReader]] | None = None
+    edits: Kind[Callable[[], EditBench]] | None = None
     pace: Pace | None = None
 
     @property
@@ -201,6 +277,7 @@ _SHAPES = World(
     scenes=Kind(
         "shapes", "reads objects and whether a scene is valid", "autointerp.shapes.scene_reader:ShapesSceneReader"
     ),
+    edits=Kind("shapes", "edits of nine kinds with exact masks", "autointerp.shapes.edit_cases:ShapesEdits"),
     pace=Pace(
         loading=8.0,
         denoising=0.0125,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from autointerp.experiments.protocol import ExperimentMaker
+from autointerp.experiments.ways import WAYS
 from autointerp.registry import Kind, Registry
 
 OptionType = Literal["text", "count", "step", "number", "flag", "path", "word"]
@@ -58,6 +59,14 @@ AT = ExperimentOption(
 )
 IMAGES = ExperimentOption("images", "count", "Pictures behind each figure.", 200, "N")
 
+WAYS_TRIED = ExperimentOption(
+    "ways", "word", "Way of editing; repeatable; sae is always there.  [default: all]", (), "", True, tuple(WAYS)
+)
+DICTIONARIES = ExperimentOption(
+    "dictionary", "text", "A dictionary to use; repeatable.  [default: each layer's newest]", (), "X", True
+)
+FEATURES = ExperimentOption("features", "count", "Features that an edit may change.", 32, "K")
+
 EXPERIMENTS: Registry[ExperimentKind] = Registry(
     "experiment",
     [
@@ -95,6 +104,62 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                 IMAGES,
                 AT,
                 ExperimentOption("steps", "step", "A step, 0-based; repeatable.  [default: all]", (), "S", True),
+            ),
+        ),
+        ExperimentKind(
+            "edit",
+            "Edits in RIEBench's form: which succeed, by which way, at which layer",
+            "autointerp.experiments.edit:EditExperiment",
+            (
+                LAYERS,
+                WAYS_TRIED,
+                DICTIONARIES,
+                ExperimentOption("cases", "count", "Cases, of nine kinds by turns.", 300, "N"),
+                ExperimentOption("choose", "count", "Cases on which strengths and layers are chosen.", 60, "N"),
+                FEATURES,
+            ),
+        ),
+        ExperimentKind(
+            "intervene",
+            "When in the run a change still changes the picture",
+            "autointerp.experiments.intervene:InterveneExperiment",
+            (
+                LAYERS,
+                DICTIONARIES,
+                ExperimentOption(
+                    "kinds",
+                    "text",
+                    "Kind of edit; repeatable.  [default: color, texture, background, position, add]",
+                    (),
+                    "K",
+                    True,
+                ),
+                ExperimentOption("cases", "count", "Cases, of these kinds by turns.", 200, "N"),
+                FEATURES,
+                ExperimentOption("strength", "number", "Factor of what features add.", 2.0, "X"),
+            ),
+        ),
+        ExperimentKind(
+            "erase",
+            "Suppress a concept: is it gone, and is the rest as it was",
+            "autointerp.experiments.erase:EraseExperiment",
+            (
+                ExperimentOption("concepts", "text", many=True, argument=True),
+                LAYER,
+                DICTIONARY,
+                ExperimentOption(
+                    "by",
+                    "word",
+                    "How features are chosen: by their activations, or by their names.",
+                    "contrast",
+                    "",
+                    False,
+                    ("contrast", "search"),
+                ),
+                ExperimentOption(
+                    "images", "count", "Pictures of each concept with it, and as many without it.", 10, "N"
+                ),
+                FEATURES,
             ),
         ),
     ],

@@ -84,7 +84,7 @@ def test_a_column_has_its_edits_for_every_prompt_and_no_other_column_has(labeled
     layer = ctx.layer_of(row)
     from autointerp.diffusion.edits import add_vector
 
-    push = edit_of(layer, add_vector(torch.full((layer.d_in,), 2.0)), EditRegion(box=(0, 0, 12, 6)))
+    push = edit_of(layer, add_vector(torch.linspace(-4, 4, layer.d_in)), EditRegion(box=(0, 0, 12, 6)))
     columns = [SteerColumn("before"), SteerColumn("pushed", [push]), SteerColumn("again")]
     made = [[np.asarray(p, int) for p in pictures] for pictures in steered(ctx, columns, (PROMPT, OTHER), 5)]
     assert [len(pictures) for pictures in made] == [2, 2, 2]

@@ -24,7 +24,7 @@ from autointerp.commands.options import (
     stream_option,
 )
 from autointerp.commands.printing.dictionaries import print_comparison, print_status
-from autointerp.commands.printing.features import print_explained, print_feature, print_hits
+from autointerp.commands.printing.features import print_explained, print_feature, print_hits, print_words
 from autointerp.commands.printing.tables import table
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ def show(feature: str, crops: Path | None, link: bool, labeler: str | None, as_j
 @click.option("--all", "unnamed", is_flag=True, help="Also features without a name.")
 @click.option("--seed", type=SEED, metavar="S", help="Seed of the noise.  [default: the workspace's]")
 @click.option("--invert", is_flag=True, help="Invert a picture with the scheduler, in place of noising it.")
+@click.option("--words", is_flag=True, help="Also where the model attends to each word of the prompt.")
 @said_by_option
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="Write an overlaid picture (PNG).")
 @machine_options
@@ -229,10 +230,13 @@ def explain(
         note(f"wrote {file.write(found.overlay())}")
     if as_json:
         print_json(found.as_dict())
-    elif found.features:
+        return
+    if found.features:
         print_explained(found)
     else:
         note("no labeled feature is active")
+    if found.words is not None:
+        print_words(found.words)
 
 
 @click.command()

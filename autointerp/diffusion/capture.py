@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autointerp.diffusion.jobs import ImageJob
     from autointerp.diffusion.model import Model
     from autointerp.diffusion.passes import Pass
+    from autointerp.diffusion.word_maps import WordRequest
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,20 @@ class Capture:
         steps: 0-based steps; every layer is read at every step.
         consumer: Called while the model runs, in the order of the steps and of the model's depth; it computes in
             float32, also where the model does not.
+        words: What reads word maps in the same run; None reads none.
     """
 
     layers: Sequence[Layer]
     steps: Collection[int]
     consumer: Consumer
+    words: WordRequest | None = None
+
+    def last_step(self, steps: int) -> int:
+        """Return the last step that is read, of a generation of a number of steps."""
+        wanted = set(self.steps)
+        if self.words is not None:
+            wanted |= set(range(steps) if self.words.steps is None else self.words.steps)
+        return max(wanted, default=0)
 
 
 def layer_acts(

@@ -7,7 +7,7 @@ and generates nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from autointerp.diffusion.layers import grid_at
 from autointerp.diffusion.passes import Pass
 from autointerp.diffusion.real import read_pictures
 from autointerp.diffusion.running import float32_steps, run_pipeline
+from autointerp.diffusion.word_maps import reading_words
 from autointerp.errors import AutointerpError, UsageError
 
 if TYPE_CHECKING:
@@ -77,16 +78,25 @@ def _generated(
             stack.enter_context(out_of_memory(what, model.description, model.device, running=True))
             if edits:
                 stack.enter_context(editing(batch, edits))
-            reading: AbstractContextManager[None] = nullcontext()
-            if capture is not None and capture.layers and capture.steps:
-                reading = capturing(batch, capture)
-            steps = capture.steps if capture is not None else ()
+            reading = _reading(batch, capture)
             if batch.jobs[0].picture is not None:
-                pictures = read_pictures(batch, steps, reading, decode)
+                pictures = read_pictures(batch, capture.steps if capture is not None else (), reading, decode)
             else:
                 stack.enter_context(float32_steps(model))
                 stack.enter_context(reading)
-                pictures = run_pipeline(batch, None if decode else max(steps, default=0))
+                last = capture.last_step(batch.steps) if capture is not None else 0
+                pictures = run_pipeline(batch, None if decode else last)
         if decode and len(pictures) != batch.count:
             raise AutointerpError(f"the pipeline made {len(pictures)} pictures of {batch.count} prompts")
         yield list(batch.jobs), pictures
+
+
+@contextmanager
+def _reading(batch: Pass, capture: Capture | None) -> Iterator[None]:
+    """Read all that a capture asks for while the model runs."""
+    with ExitStack() as stack:
+        if capture is not None and capture.words is not None:
+            stack.enter_context(reading_words(batch, capture.words))
+        if capture is not None and capture.layers and capture.steps:
+            stack.enter_context(capturing(batch, capture))
+        yield

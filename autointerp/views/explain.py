@@ -17,6 +17,7 @@ from autointerp.project.context import Context
 from autointerp.project.targets import Target, find_dictionary
 from autointerp.views.activity import PictureActivity
 from autointerp.views.explained import ActiveFeature, ExplainedPicture
+from autointerp.views.explained_words import PictureWords
 from autointerp.views.labeled import LabeledFeature, labeled_features
 from autointerp.views.picture_files import read_picture
 
@@ -36,6 +37,7 @@ class ExplainRequest:
         unnamed: Features without a name count too.
         seed: Seed of the noise; None takes the workspace's.
         invert: Find the noise that leads to a real picture, see the setting.
+        words: Find where the model attends to each word of the prompt, too.
         labelers: Ids of the labelers whose labels are shown; None shows the labels that count.
     """
 
@@ -45,6 +47,7 @@ class ExplainRequest:
     unnamed: bool = False
     seed: int | None = None
     invert: bool = False
+    words: bool = False
     labelers: Collection[int] | None = None
 
 
@@ -52,14 +55,17 @@ def explain(ctx: Context, request: ExplainRequest) -> ExplainedPicture:
     """Generate the picture of a prompt, or read a real one, and find the features that are active in it.
 
     Raises:
-        UsageError: There is no such picture, layer or dictionary, or the prompt is empty.
-        AutointerpError: Nothing is labeled, or the picture cannot be read.
+        UsageError: There is no such picture, layer or dictionary, the prompt is empty, or there are no words to find.
+        AutointerpError: Nothing is labeled and no words are asked for, or the picture cannot be read.
     """
     job = _job_of(ctx, request)
     nameable = _nameable_features(ctx, request)
-    if not nameable:
+    words = PictureWords(ctx, job) if request.words else None
+    if not nameable and words is None:
         raise AutointerpError("no dictionary of image tokens is labeled here", "run `autointerp label --layer mid`")
-    note_before_torch(ctx.progress, f"reading {', '.join(row.name for row, _ in nameable)}")
+    note_before_torch(
+        ctx.progress, f"reading {', '.join([*(row.name for row, _ in nameable), *(['words'] if words else [])])}"
+    )
     # Imported after the note, because PyTorch takes seconds to import.
     from autointerp.diffusion.capture import Capture
     from autointerp.diffusion.generation import generate
@@ -70,20 +76,18 @@ def explain(ctx: Context, request: ExplainRequest) -> ExplainedPicture:
         for activity in activities:
             activity.consume(captured)
 
-    ((_, (picture,)),) = generate(
-        ctx.model,
-        [job],
-        ctx.generation,
-        capture=Capture(
-            list(dict.fromkeys(activity.layer for activity in activities)),
-            {step for activity in activities for step in activity.steps},
-            consume,
-        ),
+    capture = Capture(
+        list(dict.fromkeys(activity.layer for activity in activities)),
+        {step for activity in activities for step in activity.steps} or ctx.capture_steps,
+        consume,
+        None if words is None else words.request(),
     )
+    ((_, (picture,)),) = generate(ctx.model, [job], ctx.generation, capture)
     active = [one for activity in activities for one in activity.active_features(picture.size, request.count)]
     kind: Literal["prompt", "picture"] = "prompt" if job.picture is None else "picture"
     strongest = sorted(active, key=_worth)[: request.count]
-    return ExplainedPicture(request.source, kind, job.seed, picture, tuple(strongest))
+    said = None if words is None else words.explained(picture.size)
+    return ExplainedPicture(request.source, kind, job.seed, picture, tuple(strongest), said)
 
 
 def _worth(one: ActiveFeature) -> tuple[float, float, str]:

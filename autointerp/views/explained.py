@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from autointerp.crops.panel import Panel, before_after
-from autointerp.crops.render import render_crop, render_glow
+from autointerp.crops.render import MARKED, render_crop, render_glow
+from autointerp.diffusion.word_maps import normalized
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL import Image
 
     from autointerp.crops.geometry import Box
+    from autointerp.views.explained_words import ExplainedWord
 
 _COLUMNS = 4
 """Panels in a row of the overlaid picture."""
@@ -89,6 +93,7 @@ class ExplainedPicture:
         seed: Seed of the noise.
         picture: The whole picture, RGB.
         features: The active features.
+        words: The words of the prompt with their maps; None where they were not asked for.
     """
 
     source: str
@@ -96,19 +101,21 @@ class ExplainedPicture:
     seed: int
     picture: Image.Image
     features: tuple[ActiveFeature, ...]
+    words: tuple[ExplainedWord, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the stable keys of `explain --json`."""
-        return {
+        """Return the stable keys of `explain --json`; `words` is there where it was asked for."""
+        found = {
             "source": self.source,
             "kind": self.kind,
             "seed": self.seed,
             "size": list(self.picture.size),
             "features": [one.as_dict() for one in self.features],
         }
+        return found if self.words is None else {**found, "words": [one.as_dict() for one in self.words]}
 
     def overlay(self) -> Image.Image:
-        """Render the picture, and beside it the same picture under the activation map of each feature."""
+        """Render the picture, and beside it the same picture under the map of each feature, and of each word."""
         side = max(_SIDE, *self.picture.size)
         whole = (0, 0, *self.picture.size)
         panels = [Panel(f"the {self.kind}, seed {self.seed}", render_crop(self.picture, whole, mark=False, side=side))]
@@ -116,7 +123,19 @@ class ExplainedPicture:
             strength = "" if one.strength is None else f"  {one.strength:.0%}"
             heat = render_glow(self.picture, one.activation_map, side)
             panels.append(Panel(f"{one.name or one.feature}{strength}", heat))
-        rows = [(self.source if not i else "", panels[i : i + _COLUMNS]) for i in range(0, len(panels), _COLUMNS)]
+        rows = _in_rows(self.source, panels)
+        if self.words:
+            # An even share of the attention is no sign of a place, so the least of each map stays dark.
+            heats = [(one.word, normalized(one.map[None])[0]) for one in self.words]
+            glows = [
+                Panel(word, render_glow(self.picture, np.where(heat < MARKED, 0, heat), side)) for word, heat in heats
+            ]
+            rows += _in_rows("Where the model attends to each word", glows)
         layers = ", ".join(dict.fromkeys(one.layer for one in self.features))
         note = f"Features of {layers}, with their activation as a share of the largest that was harvested."
         return before_after(rows, "What is active", note if self.features else "No labeled feature is active.")
+
+
+def _in_rows(title: str, panels: Sequence[Panel]) -> list[tuple[str, Sequence[Panel]]]:
+    """Part panels into rows, of which the first has the title."""
+    return [(title if not i else "", panels[i : i + _COLUMNS]) for i in range(0, len(panels), _COLUMNS)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from autointerp.views.explained import ExplainedPicture
+    from autointerp.views.explained_words import ExplainedWord
     from autointerp.views.feature_view import AtomSource, CropPlace, FeatureScore, FeatureView, LabelerAnswer
     from autointerp.views.search.hits import Hit
 
@@ -147,3 +148,11 @@ def print_explained(explained: ExplainedPicture) -> None:
         for one in explained.features
     ]
     table(("feature", "name", "score", "activation", "strength", "cells", "where", "explanation"), rows)
+
+
+def print_words(words: Sequence[ExplainedWord]) -> None:
+    """Print where the model attends to each word of a prompt."""
+    rows = [
+        (one.word, f"{one.attention:.4f}", f"{one.cell[0]},{one.cell[1]}", ",".join(map(str, one.box))) for one in words
+    ]
+    table(("word", "attention", "cell", "box"), rows)

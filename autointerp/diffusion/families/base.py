@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.errors import UsageError
+
+if TYPE_CHECKING:
+    from autointerp.diffusion.families.word_attention import WordAttention
 
 Stream = Literal["image", "text"]
 Configs = Mapping[str, Mapping[str, Any]]
@@ -82,6 +85,7 @@ class Family(ABC):
         open: Whether any module of the denoiser may be a hookpoint, listed or not.
         may_lack: Components that a pipeline runs without, although its class asks for them.
         text: The text stream inside the blocks; None where there is none.
+        word_attention: Where and how image tokens attend to the text; None where that is not known.
     """
 
     name: str
@@ -96,6 +100,7 @@ class Family(ABC):
     open: bool = False
     may_lack: tuple[str, ...] = ()
     text: TextStream | None = None
+    word_attention: WordAttention | None = None
 
     @abstractmethod
     def hookpoints(self, configs: Configs) -> list[str]:

@@ -11,6 +11,7 @@ from autointerp.diffusion.families.base import Configs, Family, PipelineCall, Te
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.sizes import autoencoder_pixels, transformer_width
 from autointerp.diffusion.families.states import unknown_form
+from autointerp.diffusion.families.word_attention import JointAttention
 
 
 def _blocks(configs: Configs) -> list[str]:
@@ -88,6 +89,7 @@ class Flux(Family):
     defaults = ModelDefaults(steps=4, guidance=0.0, size=512, max_sequence_length=256, capture_steps=(0,))
     timestep_scales = (1000.0,)
     text = FluxText()
+    word_attention = JointAttention(pattern=r"(single_)?transformer_blocks\.\d+\.attn", parts=text.parts, first="text")
 
     @override
     def hookpoints(self, configs: Configs) -> list[str]:

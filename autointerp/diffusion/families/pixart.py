@@ -11,6 +11,7 @@ from autointerp.diffusion.families.base import Configs, PipelineCall
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.states import same_shape, states_like, unknown_form
 from autointerp.diffusion.families.transformer import TransformerFamily
+from autointerp.diffusion.families.word_attention import CrossAttention
 
 
 class PixArtSigma(TransformerFamily):
@@ -19,6 +20,12 @@ class PixArtSigma(TransformerFamily):
     name = "pixart-sigma"
     pipeline_class = "PixArtSigmaPipeline"
     defaults = ModelDefaults(steps=20, guidance=4.5, size=1024, max_sequence_length=300, capture_steps=(0,))
+
+    word_attention = CrossAttention(
+        r"transformer_blocks\.\d+\.attn2",
+        lambda length: (("tokenizer", length),),
+        as_read=lambda prompt: prompt.lower().strip(),
+    )
 
     @override
     def call(self, configs: Configs, guidance: float, count: int) -> PipelineCall:

@@ -12,6 +12,7 @@ from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.sizes import transformer_width
 from autointerp.diffusion.families.states import states_like, unknown_form
 from autointerp.diffusion.families.transformer import TransformerFamily
+from autointerp.diffusion.families.word_attention import JointAttention
 
 
 def _place(inputs: Mapping[str, Any], output: Any, stream: Stream) -> int | None:
@@ -97,6 +98,7 @@ class StableDiffusion3(TransformerFamily):
     defaults = ModelDefaults(steps=28, guidance=7.0, size=1024, max_sequence_length=256, capture_steps=(0,))
     may_lack = ("text_encoder_3", "tokenizer_3")
     text = SD3Text()
+    word_attention = JointAttention(pattern=r"transformer_blocks\.\d+\.attn", parts=text.parts, first="image")
 
     @override
     def hookpoints(self, configs: Configs) -> list[str]:

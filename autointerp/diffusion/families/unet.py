@@ -12,6 +12,7 @@ from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.sizes import autoencoder_pixels, native_size
 from autointerp.diffusion.families.states import as_tokens, same_shape, unknown_form, with_first_states
 from autointerp.diffusion.families.unet_sites import UNetSite, unet_sites
+from autointerp.diffusion.families.word_attention import CrossAttention
 from autointerp.errors import UsageError
 
 
@@ -44,6 +45,8 @@ class UNetFamily(Family):
     denoiser = "unet"
     components = ("unet", "vae", "scheduler")
     doubles = True
+    # Both text encoders of SDXL read the same tokens.
+    word_attention = CrossAttention(r".+\.attn2", lambda _: (("tokenizer", None),))
     dtype: Literal["bfloat16", "float16"] = "float16"
 
     @override

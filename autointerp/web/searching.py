@@ -53,7 +53,8 @@ class SearchDesk:
         """Return the features that fit; arguments and errors are those of `Searcher.find`."""
         with self._lock, self.notes.listen() as said:
             hits = self._fresh().find(question, filters, routes, count)
-            return SearchAnswer(hits, list(said))
+            # That a model is loaded is news while one waits for it, and not on the page that follows.
+            return SearchAnswer(hits, [note for note in said if not note.startswith("loading ")])
 
     def _fresh(self) -> Searcher:
         """Return the searcher; a new one where features or labels changed since it opened its indexes."""

@@ -16,6 +16,7 @@ def test_a_new_name_is_found_by_the_next_search(workspace: Path, named: str) -> 
     site = site_of(workspace)
     asked = SearchQuestion(text="zebra crossing")
     before = site.desk.find(asked)
+    assert before.notes == []
     assert named != before.hits[0].feature or before.hits[0].name != "zebra crossing"
     opened = site.desk._searcher
     site.desk.find(asked)

@@ -38,7 +38,7 @@
     ask(`/api/trials/${details.dataset.score}`).then((score) => {
       const asked = make("p", "note");
       const words = said("span", "", score.name);
-      asked.append("Asked of ", words, `: ${score.question || score.method}`);
+      asked.append("Asked of ", words, ...(score.judge ? [", judged by ", said("span", "", score.judge)] : []), `: ${score.question || score.method}`);
       const list = make("ul");
       // Wrong answers first: they say what the name misses.
       const order = (one) => (one.right === false ? 0 : one.right === null ? 1 : 2);

@@ -5,16 +5,20 @@ from __future__ import annotations
 import errno
 import secrets
 import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autointerp.db import DatabaseError
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.web.guard import Access, is_loopback
 from autointerp.web.links import DEFAULT_HOST, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from autointerp.project.context import Context
+    from autointerp.web.site import ViewSite
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ def serve(ctx: Context, request: ServeRequest, say: Callable[[str], None]) -> No
     token = "" if is_loopback(request.host) else secrets.token_urlsafe(32)
     with bound:
         site = ViewSite(ctx, Access(request.host, token, request.read_only))
+        # The first list would wait for it: some seconds with a hundred thousand features.
+        threading.Thread(target=_warm, args=(site,), daemon=True).start()
         say(address(request.host, bound.getsockname()[1], token))
         config = uvicorn.Config(
             make_app(site), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=2
@@ -55,6 +61,12 @@ def serve(ctx: Context, request: ServeRequest, say: Callable[[str], None]) -> No
         except KeyboardInterrupt:
             # The way in which a view ends.
             return
+
+
+def _warm(site: ViewSite) -> None:
+    """Read the list of features. A fault is told by the first page that needs the list."""
+    with suppress(DatabaseError):
+        _ = site.catalog
 
 
 def address(host: str, port: int, token: str = "") -> str:

@@ -17,6 +17,9 @@ from autointerp.web.listing import choices
 if TYPE_CHECKING:
     from autointerp.web.site import ViewSite
 
+_MOST = 20_000
+"""Labeled features of a workspace whose labelers the page lists; to list those of more takes too long for a page."""
+
 _Name = Annotated[str, Query(max_length=500)]
 
 
@@ -61,7 +64,7 @@ def routes(site: ViewSite) -> APIRouter:
             dictionary=dictionary,
             found=found,
             labelers=labelers,
-            summaries=list_labelers(site.ctx),
+            summaries=list_labelers(site.ctx) if int((site.catalog.statuses > 0).sum()) <= _MOST else None,
             problem=problem,
         )
 

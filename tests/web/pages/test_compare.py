@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from autointerp.views.compare import compare_dictionaries
 from autointerp.views.labelers import list_labelers
 from tests.web.sites import NAME
@@ -28,3 +30,11 @@ def test_a_wrong_name_is_a_line_on_the_page(client: Any) -> None:
 def test_labelers_are_listed(client: Any, site: Any) -> None:
     assert client.get("/api/labelers").json() == [one.as_dict() for one in list_labelers(site.ctx)]
     assert "<bdi>clip" in client.get("/compare").text
+
+
+def test_too_many_labels_for_a_page_are_left_to_the_command_line(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autointerp.web.pages import compare
+
+    monkeypatch.setattr(compare, "_MOST", 1)
+    page = client.get("/compare")
+    assert (page.status_code, "autointerp labels list" in page.text) == (200, True)

@@ -197,7 +197,7 @@ class EditExperiment:
         """Draw the curves over features, the layers, and the kinds of edits."""
         curve = [figure for figure in figures if figure.name == "success by features"]
         layers = [figure for figure in figures if figure.name == "success by layer"]
-        kinds = [figure for figure in figures if figure.name == "success" and "," not in figure.group]
+        kinds = [f for f in figures if f.name == "success" and "," not in f.group and f.way != NONE]
         return [
             Plot(
                 "success by number of features", "features (powers of 2)", "share of cases", _lines(curve, _doublings)

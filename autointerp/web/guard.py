@@ -23,6 +23,10 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "autointerp_token"
 SAFE_METHODS = ("GET", "HEAD")
+UPLOADS = "/pictures"
+"""The path whose requests may be long; it bounds them itself."""
+MOST_BYTES = 2**18
+"""Bytes that any other request may send."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -137,6 +141,12 @@ class Guard:
         if self.access.read_only and scope["method"] not in SAFE_METHODS:
             await _refuse(send, 403, "This view is read-only: it was started with --read-only.")
             return
+        if scope["method"] not in SAFE_METHODS and scope["path"] != UPLOADS:
+            body = await _body(receive)
+            if body is None:
+                await _refuse(send, 413, "This request is too long.")
+                return
+            receive = _again(body, receive)
         await self.app(scope, receive, _with_headers(send, "embed" in query))
 
     def _foreign(self, method: str, headers: dict[str, str]) -> str | None:
@@ -161,6 +171,33 @@ class Guard:
         headers = [(b"location", place.encode()), (b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Return the body of a request; None as soon as it is too long."""
+    parts, size, goes_on = [], 0, True
+    while goes_on:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            return None
+        goes_on = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return what hands a body out that was read already, and then what comes after it."""
+    left = [body]
+
+    async def receiving() -> MutableMapping[str, Any]:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return receiving
 
 
 def _same_place(origin: str, host: str) -> bool:

@@ -43,7 +43,8 @@ class ViewSite:
         ctx.workspace.on_wait = self.notes.note
         self.catalogs = Catalogs(ctx.db)
         self.changing = threading.Lock()
-        if self.access.read_only:
+        # The guard refuses what would change something; SQLite refuses it once more.
+        if self.access.read_only and ctx.db.is_sqlite:
             ctx.db.forbid_writing()
 
     @cached_property

@@ -7,20 +7,30 @@ from typing import Any
 
 import pytest
 
-from autointerp.web.guard import COOKIE, Access, Guard, is_loopback
+from autointerp.web.guard import COOKIE, MOST_BYTES, Access, Guard, is_loopback
 
 TOKEN = "a-token-of-the-test"
 
 
 async def inner(scope: Any, receive: Any, send: Any) -> None:
+    got = (await receive())["body"] if scope["method"] == "POST" else b""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": b"inside"})
+    await send({"type": "http.response.body", "body": b"inside" + got})
 
 
 def ask(
-    access: Access, method: str = "GET", path: str = "/", query: str = "", headers: Any = (("host", "127.0.0.1:8765"),)
+    access: Access,
+    method: str = "GET",
+    path: str = "/",
+    query: str = "",
+    headers: Any = (("host", "127.0.0.1:8765"),),
+    parts: tuple[bytes, ...] = (b"",),
 ) -> tuple[int, dict[str, str], str]:
     sent: list[Any] = []
+    left = list(parts)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -32,7 +42,7 @@ def ask(
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
     }
-    asyncio.run(Guard(inner, access)(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(Guard(inner, access)(scope, receive, send))
     got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], got, b"".join(one["body"] for one in sent[1:]).decode()
 
@@ -159,3 +169,13 @@ def test_every_answer_forbids_foreign_and_inline_scripts() -> None:
 def test_loopback() -> None:
     assert [is_loopback(host) for host in ("127.0.0.1", "127.3.0.1", "::1", "localhost")] == [True] * 4
     assert [is_loopback(host) for host in ("0.0.0.0", "::", "192.168.0.7", "example.org", "")] == [False] * 5
+
+
+def test_only_a_picture_may_be_long() -> None:
+    own = [HERE, ("origin", "http://127.0.0.1:8765")]
+    assert ask(LOCAL, "POST", "/api/labels", headers=own, parts=(b"a", b"b"))[2] == "insideab"
+    taken = (b"x" * (MOST_BYTES // 2),) * 2
+    assert ask(LOCAL, "POST", "/api/labels", headers=own, parts=taken)[0] == 200
+    # Of the parts that follow, none is read.
+    assert ask(LOCAL, "POST", "/api/labels", headers=own, parts=(*taken, b"x", b"y"))[0] == 413
+    assert ask(LOCAL, "POST", "/pictures", headers=own, parts=(*taken, b"x"))[0] == 200

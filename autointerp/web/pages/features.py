@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from autointerp.views.catalog import SORTS, STATES, STATUSES
 from autointerp.views.search.route import ROUTES, check_routes
 from autointerp.views.search.scope import SearchFilters
+from autointerp.web.guard import UPLOADS
 from autointerp.web.listing import ListQuery, choices, question_of, read_page
 from autointerp.web.uploads import TooLarge, read_bounded
 
@@ -57,7 +58,7 @@ def routes(site: ViewSite) -> APIRouter:
         hits = site.desk.find(question_of(site, query), scope, check_routes(query.route or None), query.limit).hits
         return [hit.as_dict() for hit in hits]
 
-    @router.post("/pictures", include_in_schema=False)
+    @router.post(UPLOADS, include_in_schema=False)
     async def upload(request: Request) -> Response:
         from anyio.to_thread import run_sync
 

@@ -77,6 +77,8 @@ def test_embedded_it_has_no_buttons(client: Any) -> None:
     assert "<form" not in page.text
     assert "localhost:*" in page.headers["content-security-policy"]
     assert 'class="embed"' in page.text
+    # What it leads to may not be framed, so it opens beside.
+    assert '<base target="_blank">' in page.text
 
 
 def test_the_truth_is_null_before_it_is_known(client: Any, labeled: Path) -> None:

@@ -30,6 +30,7 @@ from autointerp.labeling.protocol import CropEvidence, FeatureEvidence
 from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
 from autointerp.project.workspace import WorkspaceFolder
+from autointerp.shapes.concepts import concept_masks
 from autointerp.shapes.extensions import Atoms
 from autointerp.shapes.fine_concepts import fine_masks
 from autointerp.shapes.label_verdict import relation
@@ -50,12 +51,14 @@ CLEAR = 0.3
 class Shown:
     """How many pictures a request has, of the feature and of each namesake; and what a name may gain.
 
-    `sure` is the least share of the feature's shown cells in which a name holds.
+    `sure` is the least share of the feature's shown cells in which a name holds. With `finer`, features are named by
+    the finer list before the pass.
     """
 
     own: int = OWN_CELLS
     other: int = OTHER_CELLS
     sure: float = SURE
+    finer: bool = False
 
 
 class ExactTeller:
@@ -132,12 +135,12 @@ class ExactTeller:
         return f"{name} {said}" if joins and relation(both.holds, before) == "too narrow" else ""
 
 
-def name_all(ctx: Context, row: DictionaryRow, reader: EvidenceReader) -> list[int]:
+def name_all(ctx: Context, row: DictionaryRow, reader: EvidenceReader, finer: bool) -> list[int]:
     """Name the live features with exact eyes; return the ids of the labels, in the order of the latents."""
     with ctx.db.session() as session:
         rows = sorted(queries.features.of_dictionary(session, row.id, "live"), key=lambda one: one.latent_index)
         session.expunge_all()
-    world = ReadWorld.of(ctx, reader)
+    world = ReadWorld.of(ctx, reader, fine_masks if finer else concept_masks)
     names = {one.feature_id: world.named(maps(one, PICTURES), AGREE) for one in reader.stream(rows, PICTURES)}
     with ctx.db.session() as session:
         labeler = queries.labelers.ensure(session, LabelerKey("control", NAMED), {}).id
@@ -182,7 +185,7 @@ def measured(workspace: Path, layer: str, dictionary: str | None, shown: Shown) 
         ctx = Context(WorkspaceFolder.open(copy))
         target = resolve_target(ctx, layer, dictionary)
         row = find_dictionary(ctx, target)
-        pass_with(ctx, row, name_all(ctx, row, EvidenceReader(ctx.db, row)), shown)
+        pass_with(ctx, row, name_all(ctx, row, EvidenceReader(ctx.db, row), shown.finer), shown)
         _, (report,) = run_evaluate(ctx, [target], labeler=f"control@{NAMED}")
         return report.as_dict()
 
@@ -219,15 +222,18 @@ def line(shown: Shown, figures: dict[str, Any]) -> str:
     default=((OWN_CELLS, OTHER_CELLS), (10, 5), (20, 20)),
     help="Pictures of the feature and of each namesake; repeatable.",
 )
+@click.option("--finer", is_flag=True, help="Name features by the finer list before the pass.")
 @click.option("--sure", default=SURE, show_default=True, help="Share of the shown cells in which a name must hold.")
-def main(workspace: Path, layer: str, dictionary: str | None, counts: tuple[tuple[int, int], ...], sure: float) -> None:
+def main(
+    workspace: Path, layer: str, dictionary: str | None, counts: tuple[tuple[int, int], ...], sure: float, finer: bool
+) -> None:
     """Print what the pass reaches with exact eyes."""
     click.echo(
         "| pictures | names before | after | extensions of names that hold | pairs told apart | shuffled "
         "| some concept does | duplicates recognised | others said to be |\n" + "|---" * 9 + "|"
     )
     for own, other in counts:
-        shown = Shown(own, other, sure)
+        shown = Shown(own, other, sure, finer)
         click.echo(line(shown, measured(workspace, layer, dictionary, shown)))
 
 

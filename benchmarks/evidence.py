@@ -42,6 +42,8 @@ FLOOR = 0.25
 LEAST = 4
 """Pictures without which nothing is named."""
 
+MasksOf = Callable[[dict[str, np.ndarray]], tuple[list[Concept], np.ndarray]]
+"""Returns a list of concepts, and the cells in which each holds."""
 Chosen = Callable[[FeatureEvidence, int], "list[tuple[CropEvidence, np.ndarray]]"]
 """Returns the pictures that are shown of a feature, each with its marked cells, bool [rows, cols]."""
 
@@ -148,12 +150,17 @@ class ReadWorld:
         images: Ids of the pictures, in the order of the cells.
         read: What the oracle reads in their cells, as for `concept_masks`.
         drawn: Random cells of the layer: (image id, row, column). Without any, base rates are of all cells.
+        masks_of: Returns the concepts that names are chosen from, with their cells; the coarse list if not given.
     """
 
     def __init__(
-        self, images: Sequence[int], read: dict[str, np.ndarray], drawn: Sequence[tuple[int, int, int]] = ()
+        self,
+        images: Sequence[int],
+        read: dict[str, np.ndarray],
+        drawn: Sequence[tuple[int, int, int]] = (),
+        masks_of: MasksOf = concept_masks,
     ) -> None:
-        self.concepts, self._masks = concept_masks(read)
+        self.concepts, self._masks = masks_of(read)
         self._at = {image: n for n, image in enumerate(images)}
         self._earned = EarnedWords(self.concepts, self._masks)
         self.extension = cache(Atoms.of_cells(read).extension)
@@ -163,7 +170,7 @@ class ReadWorld:
             self._base = self._masks[(slice(None), *np.array(there).T)].mean(1)
 
     @classmethod
-    def of(cls, ctx: Context, reader: EvidenceReader) -> ReadWorld:
+    def of(cls, ctx: Context, reader: EvidenceReader, masks_of: MasksOf = concept_masks) -> ReadWorld:
         """Read the pictures of a dictionary's crops."""
         from autointerp.db import queries
         from autointerp.shapes.oracle import Oracle
@@ -173,7 +180,7 @@ class ReadWorld:
         pictures = reader.pictures(ids)
         read = Oracle.load().read([pictures[image].picture for image in ids])
         drawn = reader.cells.random_cells("explain", 1000, 0)
-        return cls(ids, read, [(one.image_id, *one.cell) for one in drawn if one.cell is not None])
+        return cls(ids, read, [(one.image_id, *one.cell) for one in drawn if one.cell is not None], masks_of)
 
     def named(self, shown: Sequence[tuple[CropEvidence, np.ndarray]], agree: float, contrast: bool = True) -> str:
         """Return the name that the rule gives; empty where nothing is shared."""

@@ -192,8 +192,9 @@ class Transfer:
         plots = []
         for name in ("fvu", "strongest pictures shared", "labels that stay true"):
             lines = []
+            longest = max(self.conditions, key=lambda one: one.steps)
             for one in self.conditions:
-                for way in WAYS if one == self.home else WAYS[:1]:
+                for way in WAYS if one == longest else WAYS[:1]:
                     own = [
                         figure
                         for figure in figures
@@ -201,7 +202,7 @@ class Transfer:
                     ]
                     if own:
                         x = [step / one.steps for step in range(one.steps)]
-                        label = one.name if way == "dictionary" else "random directions"
+                        label = one.name if way == "dictionary" else f"random directions, {one.name}"
                         lines.append(_line(label, x, own))
             if lines:
                 plots.append(Plot(name, "share of the steps that are done", name, lines))

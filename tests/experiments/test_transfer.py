@@ -17,6 +17,7 @@ from autointerp.experiments.running import run_experiment
 from autointerp.experiments.subjects import captured, loaded, pictures_of, stored_dictionary
 from autointerp.experiments.transfer import Transfer, _overlap
 from autointerp.project.context import Context
+from tests.diffusion import tiny
 
 OPTIONS = {"layer": "mid", "dictionary": None, "images": 10, "at": ("shapes-turbo:1", "shapes:2")}
 
@@ -130,3 +131,27 @@ def test_what_cannot_be_is_said_first(labeled: Path, cli: Callable[..., Any], gi
     assert done.code == code
     assert says in done.err
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("family", ["flux", "sdxl"])
+def test_other_families_transfer_without_a_known_truth(
+    family: str, tmp_path: Path, cli: Callable[..., Any], small_parts: None
+) -> None:
+    folder = tiny.save(tiny.FAMILIES[family], tmp_path / family)
+    workspace = tmp_path / "w"
+    workspace.mkdir()
+    (workspace / "autointerp.toml").write_text(
+        f'model = "{folder}"\nimages = 6\nfit_images = 6\nbatch_size = 4\ndtype = "float32"\n\n'
+        "[dictionary]\nlatents = 32\nk = 4\nbuffer = 256\n"
+    )
+    assert cli("-w", workspace, "-q", "fit", "--layer", "mid").code == 0
+    given = ("-w", workspace, "-q", "experiment", "transfer", "--layer", "mid", "--images", 4, "--at", f"{folder}:2")
+    done = cli(*given, "--json")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)["figures"]
+    assert {figure["group"].partition(":")[0] for figure in found} == {f"{family}, 3 steps", f"{family}, 2 steps"}
+    assert "labels that stay true" not in {figure["name"] for figure in found}
+    assert all(figure["value"] is not None for figure in found if figure["name"] == "fvu")
+    refused = cli("-w", workspace, "-q", "experiment", "emergence")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "is not known: use a shapes model" in refused.err

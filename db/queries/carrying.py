@@ -42,6 +42,7 @@ CARRIED: tuple[type[Base], ...] = (
 """The tables that are carried, each after those that it refers to.
 
 Calls stay behind because they are a ledger of the machine that paid for them, indexes because they can be made again.
+Experiments stay too: one may be about several dictionaries, and its report is a file of its own.
 """
 _NAMES = {model.__tablename__ for model in CARRIED}
 _KEYS: dict[str, tuple[str, ...]] = {

@@ -148,7 +148,9 @@ class Emergence:
             lines = [self._line(name, figures, layer.name, way) for layer in self.layers for way in ("codes", "labels")]
             raw = [self._line(name, figures, layer.name, "raw") for layer in self.layers[len(self.layers) // 2 :][:1]]
             controls = [self._line(name, figures, INPUT, INPUT), self._line(name, figures, INPUT, PLACES)]
-            plots.append(Plot(kind, "step", "IoU with the finished picture", [*lines, *raw, *controls]))
+            # A layer without labels has no such line.
+            shown = [line for line in (*lines, *raw, *controls) if any(value is not None for value in line.values)]
+            plots.append(Plot(kind, "step", "IoU with the finished picture", shown))
         return plots
 
     def pictures(self, results: Mapping[str, Mapping[str, Any]]) -> list[PictureRow]:

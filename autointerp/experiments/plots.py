@@ -17,6 +17,8 @@ _COLORS = ("#2563b0", "#c2410c", "#0f766e", "#7c3aed", "#b45309", "#be185d", "#4
 _CONTROL = "#6b7280"
 _STYLES = ("--", ":", "-.")
 _MOST_COLUMNS = 3
+_MOST_INSIDE = 4
+"""Lines whose names fit into the axes; those of more stand below."""
 _NAN = float("nan")
 
 
@@ -81,13 +83,19 @@ def _draw(axes: Axes, plot: Plot) -> None:
         axes.set_xticks(
             range(len(names)), names, rotation=30 if len(names) > 4 else 0, ha="right" if len(names) > 4 else "center"
         )
+    elif all(float(place).is_integer() for line in plot.lines for place in line.x):
+        from matplotlib.ticker import MaxNLocator
+
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(plot.title, fontsize=11)
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
     axes.grid(axis="y", color="#e5e7eb")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(plot.lines) > 1:
+    if len(plot.lines) > _MOST_INSIDE:
+        axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    elif len(plot.lines) > 1:
         axes.legend(fontsize=8, frameon=False)
 
 

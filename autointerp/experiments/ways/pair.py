@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from autointerp.dictionaries.protocol import Dictionary
@@ -38,6 +37,8 @@ class EditPair:
 
     def mask(self, layer: Layer) -> torch.Tensor:
         """Return the region on a layer's grid, bool [rows, cols]: each of its cells takes the nearest cell's value."""
+        # Imported on use: the command line reads the registry of ways.
+        import numpy as np
         import torch
 
         rows, cols = (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autointerp.registry import Kind
 
@@ -126,6 +126,46 @@ class SceneReader(Protocol):
 
 
 @dataclass(frozen=True)
+class Segment:
+    """The cells of a picture in which a phrase holds.
+
+    Attributes:
+        phrase: The phrase.
+        mask: bool [rows, cols].
+        confidence: How sure it is, from 0 to 1.
+    """
+
+    phrase: str
+    mask: np.ndarray
+    confidence: float
+
+
+class Segmenter(Protocol):
+    """Finds what phrases name in pictures.
+
+    Attributes:
+        name: What finds it; with `config` it identifies a result.
+        config: Options that decide a result.
+    """
+
+    name: str
+    config: dict[str, Any]
+
+    def segments(self, picture: Image.Image, phrases: Sequence[str], grid: tuple[int, int]) -> list[Segment]:
+        """Return the segment of each phrase that was found: all things of a phrase are one segment.
+
+        Args:
+            picture: The picture.
+            phrases: What is looked for.
+            grid: Rows and columns of the masks.
+
+        Raises:
+            AutointerpError: A model is missing.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class EditCase:
     """A wanted change of a picture, in the form of a case of RIEBench (arXiv 2410.22366).
 
@@ -216,6 +256,7 @@ class World:
         truth: Loads what reads the truth off pictures; None where the truth is not known.
         scenes: Loads what reads pictures as scenes; None where nothing does.
         edits: Loads the bench of edits; None where there is none.
+        segments: Loads what finds phrases in pictures; None where models of any picture do.
     """
 
     model: str = ""
@@ -229,6 +270,7 @@ class World:
     truth: Kind[Callable[[], TruthReader]] | None = None
     scenes: Kind[Callable[[], SceneReader]] | None = None
     edits: Kind[Callable[[], EditBench]] | None = None
+    segments: Kind[Callable[[], Segmenter]] | None = None
     pace: Pace | None = None
 
     @property
@@ -278,6 +320,7 @@ _SHAPES = World(
         "shapes", "reads objects and whether a scene is valid", "autointerp.shapes.scene_reader:ShapesSceneReader"
     ),
     edits=Kind("shapes", "edits of nine kinds with exact masks", "autointerp.shapes.edit_cases:ShapesEdits"),
+    segments=Kind("shapes", "finds phrases by the oracle", "autointerp.shapes.segments:load_segments"),
     pace=Pace(
         loading=8.0,
         denoising=0.0125,

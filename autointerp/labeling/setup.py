@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,10 +14,11 @@ from autointerp.labeling.labelers.feature_messages import Evidence
 from autointerp.labeling.protocol import Judge, Labeler
 
 if TYPE_CHECKING:
+    from autointerp.diffusion.word_maps import WordMaps
     from autointerp.labeling.asking.ledger import Ledger
     from autointerp.labeling.evidence.windows import WindowEmbedder
     from autointerp.search.protocol import Embedder
-    from autointerp.worlds import World
+    from autointerp.worlds import Segmenter, World
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,24 @@ class VlmSettings:
     clusters: int
 
 
+class WordMapSource(Protocol):
+    """Gives the word maps of stored images, which are run once more for it.
+
+    Attributes:
+        name: The model that paints them, with its revision.
+    """
+
+    name: str
+
+    def of(self, image_ids: Collection[int]) -> Mapping[int, WordMaps]:
+        """Return the word maps of images by their ids in the database.
+
+        Raises:
+            AutointerpError: An image cannot be made again by the workspace's settings.
+        """
+        ...
+
+
 class LabelerSetup(Protocol):
     """The parts of a command that a labeler or judge may need. A model is loaded when its property is read."""
 
@@ -105,6 +125,24 @@ class LabelerSetup(Protocol):
     @property
     def embedder(self) -> Embedder:
         """The embedder of pictures and texts."""
+        ...
+
+    @property
+    def word_maps(self) -> WordMapSource:
+        """The word maps of stored images.
+
+        Raises:
+            UsageError: It is not known where the model attends to words.
+        """
+        ...
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """What finds phrases in pictures: of the model's world, else the models of the settings.
+
+        Raises:
+            AutointerpError: A model is missing.
+        """
         ...
 
     @property

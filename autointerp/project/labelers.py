@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from autointerp.labeling.judging.questions import TrialQuestion
     from autointerp.labeling.labelers.apart import DifferenceTeller
     from autointerp.project.settings import Settings
+    from autointerp.project.word_maps import RerunWordMaps
     from autointerp.search.protocol import Embedder
-    from autointerp.worlds import World
+    from autointerp.worlds import Segmenter, World
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,20 @@ class CommandSetup:
     def embedder(self) -> Embedder:
         """The workspace's embedder."""
         return self._ctx.embedder
+
+    @property
+    def word_maps(self) -> RerunWordMaps:
+        """The word maps of the workspace's images, by running them again."""
+        from autointerp.project.word_maps import RerunWordMaps
+
+        return RerunWordMaps(self._ctx)
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """What finds phrases in pictures; models are loaded, so that one that is missing is known at once."""
+        from autointerp.project.segmenters import segmenter_of
+
+        return segmenter_of(self._ctx)
 
     @property
     def windows(self) -> WindowEmbedder:

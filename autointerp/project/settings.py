@@ -19,7 +19,7 @@ FILE = "autointerp.toml"
 HERE_ALONE = (
     *("device", "dtype", "batch_size", "workers", "ray", "loading", "database", "images_dir"),
     *("embedder", "text_embedder", "labeler", "vlm", "base_url", "api_key_env", "max_cost", "max_calls"),
-    *("max_tokens", "timeout"),
+    *("max_tokens", "timeout", "grounding"),
 )
 """Settings that say something of a machine or of who labels, not of what is harvested.
 
@@ -130,6 +130,18 @@ class GainSettings(SettingsTable):
     )
     cells: Annotated[int, Field(ge=10)] = Field(
         default=50, description="random cells of the layer, of which a judge is asked once for each name"
+    )
+
+
+class GroundingSettings(SettingsTable):
+    """What finds phrases in pictures of a model whose world is not known, for the labeler `grounded`."""
+
+    detector: str = Field(
+        default="IDEA-Research/grounding-dino-tiny", min_length=1, description="folder or Hub name of a Grounding DINO"
+    )
+    segmenter: str = Field(default="facebook/sam-vit-base", min_length=1, description="folder or Hub name of a SAM")
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.3, description="least confidence of a thing that the detector finds"
     )
 
 
@@ -264,6 +276,9 @@ class Settings(SettingsTable):
     dictionary: DictionarySettings = Field(default_factory=DictionarySettings, description="what is fitted")
     crops: CropSettings = Field(default_factory=CropSettings, description="how many crops of a feature are kept")
     gain: GainSettings = Field(default_factory=GainSettings, description="how much the score gain asks a judge")
+    grounding: GroundingSettings = Field(
+        default_factory=GroundingSettings, description="what finds phrases in pictures, for the labeler grounded"
+    )
     loading: LoadingSettings = Field(
         default_factory=LoadingSettings, description="how the model is loaded and kept in memory, see docs/models.md"
     )

@@ -95,3 +95,22 @@ def prompts_in_order(session: Session, dictionary_id: int, split: Split) -> list
     """Return the prompt of every image of a split that has a crop of the dictionary, by the image's index."""
     used = select(Crop.image_id).join(Feature).where(Feature.dictionary_id == dictionary_id, Crop.split == split)
     return list(session.scalars(select(Image.prompt).where(Image.id.in_(used)).order_by(Image.image_index)))
+
+
+class ImageSource(NamedTuple):
+    """What an image was generated from: its number in the run, prompt, seed, and the hash of all that made it."""
+
+    image_index: int
+    prompt: str
+    seed: int
+    generation_hash: str
+
+
+def sources(session: Session, image_ids: Iterable[int]) -> dict[int, ImageSource]:
+    """Return what each image id was generated from."""
+    found: dict[int, ImageSource] = {}
+    for some in bulk.chunks(image_ids):
+        query = select(Image.id, Image.image_index, Image.prompt, Image.seed, Image.generation_hash)
+        rows = session.execute(query.where(Image.id.in_(some)))
+        found.update({row.id: ImageSource(*row[1:]) for row in rows})
+    return found

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import astuple
 from typing import Any
 
+import numpy as np
 import pytest
 
+from autointerp.diffusion.word_maps import WordMaps
+from autointerp.diffusion.words import Word
 from autointerp.labeling import judging, labelers
 from autointerp.labeling.asking.chat import ChatClient, ChatOptions
 from autointerp.labeling.asking.local import LocalChat
@@ -21,12 +24,15 @@ from autointerp.labeling.judging.vlm_judge import JudgeOptions, VlmJudge
 from autointerp.labeling.labelers.clip import ClipLabeler
 from autointerp.labeling.labelers.clip_options import ClipOptions
 from autointerp.labeling.labelers.given import GivenLabel, GivenLabeler
+from autointerp.labeling.labelers.grounded import GroundedLabeler
 from autointerp.labeling.labelers.prompts import PromptsLabeler
 from autointerp.labeling.labelers.vlm import VlmLabeler
+from autointerp.labeling.labelers.words import WordsLabeler
 from autointerp.labeling.protocol import FeatureEvidence, Judge, Labeler, LayerContext, Trial
 from autointerp.project.labelers import labeler_key
 from autointerp.shapes.reader import ReaderJudge
 from autointerp.shapes.vlm import OPTIONS
+from autointerp.worlds import Segment
 
 from .conftest import CONTROL_JUDGES, ColorEmbedder, World
 from .openai_server import Reply, ScriptedServer
@@ -56,6 +62,29 @@ class Answering(LocalVlm):
         return found
 
 
+class HostileMaps:
+    """Word maps of one hostile word, which is attended to everywhere but in one cell."""
+
+    name = "hostile"
+
+    def of(self, image_ids: Collection[int]) -> dict[int, WordMaps]:
+        heat = np.ones((1, 8, 8), np.float32)
+        heat[0, 0, 0] = 0
+        return {image: WordMaps((Word(HOSTILE, 0, 1),), heat) for image in image_ids}
+
+
+class HostileSegments:
+    """One hostile segment, the cell in which the test's features fire."""
+
+    name = "hostile"
+
+    def __init__(self) -> None:
+        self.config: dict[str, Any] = {}
+
+    def segments(self, picture: Any, phrases: Sequence[str], grid: tuple[int, int]) -> list[Segment]:
+        return [Segment(HOSTILE, np.ones(grid, bool), 1.0)]
+
+
 # For tests that judge or name on this machine a server is up, whether or not it is asked.
 LABELERS: dict[str, Callable[[ScriptedServer], Labeler]] = {
     "clip": lambda server: ClipLabeler(ColorEmbedder(), ("red", "cat", HOSTILE), ClipOptions(max_background=150)),
@@ -63,6 +92,8 @@ LABELERS: dict[str, Callable[[ScriptedServer], Labeler]] = {
     "vlm": lambda server: VlmLabeler(client_of(server)),
     "shapes-vlm": lambda server: VlmLabeler(LocalChat(Answering(), "shapes-vlm", batch=6), OPTIONS),
     "local-vlm": lambda server: VlmLabeler(LocalChat(Answering())),
+    "words": lambda server: WordsLabeler(HostileMaps()),
+    "grounded": lambda server: GroundedLabeler(HostileSegments()),
     "human": lambda server: GivenLabeler({name: GivenLabel("", name, HOSTILE, HOSTILE) for name in FEATURES}),
 }
 JUDGES: dict[str, Callable[[ScriptedServer], Judge]] = {

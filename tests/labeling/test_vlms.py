@@ -52,6 +52,8 @@ class Setup:
     embedder_name: str = ""
     embedder: Any = None
     windows: Any = None
+    word_maps: Any = None
+    segmenter: Any = None
     told: list[str] = field(default_factory=list)
 
     def notes(self) -> str:

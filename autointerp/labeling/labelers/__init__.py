@@ -18,6 +18,10 @@ LABELERS: Registry[Kind[LabelerKind]] = Registry(
         *VLMS.values(),
         Kind("clip", "phrases in the space of an image-text embedder", f"{_HERE}.clip:ClipLabeler"),
         Kind("prompts", "phrases of the prompts, without any model", f"{_HERE}.prompts:PromptsLabeler"),
+        Kind("words", "words that the model attends to where a feature fires", f"{_HERE}.words:WordsLabeler"),
+        Kind(
+            "grounded", "segments of the prompts' phrases that a feature overlaps", f"{_HERE}.grounded:GroundedLabeler"
+        ),
         Kind("human", "a person", f"{_HERE}.given:GivenLabeler"),
     ],
 )

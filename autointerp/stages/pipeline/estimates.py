@@ -11,6 +11,7 @@ from autointerp.labeling.judging.generative import OWN_IMAGES, UNRELATED_IMAGES
 from autointerp.labeling.judging.methods import Method
 from autointerp.labeling.labelers.apart import OTHER_CELLS, OWN_CELLS
 from autointerp.labeling.labelers.feature_messages import VlmOptions
+from autointerp.labeling.labelers.words import WordsOptions
 from autointerp.labeling.namesakes import NAMESAKES
 from autointerp.project.context import Context
 from autointerp.project.labelers import LabelerRequest
@@ -51,6 +52,11 @@ class StepEstimates:
 
     def label_step(self, kind: str, dictionary: str, count: int) -> Step:
         """Return the step that labels `count` features of a dictionary by a kind of labeler."""
+        if kind == "words":
+            # Features share pictures, so this is the most.
+            images = min(count * WordsOptions().cells, self.ctx.available(self.ctx.settings.images))
+            detail = f"{count} features by words, pictures run once more without painting them: at most {images}"
+            return Step("label", dictionary, count > 0, detail, images, units=count)
         if kind != "vlm":
             return Step("label", dictionary, count > 0, f"{count} features by {kind}", units=count)
         request, settings, options = self.request, self.ctx.settings, VlmOptions()

@@ -70,3 +70,11 @@ def test_scores_by_the_model_are_images(ctx):
     assert step.images == 3 * OWN_IMAGES + UNRELATED_IMAGES
     nothing = estimates(ctx).score_step(score_method("generative"), "d", ScoreCount(0))
     assert (nothing.needed, nothing.images) == (False, 0)
+
+
+def test_words_run_pictures_once_more(ctx):
+    """No more than the run has, and no more than are looked at."""
+    few, many = (estimates(ctx).label_step("words", "d", count) for count in (3, 5000))
+    assert (few.images, few.units, few.cost) == (60, 3, 0.0)
+    assert many.images == ctx.settings.images
+    assert "at most 60" in few.text

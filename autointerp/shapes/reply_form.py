@@ -13,6 +13,7 @@ NAME, EXPLANATION = '{"name": "', '", "explanation": "'
 INTERPRETABLE, NOT = '", "interpretable": true, "confidence": ', '", "interpretable": false, "confidence": '
 FIRST_PART, END_OF_PARTS = ', "parts": ["1: ', '"]}'
 ANSWERS = '{"answers": ['
+VERDICTS = ("true", "false", ", true", ", false")
 TENTHS = tuple(f"{n / 10:.1f}" for n in range(11))
 MOST_PARTS = 20
 NEXT_PARTS = tuple(f'", "{n}: ' for n in range(2, MOST_PARTS + 1))
@@ -35,9 +36,10 @@ class ReplyForm:
             piece: vocabulary[piece]
             for piece in (NAME, EXPLANATION, INTERPRETABLE, NOT, FIRST_PART, END_OF_PARTS, ANSWERS, *TENTHS)
         }
-        self._id |= {piece: vocabulary[piece] for piece in ("true", "false", ", true", ", false", "]", "}")}
+        self._id |= {piece: vocabulary[piece] for piece in (*VERDICTS, "]", "}")}
         self._parts = [self._id[FIRST_PART], *(vocabulary[piece] for piece in NEXT_PARTS)]
-        special = set(tokenizer.all_special_ids)
+        # Answers of a judge are no words of a name.
+        special = {*tokenizer.all_special_ids, *(self._id[piece] for piece in VERDICTS)}
         said = ((i, tokenizer.decode([i])) for i in vocabulary.values() if i not in special)
         kept_out = set('"\\{}[]\N{REPLACEMENT CHARACTER}')
         kept = (i for i, text in said if text.strip() and text.isprintable() and not set(text) & kept_out)

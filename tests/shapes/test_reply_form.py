@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autointerp.labeling.asking.replies import DetectReply, LabelReply, parse_reply
-from autointerp.shapes.reply_form import ANSWERS, EXPLANATION, LONGEST, MOST_PARTS, NAME, ReplyForm
+from autointerp.shapes.reply_form import ANSWERS, EXPLANATION, LONGEST, MOST_PARTS, NAME, VERDICTS, ReplyForm
 from autointerp.shapes.vlm import MAX_TOKENS
 from training.shapes.vlm_pool import rendered_pool
 from training.shapes.vlm_questions import Questions
@@ -35,6 +35,14 @@ def test_any_label_reply_that_is_allowed_is_read(form, tokenizer):
     rng = np.random.default_rng(0)
     found = [parse_reply(written(form, tokenizer, NAME, rng), LabelReply) for _ in range(60)]
     assert all(bool(reply.name) == reply.interpretable and 1 <= len(reply.parts) <= MOST_PARTS for reply in found)
+
+
+def test_the_answers_of_a_judge_are_no_words_of_a_name(form, tokenizer):
+    verdicts = {tokenizer.convert_tokens_to_ids(piece) for piece in VERDICTS}
+    name, named = tokenizer.convert_tokens_to_ids(NAME), tokenizer.encode("red", add_special_tokens=False)
+    for reply in ([name], [name, *named], [name, *named, tokenizer.convert_tokens_to_ids(EXPLANATION), *named]):
+        assert len(form.allowed(reply)) > 100
+        assert not verdicts & form.allowed(reply)
 
 
 def test_a_reply_is_closed_after_its_confidence_and_is_read(form, tokenizer):

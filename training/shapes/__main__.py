@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from autointerp.progress import default_progress
+from training.shapes.refine.commands import measure_refined, refine_vlm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -399,6 +400,9 @@ def measure_vlm(
             figures = judging_figures(vlm, pool, questions, batch, marked, seed, about)
             click.echo(table(f"judging {'marks' if marked else 'pictures'}, {batch} a request, {sort}", figures))
 
+
+for command in (refine_vlm, measure_refined):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="python -m training.shapes")

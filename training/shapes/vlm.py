@@ -95,14 +95,10 @@ class VlmTrainer:
         progress: Progress | None = None,
     ) -> None:
         torch.manual_seed(seed)
-        self.pool, self.batch, self.seed = pool, batch, seed
-        self.steps, self.looking, self.aligning = schedule.steps, schedule.looking, schedule.aligning
-        self.full = max(0, min(schedule.full, self.steps - self.looking - self.aligning))
-        self._markable = markable_cells(pool, seed)
+        self._begin(pool, schedule, batch, seed, progress)
         # The eyes learn from twice as many pictures; the first half is the pool, so that views serve for both.
         self._looked_at = joined([pool, pool.mirrored()])
         self.questions, self.views_of = Questions(pool, self._markable), Views(self._looked_at)
-        self._progress = progress or NullProgress()
         self.tokenizer = new_tokenizer()
         self._writer = RowWriter(self.tokenizer)
         self.model = VlmModule(self.tokenizer, len(pool.concepts))
@@ -113,6 +109,14 @@ class VlmTrainer:
         self.parts = {"model": self.model, "optimizer": self.optimizer, "average": self.average}
         # A word at the beginning of a name is another token than the same word behind a space.
         self._words = torch.tensor([[*self._writer.ids(word), *self._writer.ids(f" {word}")] for word in WORDS])
+
+    def _begin(self, pool: Pool, schedule: Schedule, batch: Batch, seed: int, progress: Progress | None) -> None:
+        """Keep what is asked about, and how much."""
+        self.pool, self.batch, self.seed = pool, batch, seed
+        self.steps, self.looking, self.aligning = schedule.steps, schedule.looking, schedule.aligning
+        self.full = max(0, min(schedule.full, self.steps - self.looking - self.aligning))
+        self._markable = markable_cells(pool, seed)
+        self._progress = progress or NullProgress()
 
     def step(self, index: int) -> str:
         """One batch of views for the eyes, or one of naming and one of judging questions."""
@@ -134,12 +138,15 @@ class VlmTrainer:
                 losses = self._answer(rng, index)
                 loss = torch.stack(list(losses.values())).sum()
                 note = " ".join(f"{what} {float(part.detach()):.3f}" for what, part in losses.items())
+        self._learn(loss)
+        return note
+
+    def _learn(self, loss: torch.Tensor) -> None:
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.average.update()
-        return note
 
     def _set_rate(self, index: int) -> None:
         """The rate rises, holds and falls twice: for answering, and less high once all patches are shown."""

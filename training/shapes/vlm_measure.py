@@ -98,14 +98,15 @@ def judging_figures(
             groups += [question.kind] * len(answers)
     figures = {"answered": len(said) / max(sum(len(q.answers) for q in asked), 1)}
     truth, answer, kinds = np.array(truths, bool), np.array(said, bool), np.array(groups)
-    figures["balanced accuracy"] = _balanced(truth, answer)
+    figures["balanced accuracy"] = balanced(truth, answer)
     for kind in sorted(set(groups) - {"foreign"}):
-        figures[kind] = _balanced(truth[kinds == kind], answer[kinds == kind])
+        figures[kind] = balanced(truth[kinds == kind], answer[kinds == kind])
     if "foreign" in groups:
         figures["foreign refused"] = float((~answer[kinds == "foreign"]).mean())
     return figures
 
 
-def _balanced(truth: np.ndarray, answer: np.ndarray) -> float:
+def balanced(truth: np.ndarray, answer: np.ndarray) -> float:
+    """Return the mean of the shares of true and of false questions that are answered right."""
     shares = [(answer[truth == value] == value).mean() for value in (True, False) if (truth == value).any()]
     return float(np.mean(shares)) if shares else float("nan")

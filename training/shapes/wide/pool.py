@@ -6,7 +6,7 @@ trainer draws. No object of a training picture has a pair of words that is left 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -129,7 +129,7 @@ def load_painter(weights: Path, model: Model) -> Any:
     return FluxPipeline.from_pretrained(weights / "model", torch_dtype=torch.float32)
 
 
-def generated_pool(
+def generated_pictures(
     folder: Path,
     weights: Path,
     model: Model,
@@ -137,10 +137,10 @@ def generated_pool(
     seed: int = 0,
     held_out: bool = False,
     progress: Progress | None = None,
-) -> WidePool:
-    """Pictures that a diffusion model paints, as the oracle reads them. Kept in `folder`, in files of `CHUNK`."""
+) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """Yield pictures that a diffusion model paints, and their captions. Kept in `folder`, in files of `CHUNK`."""
     captions = [_world_scene(_PAINTED, n, seed, held_out).caption for n in range(count)]
-    oracle, pipeline, pools = Oracle.load(weights / "oracle"), None, []
+    pipeline = None
     first = NOISE_SEEDS + 1_000_000 * (4 * seed + 2 * held_out + (model == "shapes-turbo"))
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
@@ -153,7 +153,21 @@ def generated_pool(
             folder.mkdir(parents=True, exist_ok=True)
             # What is saved is memory as it lies: of a transposed array, another picture.
             save_file({"pictures": np.ascontiguousarray(made)}, path)
-        pictures = load_file(path)["pictures"]
-        cells = cells_of_reading(oracle.read(pictures), captions[start:stop])
+        yield load_file(path)["pictures"], captions[start:stop]
+
+
+def generated_pool(
+    folder: Path,
+    weights: Path,
+    model: Model,
+    count: int,
+    seed: int = 0,
+    held_out: bool = False,
+    progress: Progress | None = None,
+) -> WidePool:
+    """Pictures that a diffusion model paints, as the oracle reads them; see `generated_pictures`."""
+    oracle, pools = Oracle.load(weights / "oracle"), []
+    for pictures, captions in generated_pictures(folder, weights, model, count, seed, held_out, progress):
+        cells = cells_of_reading(oracle.read(pictures), captions)
         pools.append(WidePool(pictures, cells, np.zeros(len(pictures), bool)))
     return WidePool.joined(pools)

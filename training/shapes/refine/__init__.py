@@ -1,0 +1,1 @@
+"""The second training of shapes-vlm, from its first weights on: marks of single cells, and nothing in common."""

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from autointerp.labeling.asking.chat import ChatClient, ChatOptions
 from autointerp.labeling.asking.local import LocalChat
 from autointerp.labeling.asking.local_vlm import LocalVlm
-from autointerp.labeling.asking.messages import image_part, text_part
+from autointerp.labeling.asking.messages import text_part
 from autointerp.labeling.asking.protocol import AskFailed
 from autointerp.labeling.judging.detection import DETECTION
 from autointerp.labeling.judging.fuzzing import FUZZING
@@ -149,12 +148,12 @@ def test_a_server_of_it_names_and_judges_alike(
     assert local.calls == len(some)
 
 
-def test_a_server_that_breaks_over_an_image_fails_that_request_alone(served: str, vlm: LocalVlm) -> None:
+def test_a_server_that_breaks_over_an_image_fails_that_request_alone(served: str, vlm: LocalVlm, pool: Pool) -> None:
     client = client_of(served, attempts=2)
-    good = [text_part("Image 1:"), image_part(Image.new("RGB", (96, 96), "red"))]
     broken = [text_part("Image 1:"), {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
     with pytest.raises(AskFailed, match="Internal Server Error"):
         client.ask([{"role": "user", "content": broken}], {}, "t")
-    asked = [{"role": "user", "content": good}]
+    judge = VlmJudge(LocalChat(vlm, "shapes-vlm"), replace(JUDGING, image_format="png"), 1, DETECTION)
+    asked = judge.messages(trials(pool, False)[0][:1])
     (here,) = vlm.answer([asked], max_new_tokens=256)
     assert client.ask(asked, {}, "t") == here

@@ -44,8 +44,8 @@ def shipped_module(folder: Path, concepts: int, seed: int = 0) -> VlmModule:
 
 
 @click.command()
-@click.option("--steps", default=1800, show_default=True, help="Steps in all.")
-@click.option("--full", default=130, show_default=True, help="Of these, the last ones, which show all patches.")
+@click.option("--steps", default=2100, show_default=True, help="Steps in all.")
+@click.option("--full", default=430, show_default=True, help="Of these, the last ones, which show all patches.")
 @click.option("--renders", default=RENDERS, show_default=True, help="Renders to train on.")
 @click.option("--turbo", default=TURBO, show_default=True, help="Pictures of shapes-turbo to train on.")
 @click.option("--shapes", default=SHAPES, show_default=True, help="Pictures of shapes to train on.")

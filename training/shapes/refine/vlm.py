@@ -44,8 +44,8 @@ class Plan:
         full_judged_tokens: The same in a step that shows all patches.
     """
 
-    steps: int = 1800
-    full: int = 130
+    steps: int = 2100
+    full: int = 430
     features: int = 1500
     rate: float = 8e-4
     labels: int = 12

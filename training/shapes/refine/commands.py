@@ -57,13 +57,13 @@ def refine_vlm(context: click.Context, steps: int, full: int, out: Path | None, 
     from transformers import AutoTokenizer
 
     from training.shapes.loop import train
-    from training.shapes.refine.vlm import Plan, VlmRefiner
+    from training.shapes.refine.vlm import RefiningPlan, VlmRefiner
 
     runs, weights = context.obj
     pool = _pool(context, pictures, seed)
     model = shipped_module(weights / "vlm", len(pool.concepts), seed)
     tokenizer = AutoTokenizer.from_pretrained(weights / "vlm")
-    trainer = VlmRefiner(pool, model, tokenizer, Plan(steps, full), seed, default_progress())
+    trainer = VlmRefiner(pool, model, tokenizer, RefiningPlan(steps, full), seed, default_progress())
     train(trainer, runs, default_progress(), every=100)
     trainer.save(out or weights / "vlm")
     click.echo(f"wrote {out or weights / 'vlm'}", err=True)

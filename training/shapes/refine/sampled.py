@@ -18,7 +18,7 @@ AGREE = 0.75
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SampleVerdict:
     """What the first cells speak for, after each of them (None: nothing), the last one's share, and how sure it is."""
 
     common: tuple[Concept | None, ...]
@@ -63,7 +63,7 @@ class SampleRule:
         picture, row, col = cells.T
         return np.asarray(self.pool.masks[:, picture, row, col][self._order])
 
-    def spoken(self, shown: Sequence[Shown]) -> Spoken:
+    def spoken(self, shown: Sequence[Shown]) -> SampleVerdict:
         """Return what marked cells speak for."""
         cells = np.array([(s.picture, *s.cell) for s in shown if s.cell])
         hold = self.holds(cells)
@@ -79,8 +79,8 @@ class SampleRule:
         sure = (held[:, -1] + self._base) / (len(cells) + 1)
         if common[-1] is None:
             eligible = odds_ratios(np.ones(len(base)), self._base) >= MIN_ODDS_RATIO
-            return Spoken(common, 0.0, float(1 - sure[eligible].max()))
-        return Spoken(common, float(share[best[-1], -1]), float(sure[best[-1]]))
+            return SampleVerdict(common, 0.0, float(1 - sure[eligible].max()))
+        return SampleVerdict(common, float(share[best[-1], -1]), float(sure[best[-1]]))
 
     def _earned(self, hold: np.ndarray, cells: np.ndarray) -> np.ndarray:
         """Return whether pairs say more than what is left without one word, after each cell, bool [pairs, n].

@@ -30,7 +30,7 @@ HEADS = ("counted", "common", "fits")
 
 
 @dataclass(frozen=True)
-class Plan:
+class RefiningPlan:
     """How much is taught.
 
     Attributes:
@@ -67,7 +67,7 @@ class VlmRefiner(VlmTrainer):
         pool: Pool,
         model: VlmModule,
         tokenizer: Any,
-        plan: Plan = Plan(),
+        plan: RefiningPlan = RefiningPlan(),
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:

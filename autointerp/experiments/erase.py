@@ -120,6 +120,7 @@ class EraseExperiment:
                 )
         self._found: list[ImageJob] | None = None
         self._reader: SceneReader | None = None
+        self._made: EraseBench | None = None
 
     @classmethod
     def plan(cls, ctx: Context, options: Mapping[str, Any]) -> EraseExperiment:
@@ -240,11 +241,13 @@ class EraseExperiment:
         return self.reader().read(pictures)
 
     def _bench(self, progress: Callable[[], None] = lambda: None) -> EraseBench:
-        """Measure what marks concepts, and return what generates pictures without them."""
-        allowed = {word: self._named(word) for word in self.words} if self.by == "search" else {}
-        dictionary = loaded(self.ctx, self.row, self.ctx.model.device)
-        erasing = Erasing(dictionary, self.layer, self.plain_layer, self.features, allowed)
-        return EraseBench(self.ctx, erasing, self.reader(), progress)
+        """Return what generates pictures without concepts; what marks them is measured at the first call."""
+        if self._made is None:
+            allowed = {word: self._named(word) for word in self.words} if self.by == "search" else {}
+            dictionary = loaded(self.ctx, self.row, self.ctx.model.device)
+            erasing = Erasing(dictionary, self.layer, self.plain_layer, self.features, allowed)
+            self._made = EraseBench(self.ctx, erasing, self.reader(), progress)
+        return self._made
 
     def _named(self, word: str) -> list[int]:
         """Return the features whose names say a word."""

@@ -60,7 +60,13 @@ AT = ExperimentOption(
 IMAGES = ExperimentOption("images", "count", "Pictures behind each figure.", 200, "N")
 
 WAYS_TRIED = ExperimentOption(
-    "ways", "word", "Way of editing; repeatable; sae is always there.  [default: all]", (), "", True, tuple(WAYS)
+    "ways",
+    "word",
+    f"Way of editing: {', '.join(WAYS)}; repeatable; sae is always there.  [default: all]",
+    (),
+    "WAY",
+    True,
+    tuple(WAYS),
 )
 DICTIONARIES = ExperimentOption(
     "dictionary", "text", "A dictionary to use; repeatable.  [default: each layer's newest]", (), "X", True

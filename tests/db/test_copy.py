@@ -44,6 +44,12 @@ def fill_all(database):
             models.Judgement(score_id=score.id, crop_id=1, trial=i, truth=True, holds=h)
             for i, h in enumerate((True, False, None))
         )
+        experiment = models.ExperimentRow(
+            kind="probe", identity="e", model="m", figures=[{"value": None}, {"value": 0.1}]
+        )
+        session.add(experiment)
+        session.flush()
+        session.add(models.ExperimentUnit(experiment_id=experiment.id, key="case 1", result={"a": [1, None]}))
         session.add(models.Call(request_hash="h", purpose="label", model="m", answer="", cost=1e-7, latency_ms=1e300))
         run = models.Run(kind="harvest", identity="r", status="running", config={"a": {"b": []}})
         session.add(run)

@@ -43,12 +43,12 @@ def test_a_second_run_does_nothing_and_says_so(workspace: Path, cli: Cli, rows: 
 
 def test_on_shapes_the_embedded_vlm_names_and_judges_if_none_is_set(workspace: Path, cli: Cli, query: Query) -> None:
     change(workspace, 'labeler = "clip"', 'labeler = "auto"')
-    label = ("-w", workspace, "label", "--layer", "mid", "-n", "6")
-    assert "6 features by shapes-vlm" in cli(*label, "--dry-run").out
+    label = ("-w", workspace, "label", "--layer", "mid", "-n", "30")
+    assert "30 features by shapes-vlm" in cli(*label, "--dry-run").out
     assert cli(*label).code == 0
     by = "SELECT l.status, count(*) FROM labels l JOIN labelers b ON b.id = l.labeler_id WHERE b.kind = 'shapes-vlm'"
     named = dict(query(workspace, f"{by} GROUP BY 1"))
-    assert sum(named.values()) == 6
+    assert sum(named.values()) == 30
     assert "failed" not in named
     judged = "SELECT count(*) FROM scores s JOIN labelers b ON b.id = s.judge_id WHERE b.model LIKE 'shapes-vlm@%'"
     assert query(workspace, f"{judged} AND s.method = 'detection'") == [(named["ok"],)]

@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "dtype": "float32",
     "dictionary": {"latents": 192, "k": 6, "passes": 1},
 }
-FEATURES, QUICK_FEATURES = 128, 6
+FEATURES, QUICK_FEATURES = 128, 32
 
 
 def harvested(folder: Path, quick: bool) -> Path:
@@ -40,7 +40,7 @@ def harvested(folder: Path, quick: bool) -> Path:
     from autointerp.project.workspace import WorkspaceFolder
     from benchmarks.kills import _command as command
 
-    smaller = {"images": 24, "fit_images": 8, "dictionary": {"latents": 16, "k": 2, "passes": 1}}
+    smaller = {"images": 48, "fit_images": 32, "dictionary": {"latents": 32, "k": 4, "passes": 1}}
     WorkspaceFolder.create(folder, Settings.from_values(SETTINGS | (smaller if quick else {}))).close()
     if command("-w", str(folder), "harvest", "--layer", "mid"):
         raise RuntimeError("harvest failed")

@@ -70,6 +70,8 @@ def steer_feature(ctx: Context, name: str, request: SteerRequest) -> Image.Image
             possible.
         AutointerpError: A feature never fired, or no strength brings it into the pictures.
     """
+    if not request.prompts:
+        raise UsageError("there is no prompt", "give one with --prompt, or --icon for the feature alone")
     one = steered_feature(ctx, name)
     others = [(steered_feature(ctx, other), strength) for other, strength in request.others]
     note_before_torch(ctx.progress, f"reading {one.row.name}")
@@ -135,8 +137,6 @@ def _seed(ctx: Context, request: SteerRequest) -> int:
 
 def _check(ctx: Context, layer: Layer, request: SteerRequest) -> None:
     """Refuse an impossible request before a model is loaded."""
-    if not request.prompts:
-        raise UsageError("there is no prompt", "give one with --prompt, or --icon for the feature alone")
     for strength in request.strengths:
         if not math.isfinite(strength):
             raise UsageError(f"a strength of {strength} cannot be", "give a number, such as 4 or -2")

@@ -46,7 +46,7 @@ def test_a_slow_answer_holds_nobody_up() -> None:
 
     found = list(answers(range(12), ask, 2))
     assert sorted(found) == list(range(12))
-    assert found.index(0) > found.index(10)
+    assert found.index(0) >= 8  # four at most are out at once, so eight are taken in before the last is asked
 
 
 def test_things_are_taken_as_there_is_room() -> None:

@@ -87,7 +87,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Where the tests' workspaces have their rows; postgresql starts a server of its own.",
     )
 
-    parser.addoption("--chromium", action="store_true", help="Fail where Chromium is missing, in place of skipping.")
+    parser.addoption(
+        "--chromium", action="store_true", help="Also run what a browser shows; fails where there is none."
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -120,11 +122,13 @@ def chromium(pytestconfig: pytest.Config) -> Iterator[Any]:
 
     Its loop of events counts as running while it is there, so it goes with its module.
     """
+    if not pytestconfig.getoption("--chromium"):
+        pytest.skip("with --chromium")
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     missing = None if program else "there is no chromium (Debian: apt-get install chromium)"
     missing = missing or (None if importlib.util.find_spec("playwright") else "there is no playwright")
     if program is None or missing:
-        (pytest.fail if pytestconfig.getoption("--chromium") else pytest.skip)(str(missing))
+        pytest.fail(str(missing))
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -19,7 +19,7 @@ RIDGES = (0.001, 0.01, 0.1, 1.0)
 """Strengths of the ridge that are tried, in units of an input's variance."""
 BINS = 256
 LOWEST, HIGHEST = -0.5, 1.5
-"""Range of the scores that thresholds are chosen in; what lies outside counts as its end."""
+"""Least and greatest threshold of a readout. A prediction outside this range counts as its nearer end."""
 
 
 @dataclass

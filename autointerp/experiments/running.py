@@ -108,8 +108,8 @@ def run_experiment(ctx: Context, experiment: Experiment) -> ExperimentOutcome:
             stopped = isinstance(error, KeyboardInterrupt | GeneratorExit | SystemExit)
             # The error is on its way to the user. A second one, of this note, must not take its place.
             with suppress(Exception), ctx.db.session() as session:
-                state, said = ("interrupted", "") if stopped else ("failed", str(error)[:500])
-                queries.experiments.stop(session, row_id, state, said)  # type: ignore[arg-type]
+                said = "" if stopped else str(error)[:500]
+                queries.experiments.stop(session, row_id, "interrupted" if stopped else "failed", said)
             raise
     return ExperimentOutcome(plan, figures, results)
 

@@ -14,10 +14,12 @@ from autointerp.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from autointerp.db import Session
+    from autointerp.db.models import LabelStatus
     from autointerp.db.queries.labels import BestLabel
 
 STATES = ("live", "dead", "dense")
-STATUSES = ("unlabeled", "ok", "uninterpretable", "failed")
+_LABELED: tuple[LabelStatus, ...] = ("ok", "uninterpretable", "failed")
+STATUSES = ("unlabeled", *_LABELED)
 SORTS = {
     "number": "number",
     "score": "score",
@@ -155,7 +157,7 @@ class FeatureCatalog:
             if place is None:
                 continue
             dictionary = int(self.dictionaries[place])
-            best = queries.labels.best(session, dictionary, labelers, STATUSES[1:], [feature_id]).get(feature_id)  # type: ignore[arg-type]
+            best = queries.labels.best(session, dictionary, labelers, _LABELED, [feature_id]).get(feature_id)
             if best is None:
                 self._set(place, _Shown(0, "unlabeled", "", False), {})
                 continue
@@ -330,6 +332,6 @@ def _labels_that_count(session: Session, labelers: Collection[int] | None) -> di
         found[feature_id] = _Shown(one.id, one.status, name, one.labeler_id in people)
     if doubtful:
         for row in queries.dictionaries.list_all(session):
-            best = queries.labels.best(session, row.id, labelers, STATUSES[1:], doubtful)  # type: ignore[arg-type]
+            best = queries.labels.best(session, row.id, labelers, _LABELED, doubtful)
             found |= {feature_id: _shown(one) for feature_id, one in best.items()}
     return found

@@ -61,6 +61,19 @@ class ListQuery:
     names: Annotated[str, Query(max_length=1, description="1 lists of each name the first feature alone")] = ""
 
     @property
+    def scope(self) -> SearchFilters:
+        """What a search is bounded to."""
+        return SearchFilters(
+            layer=self.layer or None,
+            dictionary=self.dictionary or None,
+            labeler=self.labeler or None,
+            min_score=self.floor,
+            state=self.state or None,
+            step=self.step,
+            density=self.span,
+        )
+
+    @property
     def is_search(self) -> bool:
         """Whether the list is what a search finds."""
         return bool(self.q.strip() or self.like or self.picture)
@@ -197,16 +210,7 @@ def question_of(site: "ViewSite", query: ListQuery) -> SearchQuestion:
 
 def _search(site: "ViewSite", query: ListQuery, catalog: FeatureCatalog, filters: CatalogFilters) -> ListedPage:
     """Search, and leave out what the filters of the list leave out."""
-    scope = SearchFilters(
-        layer=query.layer or None,
-        dictionary=query.dictionary or None,
-        labeler=query.labeler or None,
-        min_score=query.floor,
-        state=query.state or None,
-        step=query.step,
-        density=query.span,
-    )
-    found = site.desk.find(question_of(site, query), scope, check_routes(query.route or None), _MOST)
+    found = site.desk.find(question_of(site, query), query.scope, check_routes(query.route or None), _MOST)
     passes = catalog.passing(filters)
     places = [place for hit in found.hits if (place := catalog.place_of(hit.feature_id)) is not None and passes[place]]
     notes = [site.public(note) for note in found.notes]

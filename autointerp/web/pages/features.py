@@ -9,7 +9,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from autointerp.views.catalog import SORTS, STATES, STATUSES
 from autointerp.views.search.route import ROUTES, check_routes
-from autointerp.views.search.scope import SearchFilters
 from autointerp.web.guard import UPLOADS
 from autointerp.web.listing import ListQuery, choices, question_of, read_page
 from autointerp.web.uploads import TooLarge, read_bounded
@@ -46,17 +45,8 @@ def routes(site: ViewSite) -> APIRouter:
 
     @router.get("/api/search", summary="Search: the keys of `autointerp search --json`")
     def api_search(query: Annotated[ListQuery, Depends()]) -> list[dict[str, Any]]:
-        scope = SearchFilters(
-            layer=query.layer or None,
-            dictionary=query.dictionary or None,
-            labeler=query.labeler or None,
-            min_score=query.floor,
-            state=query.state or None,
-            step=query.step,
-            density=query.span,
-        )
-        hits = site.desk.find(question_of(site, query), scope, check_routes(query.route or None), query.limit).hits
-        return [hit.as_dict() for hit in hits]
+        found = site.desk.find(question_of(site, query), query.scope, check_routes(query.route or None), query.limit)
+        return [hit.as_dict() for hit in found.hits]
 
     @router.post(UPLOADS, include_in_schema=False)
     async def upload(request: Request) -> Response:

@@ -38,6 +38,12 @@ class Commands:
         assert len(sides.rows("features")) > 32 * (len(FITTED) - 1)
         assert len(sides.rows("crops")) > 500
 
+    def test_a_wrong_judge_is_seen(self, labeled: Sides) -> None:
+        rows = labeled.query(labeled.paths[CPU], TABLES["scores"])
+        changed = [(*row[:6], row[6] + 1, *row[7:]) if sum(row[6:10]) else row for row in rows]
+        with pytest.raises(AssertionError):
+            alike(rows, changed, "scores")
+
     @pytest.mark.parametrize("change", CHANGES)
     def test_differences_are_seen(self, change: str, sides: Sides) -> None:
         table, column, by = CHANGES[change]
@@ -48,11 +54,13 @@ class Commands:
 
     def test_labels(self, labeled: Sides) -> None:
         rows = labeled.rows("labels")
-        assert {row[2] for row in rows} == {"clip", "local-vlm"}
+        assert {row[2] for row in rows} == {"clip", "local-vlm", "human"}
 
     def test_scores(self, labeled: Sides) -> None:
         rows = labeled.rows("scores")
         assert {row[3] for row in rows} == set(SCORES)
+        for method in ("gain", "fuzzing"):
+            assert any(sum(row[6:10]) for row in rows if row[2:5] == ("human", method, 0)), f"no answers: {method}"
 
     def test_evaluation(self, labeled: Sides, topk: str) -> None:
         found = labeled.same("-q", "evaluate", "--layer", "mid", "--dictionary", topk, "--json")

@@ -65,17 +65,28 @@ def topk(settings: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def labeled(tmp_path_factory: pytest.TempPathFactory, sides: Sides, topk: str) -> Sides:
-    """Names by CLIP and by a VLM on this machine, with every score, of the crops of the CPU."""
+    """Names by CLIP and by a VLM on this machine, names by hand, and every score of those, of the crops of the CPU.
+
+    The last are what scores are computed for: whether a labeler finds a name in the pictures of random weights is luck.
+    """
     from autointerp.labeling.judging import SCORES
     from autointerp.shapes.clip import FOLDER
 
     made = sides.levelled(tmp_path_factory.mktemp("labeled"))
     where = ("--layer", "mid", "--dictionary", topk)
-    local = ("local-vlm", "--vlm", FOLDER.parent / "vlm")
     made.run("-q", "label", *where, "-n", "3", "--no-score")
     # A VLM this small may not give every form of answer; that is 3.
+    local = ("local-vlm", "--vlm", FOLDER.parent / "vlm")
     made.run("-q", "label", *where, "--labeler", *local, "-n", "3", "--no-score", codes=(0, 3))
+    live = [row[1] for row in sides.rows("features") if row[0] == topk and row[2] == "live"]
+    given = made.folder / "names.jsonl"
+    # Two of one name: they are what the score `apart` is about.
+    named = zip(live, ("red circle", "edge", "edge", "blue background"), strict=False)
+    given.write_text("".join(f'{{"feature": "{topk}:{latent}", "name": "{name}"}}\n' for latent, name in named))
+    made.run("-q", "labels", "import", given)
     for method in SCORES:
-        judge = () if method in ("embedding", "generative") else ("--judge", *local)
-        made.run("-q", "score", *where, "--method", method, "--labeler", "clip", *judge, codes=(0, 3))
+        # shapes-vlm answers the questions of three methods, and any model that runs here is asked all.
+        own = method in ("gain", "detection", "fuzzing")
+        judge = () if method in ("embedding", "generative") else ("--judge", *(("shapes-vlm",) if own else local))
+        made.run("-q", "score", *where, "--method", method, *judge, codes=(0, 3))
     return made

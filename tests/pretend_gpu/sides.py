@@ -50,11 +50,11 @@ TABLES = {
     f" FROM crops c {_FEATURE.format('c')} JOIN images i ON i.id = c.image_id ORDER BY 1, 2, 3",
     "labels": "SELECT d.name, f.latent_index, r.kind, l.status, l.name, l.confidence FROM labels l"
     f" JOIN labelers r ON r.id = l.labeler_id {_FEATURE.format('l')} ORDER BY 1, 2, 3",
-    "scores": "SELECT d.name, f.latent_index, r.kind, s.method, s.shuffled, tp, fp, tn, fn, unscored, s.value"
+    "scores": "SELECT d.name, f.latent_index, r.kind, s.method, s.shuffled, j.model, tp, fp, tn, fn, unscored, s.value"
     " FROM scores s JOIN labels l ON l.id = s.label_id JOIN labelers r ON r.id = l.labeler_id"
-    f" {_FEATURE.format('l')} ORDER BY 1, 2, 3, 4, 5",
+    f" LEFT JOIN labelers j ON j.id = s.judge_id {_FEATURE.format('l')} ORDER BY 1, 2, 3, 4, 5, 6",
 }
-KEYS = {"dictionaries": 1, "features": 2, "crops": 3, "labels": 3, "scores": 5}
+KEYS = {"dictionaries": 1, "features": 2, "crops": 3, "labels": 3, "scores": 6}
 """How many of the first columns of a table tell its rows apart."""
 DENSITY = 3
 """The column of `features` that counts cells."""
@@ -122,11 +122,11 @@ def near(one: Any, other: Any, tolerance: float, where: str = "") -> None:
 def alike(one: list[Any], other: list[Any], table: str, times: float = 1.0) -> None:
     """Check that the rows of a table are the same, and numbers in them nearly.
 
-    A near tie may go either way, so a few features may differ, and their crops differ or be on one side alone. A device
-    that computes something else changes far more features than that.
+    A near tie may go either way, so a few features may differ, and their crops differ or be on one side alone. A
+    judge's answer may be such a tie, so one score may differ. A device that computes something else changes far more.
     """
     tolerance = times * TOLERANCE[table]
-    if table not in ("features", "crops"):
+    if table not in ("features", "crops", "scores"):
         near(one, other, tolerance, table)
         return
     mine, theirs = ({row[: KEYS[table]]: row for row in rows} for rows in (one, other))
@@ -139,6 +139,9 @@ def alike(one: list[Any], other: list[Any], table: str, times: float = 1.0) -> N
             tied[key] = str(error)
             if table == "features":
                 assert abs(mine[key][DENSITY] - theirs[key][DENSITY]) <= TIED_CELLS, (key, tied[key])
+    if table == "scores":
+        assert len(tied) <= 1, f"{len(tied)} of {len(mine)} scores, as {list(tied.items())[:3]}"
+        return
     features, touched = ({key[: KEYS["features"]] for key in keys} for keys in (mine, tied))
     allowed = max(LEAST_TIED, TIED * len(features))
     assert len(touched) <= allowed, f"{len(touched)} of {len(features)} features, as {list(tied.items())[:3]}"

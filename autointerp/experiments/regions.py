@@ -137,6 +137,24 @@ def read_mask(file: Path) -> Image.Image:
     return mask
 
 
+def mask_of_cells(cells: str, grid: tuple[int, int]) -> Image.Image:
+    """Return a mask, a pixel a cell, of cells that are painted on a grid.
+
+    Args:
+        cells: A `1` for each cell that is changed and a `0` for any other, row by row.
+        grid: Rows and columns.
+
+    Raises:
+        UsageError: There are not as many cells as the grid has.
+    """
+    from PIL import Image
+
+    rows, cols = grid
+    if len(cells) != rows * cols or set(cells) - {"0", "1"}:
+        raise UsageError(f"these are not the {rows}x{cols} cells of a mask", "paint it again")
+    return Image.frombytes("L", (cols, rows), bytes(255 * (cell == "1") for cell in cells))
+
+
 def mask_cells(mask: Image.Image, layer: Layer) -> torch.Tensor:
     """Return the cells of a layer that a mask covers by half or more, bool [rows, cols].
 

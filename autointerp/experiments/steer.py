@@ -16,6 +16,7 @@ from autointerp.experiments.steering import (
     SteerColumn,
     SteeredFeature,
     changes_of,
+    dictionary_of,
     edit_of,
     like_cells,
     steered,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-    from autointerp.dictionaries.protocol import Dictionary
     from autointerp.diffusion.layers import Layer
     from autointerp.project.context import Context
 
@@ -82,7 +82,7 @@ def steer_feature(ctx: Context, name: str, request: SteerRequest) -> Image.Image
         _ = one.unit
     for other, _ in others:
         _ = other.unit
-    dictionary, region, seed = _dictionary(ctx, one), request.region, _seed(ctx, request)
+    dictionary, region, seed = dictionary_of(ctx, one), request.region, _seed(ctx, request)
     if request.auto:
         chosen = choose_strength(ctx, one, dictionary, region, request.prompts, seed)
         ctx.progress.note(f"strength {chosen.strength:g} is the smallest that brings {name} into every picture")
@@ -90,7 +90,7 @@ def steer_feature(ctx: Context, name: str, request: SteerRequest) -> Image.Image
     beside = [
         edit_of(other.layer, change, region)
         for other, strength in others
-        for _, change in changes_of(_dictionary(ctx, other), other.feature, (strength,), ablate=False)
+        for _, change in changes_of(dictionary_of(ctx, other), other.feature, (strength,), ablate=False)
     ]
     columns = [SteerColumn("before")]
     for caption, change in changes_of(dictionary, one.feature, strengths, request.ablate):
@@ -110,13 +110,6 @@ def steer_feature(ctx: Context, name: str, request: SteerRequest) -> Image.Image
         for i, prompt in enumerate(request.prompts)
     ]
     return before_after(rows, _heading(ctx, one, others), _note(ctx, one, request), _marked(one.layer, region))
-
-
-def _dictionary(ctx: Context, one: SteeredFeature) -> Dictionary:
-    from autointerp.dictionaries.storage import load_dictionary
-
-    folder = ctx.workspace.dictionary_dir(one.row.name)
-    return load_dictionary(folder, one.row.weights_sha256).to(ctx.model.device)
 
 
 def _marked(layer: Layer, region: EditRegion) -> np.ndarray | None:

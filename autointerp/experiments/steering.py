@@ -71,6 +71,14 @@ def steered_feature(ctx: Context, name: str) -> SteeredFeature:
     return SteeredFeature(name, row, feature, ctx.layer_of(row))
 
 
+def dictionary_of(ctx: Context, one: SteeredFeature) -> Dictionary:
+    """Load a feature's dictionary, on the model's device."""
+    from autointerp.dictionaries.storage import load_dictionary
+
+    folder = ctx.workspace.dictionary_dir(one.row.name)
+    return load_dictionary(folder, one.row.weights_sha256).to(ctx.model.device)
+
+
 def parse_with(text: str) -> tuple[str, float]:
     """Read a further feature and its strength, written `FEATURE=STRENGTH`.
 

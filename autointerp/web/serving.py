@@ -61,6 +61,8 @@ def serve(ctx: Context, request: ServeRequest, say: Callable[[str], None]) -> No
         except KeyboardInterrupt:
             # The way in which a view ends.
             return
+        finally:
+            site.close()
 
 
 def _warm(site: ViewSite) -> None:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from autointerp.views.known_truths import KnownTruths
     from autointerp.web.searching import SearchDesk
     from autointerp.web.uploads import UploadedPictures
+    from autointerp.web.workers.worker import Ticket, Worker
+
+
+_PATIENCE = 15.0
+"""Seconds that a picture has to end after it was stopped. A large model may be in the middle of a step."""
 
 
 class ViewSite:
@@ -67,6 +72,51 @@ class ViewSite:
         from autointerp.views.known_truths import KnownTruths
 
         return KnownTruths(self.ctx)
+
+    @cached_property
+    def painter(self) -> Worker:
+        """The process that generates and reads pictures. It needs no key of a remote model, and gets none."""
+        from autointerp.web.workers.worker import Worker
+
+        return Worker(self.ctx.workspace.path, patience=_PATIENCE, without=(self.ctx.settings.api_key_env,))
+
+    @cached_property
+    def clerk(self) -> Worker:
+        """The process that does jobs, such as labeling, while the painter goes on."""
+        from autointerp.web.workers.worker import Worker
+
+        return Worker(self.ctx.workspace.path)
+
+    def ticket(self, ticket_id: str) -> tuple[Worker, Ticket]:
+        """Find a ticket and the worker that has it.
+
+        Raises:
+            UsageError: There is no such ticket any more.
+        """
+        worker = self.clerk if self.clerk.knows(ticket_id) else self.painter
+        return worker, worker.find(ticket_id)
+
+    def ticket_line(self, worker: Worker, ticket: Ticket) -> dict[str, Any]:
+        """Return how far a ticket is, as pages are told."""
+        progress = {key: self.public(it) if isinstance(it, str) else it for key, it in ticket.progress.items()}
+        return {
+            "id": ticket.id,
+            "task": ticket.task,
+            "state": ticket.state,
+            "before": worker.place(ticket),
+            "progress": progress or None,
+            "notes": [self.public(note) for note in ticket.notes],
+            "error": self.public(ticket.error),
+            "hint": self.public(ticket.hint),
+            "value": ticket.value if ticket.state == "done" else None,
+            "files": sorted(ticket.files),
+        }
+
+    def close(self) -> None:
+        """End the worker processes. What they have finished is kept."""
+        for name in ("painter", "clerk"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
 
     @property
     def catalog(self) -> FeatureCatalog:

@@ -12,7 +12,7 @@ from PIL import Image
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.layers import Layer, resolve_layer
 from autointerp.errors import AutointerpError, UsageError
-from autointerp.experiments.regions import EditRegion, parse_box, parse_steps
+from autointerp.experiments.regions import EditRegion, mask_of_cells, parse_box, parse_steps
 
 
 def test_steps_are_written_as_slices() -> None:
@@ -81,3 +81,14 @@ def test_a_file_that_is_no_picture_is_no_mask(tmp_path: Path) -> None:
     (tmp_path / "m.png").write_text("no picture")
     with pytest.raises(AutointerpError, match=r"m\.png cannot be read as a picture"):
         EditRegion.parse(None, None, 4, tmp_path / "m.png")
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.data())
+def test_painted_cells_come_back_as_a_mask(rows: int, cols: int, data: st.DataObject) -> None:
+    cells = data.draw(st.text("01", min_size=rows * cols, max_size=rows * cols))
+    mask = mask_of_cells(cells, (rows, cols))
+    assert (np.asarray(mask) > 0).reshape(-1).tolist() == [cell == "1" for cell in cells]
+    with pytest.raises(UsageError, match=f"not the {rows}x{cols} cells"):
+        mask_of_cells(cells + "0", (rows, cols))
+    with pytest.raises(UsageError, match="not the"):
+        mask_of_cells("x" + cells[1:], (rows, cols))

@@ -121,7 +121,7 @@ def search(
     from autointerp.views.search.searcher import Searcher
 
     ctx = open_context()
-    note_floor(filters["min_score"])
+    note_floor(filters["min_score"], ctx)
     question = SearchQuestion(text, image, like)
 
     def open_index(dictionary: DictionaryRow, kind: IndexKind) -> VectorIndex:

@@ -19,6 +19,7 @@ from autointerp.sizes import Size, parse_size
 
 if TYPE_CHECKING:
     from autointerp.db.queries.scores import ScoreFloor
+    from autointerp.project.context import Context
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,10 +106,21 @@ class Floor(click.ParamType):  # type: ignore[type-arg]
         return ScoreFloor(found, method)
 
 
-def note_floor(floor: ScoreFloor | None) -> None:
-    """Say which score a floor without a method is held against."""
-    if floor is not None and not floor.method:
-        note(f"--min-score {floor} is of detection, else embedding; name another score as in --min-score gain={floor}")
+def note_floor(floor: ScoreFloor | None, ctx: Context) -> None:
+    """Say which score a floor without a method is held against, and if no label of the workspace has one."""
+    if floor is None or floor.method:
+        return
+    from autointerp.db import queries
+    from autointerp.db.queries.scores import FLOORED
+
+    with ctx.db.session() as session:
+        present = queries.scores.methods(session)
+    held = [method for method in FLOORED if method in present]
+    named = f"name another score as in --min-score gain={floor}"
+    if held:
+        note(f"--min-score {floor} is of {', else '.join(held)}; {named}")
+    else:
+        note(f"--min-score {floor} is of {', else '.join(FLOORED)}, which no label here has; {named}")
 
 
 class UserPath(click.ParamType):  # type: ignore[type-arg]

@@ -111,7 +111,7 @@ def export(
     from autointerp.transfer.exporting.formats import ExportRequest
 
     ctx = open_context()
-    note_floor(given["min_score"])
+    note_floor(given["min_score"], ctx)
     request = ExportRequest(out, form, labelers=chosen_labelers(ctx, labeler), private=private, **given)
     done = run_export(ctx, resolve_targets(ctx, layers, dictionaries), request)
     note(f"{done.labels} labels")

@@ -11,8 +11,8 @@ class Step:
 
     `units` is the number of images, features or labels that its progress counts, and `part` the name of its part of a
     schedule, which is the stage if empty. `images` is the number of images to generate. `calls`, `pictures` and
-    `tokens` count the requests to a remote model, and `cost` is their price in dollars (None: unknown). `needed` is
-    False where the result exists.
+    `tokens` count the requests to a remote model, and `cost` is their price in dollars (None: unknown); of a `bound`
+    they are the most that there can be. `needed` is False where the result exists.
     """
 
     stage: str
@@ -26,6 +26,7 @@ class Step:
     cost: float | None = 0.0
     units: int = 0
     part: str = ""
+    bound: bool = False
 
     @property
     def text(self) -> str:
@@ -36,7 +37,8 @@ class Step:
         parts += [f"{self.images} images"] if self.images else []
         if self.calls:
             price = "price unknown" if self.cost is None else f"${self.cost:.2f}"
-            parts += [f"{self.calls} calls, {self.pictures} pictures, about {self.tokens} tokens, {price}"]
+            most = "at most " if self.bound else ""
+            parts += [f"{most}{self.calls} calls, {self.pictures} pictures, about {self.tokens} tokens, {price}"]
         return f"{self.stage:8} {self.target}: {', '.join(parts) or 'would run'}"
 
 

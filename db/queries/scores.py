@@ -85,6 +85,11 @@ def headline_values(session: Session, label_ids: Iterable[int]) -> dict[int, dic
     return found
 
 
+def methods(session: Session) -> set[str]:
+    """Return the methods of which some label has a value."""
+    return set(session.scalars(select(Score.method).where(Score.value.is_not(None), ~Score.shuffled).distinct()))
+
+
 def of_labels(session: Session, label_ids: Iterable[int]) -> dict[int, list[Score]]:
     """Return label id -> its newest score of each method and judge, without controls."""
     found: dict[int, list[Score]] = {}

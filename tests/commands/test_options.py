@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,18 @@ def test_no_floor(text: str) -> None:
 def test_a_floor_of_no_score_names_the_nearest() -> None:
     with pytest.raises(click.BadParameter, match="gain"):
         Floor().convert("gian=0.5", None, None)
+
+
+def test_a_bare_floor_says_which_score_it_is_of(workspace: Path, cli: Cli) -> None:
+    search = ("-w", workspace, "search", "red", "--min-score", "0.1")
+    assert "--min-score 0.1 is of embedding; name another score as in --min-score gain=0.1" in cli(*search).err
+    with contextlib.closing(sqlite3.connect(workspace / "autointerp.db")) as database, database:
+        database.execute("UPDATE scores SET method = 'gain'")
+    done = cli(*search)
+    assert "--min-score 0.1 is of detection, else embedding, which no label here has" in done.err
+    assert (done.code, done.out) == (0, "")
+    named = cli("-w", workspace, "search", "red", "--min-score", "gain=0.1")
+    assert (named.err, bool(named.out)) == ("", True)
 
 
 def test_combined_options_keep_their_order() -> None:

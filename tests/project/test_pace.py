@@ -13,7 +13,10 @@ from autointerp.project.pace import parts_of, probe, scheduled
 from autointerp.project.plan import Plan, Step
 from autointerp.project.schedule import WorkSchedule
 from autointerp.project.settings import Settings
+from autointerp.project.targets import Target
 from autointerp.project.workspace import WorkspaceFolder
+from autointerp.stages.pipeline.jobs import LabelJob
+from autointerp.stages.pipeline.labels import label_layer
 
 STEPS = (
     Step("fit", "x", True, images=100, units=100),
@@ -49,6 +52,14 @@ def test_nothing_is_expected_of_other_labelers(tmp_path: Path) -> None:
     fit, label, score = parts_of(context(tmp_path), STEPS, "clip")
     assert fit.seconds is not None
     assert label.seconds is score.seconds is None
+
+
+def test_what_label_does_by_itself_has_a_time(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    steps = label_layer(ctx, LabelJob(Target("mid")), dry_run=True).plan.steps
+    parts = parts_of(ctx, steps, ctx.world.labeler or "")
+    assert [part.name for part in parts][-2:] == ["embedding score", "gain score"]
+    assert all(part.seconds for part in parts)
 
 
 def test_a_command_within_a_longer_one_takes_its_schedule(tmp_path: Path) -> None:

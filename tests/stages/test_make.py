@@ -51,7 +51,7 @@ def test_on_shapes_the_embedded_vlm_names_and_judges_if_none_is_set(workspace: P
     assert sum(named.values()) == 30
     assert "failed" not in named
     judged = "SELECT count(*) FROM scores s JOIN labelers b ON b.id = s.judge_id WHERE b.model LIKE 'shapes-vlm@%'"
-    assert query(workspace, f"{judged} AND s.method = 'detection'") == [(named["ok"],)]
+    assert query(workspace, f"{judged} AND s.method = 'gain'") == [(named["ok"],)]
     assert "nothing to do" in cli(*label).err
 
 

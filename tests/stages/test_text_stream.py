@@ -93,6 +93,12 @@ def test_nothing_is_marked_in_the_picture_of_a_text_token(read: Path, query: Que
         assert np.array_equal(np.asarray(render(crop, 96)), np.asarray(crop.picture))
 
 
+def test_labels_of_text_tokens_are_judged_by_whole_pictures(read: Path, cli: Cli) -> None:
+    label = ("-w", read, "label", "--layer", "mid", "--labeler", "shapes-vlm", "--dry-run")
+    assert cli(*label, "--dictionary", NAME).out.splitlines()[-1].startswith(f"score    {NAME}: detection score of ")
+    assert ": gain score of " in cli(*label).out.splitlines()[-1]
+
+
 def test_an_export_says_its_stream_and_an_import_heeds_it(read: Path, cli: Cli, tmp_path: Path) -> None:
     out = ("--format", "saelens", "-o", tmp_path / "out")
     assert cli("-w", read, "export", "--layer", "mid", "--dictionary", NAME, *out).code == 0

@@ -99,9 +99,14 @@ class StepEstimates:
             # A shuffled label has the words of another label, whose pictures are generated anyway.
             images = count.own * OWN_IMAGES + (UNRELATED_IMAGES if count.total else 0)
             return replace(step, images=images)
-        if method.question is None or model is None:
+        if method.question is None:
             return step
         question, batch = method.question, self.ctx.settings.judge_batch
+        if question.shared and count.total:
+            asked = f"at most {question.trials} questions each and {question.shared} a name"
+            step = replace(step, detail=f"{detail}, {asked}", bound=True)
+        if model is None:
+            return step
         # What all labels of a name share is asked once a name.
         calls = count.total * question.requests(batch) + count.names * ceil(question.shared / batch)
         pictures = count.total * question.trials + count.names * question.shared

@@ -9,6 +9,7 @@ from autointerp.db.models import DictionaryRow
 from autointerp.errors import PartialFailure
 from autointerp.labeling.asking import VLMS
 from autointerp.labeling.judging import score_method
+from autointerp.labeling.judging.methods import Method
 from autointerp.labeling.protocol import Labeler
 from autointerp.project.context import Context
 from autointerp.project.labelers import labeler_key, labeler_kind, make_judge, make_labeler
@@ -17,15 +18,18 @@ from autointerp.project.plan import Plan
 from autointerp.stages.index.opening import open_index, plan_crops_index
 from autointerp.stages.label.labeling import pending, rare_features, run_label
 from autointerp.stages.pipeline.apart import plan_apart, tell_apart
-from autointerp.stages.pipeline.asking import RequestSender, load_own_model
+from autointerp.stages.pipeline.asking import RequestSender, load_own_model, remote_client
 from autointerp.stages.pipeline.dictionaries import TargetPlan, plan_target, run_targets
 from autointerp.stages.pipeline.estimates import ScoreCount, StepEstimates
 from autointerp.stages.pipeline.jobs import CommandResult, LabelJob
 from autointerp.stages.score.planning import Scoring, chosen_method, plan_scoring
 from autointerp.stages.score.scoring import run_scoring
 
-JUDGED_BY = "detection"
-"""The score that a VLM judges its own labels by."""
+JUDGED_BY, WHOLE_PICTURES = "gain", "detection"
+"""The score by which a VLM judges its own labels, and the one where features have no place in the picture.
+
+Earlier versions judged every label by the latter.
+"""
 _UNKNOWN_LABELER = 0
 """The id of a labeler that is not stored yet; no label has it."""
 
@@ -100,18 +104,40 @@ def _score(
     return []
 
 
-def _plan_judging(ctx: Context, row: DictionaryRow, job: LabelJob, labeler: Labeler) -> Scoring:
+def _judged_by(ctx: Context, row: DictionaryRow | None) -> Method:
+    """Return the score by which a VLM judges its own labels of a dictionary; None is one that is fitted first."""
+    stream = ctx.settings.stream if row is None else row.stream
+    return chosen_method(ctx, JUDGED_BY if stream == "image" else WHOLE_PICTURES)
+
+
+def _plan_judging(ctx: Context, row: DictionaryRow, job: LabelJob, labeler: Labeler, tell: bool = False) -> Scoring:
     """Return the labels of a VLM that it has not judged yet.
 
-    The shuffled control is left out: it costs money, and `label` was not asked for it.
+    The shuffled control is left out: it costs money, and `label` was not asked for it. For the same reason a server
+    does not judge again what it judged by detection, as earlier versions did; `tell` says whether a note counts such
+    labels.
     """
-    method = chosen_method(ctx, JUDGED_BY)
-    assert method.question is not None
-    judge = make_judge(ctx, job.request.labeler, method.question, labeler.asker)
     with ctx.db.session() as session:
         # A dry run stores no labeler, so a new labeler may have no id yet.
         labeler_id = queries.labelers.find(session, labeler_key(labeler)) or _UNKNOWN_LABELER
-    return plan_scoring(ctx, row, method, judge, labeler_id, controls=False)
+
+    def missing(method: Method) -> Scoring:
+        assert method.question is not None
+        judge = make_judge(ctx, job.request.labeler, method.question, labeler.asker)
+        return plan_scoring(ctx, row, method, judge, labeler_id, controls=False)
+
+    method, earlier = _judged_by(ctx, row), score_method(WHOLE_PICTURES)
+    scoring = missing(method)
+    if method.name == earlier.name or remote_client(labeler.asker) is None:
+        return scoring
+    unjudged = {label.id for label in missing(earlier).own}
+    own = tuple(label for label in scoring.own if label.id in unjudged)
+    if tell and (before := len(scoring.own) - len(own)):
+        ctx.progress.note(
+            f"{before} labels were judged by {earlier.name} before, and are not paid for again: "
+            f"`autointerp score --layer {job.target.layer} --method {method.name}` judges them by {method.name}"
+        )
+    return replace(scoring, own=own)
 
 
 def _plan(ctx: Context, job: LabelJob, target: TargetPlan, labeler: Labeler | None = None) -> Plan:
@@ -124,7 +150,7 @@ def _plan(ctx: Context, job: LabelJob, target: TargetPlan, labeler: Labeler | No
         count = len(pending(ctx, row, labeler, request))
         scored = count + len(plan_scoring(ctx, row, score_method("embedding")).own)
         if job.score and kind in VLMS:
-            judging = _plan_judging(ctx, row, job, labeler)
+            judging = _plan_judging(ctx, row, job, labeler, tell=True)
             judged, names = len(judging.own), judging.names
     else:
         latents = target.fit.config["latents"]
@@ -141,7 +167,7 @@ def _plan(ctx: Context, job: LabelJob, target: TargetPlan, labeler: Labeler | No
         model = (request.labeler.model or ctx.settings.vlm or "") if kind == "vlm" else None
         # Each new label may have a name of its own.
         total = ScoreCount(count + judged, names=count + names)
-        steps.append(estimates.score_step(chosen_method(ctx, JUDGED_BY), name, total, model))
+        steps.append(estimates.score_step(_judged_by(ctx, row), name, total, model))
     harvested = row if target.harvest.done else None
     told = plan_apart(ctx, job, kind, (name, harvested), labeler, count, steps)
     named = 1 + next(place for place, step in enumerate(steps) if step.stage == "label")

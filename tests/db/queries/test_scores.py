@@ -45,6 +45,16 @@ def test_controls_are_no_scores_of_a_label(filled):
         assert queries.scores.headline_values(session, [row.id]) == {row.id: {("embedding", 0): 0.8}}
 
 
+def test_methods_are_those_of_which_a_label_has_a_value(filled):
+    with filled.session() as session:
+        row = label(session, 1, queries.labelers.ensure(session, LabelerKey("clip")))
+        scored(session, row, "detection", None)
+        scored(session, row, "embedding", 0.5, shuffled=True)
+        assert queries.scores.methods(session) == set()
+        scored(session, row, "gain", -0.2)
+        assert queries.scores.methods(session) == {"gain"}
+
+
 def test_detection_is_shown_before_embedding(filled):
     with filled.session() as session:
         row = label(session, 1, queries.labelers.ensure(session, LabelerKey("clip")))

@@ -46,7 +46,7 @@ def test_a_batch_costs_half(workspace: Path, label: Cli, vlm_server: Any, query:
 def test_scores_go_in_batches_too(workspace: Path, label: Cli, vlm_server: Any, query: Query) -> None:
     done = label("--batch", command=("label", "-n", 3))
     assert done.code == 0, done.err
-    scored = "SELECT count(*) FROM scores WHERE method = 'detection'"
+    scored = "SELECT count(*) FROM scores WHERE method = 'gain'"
     assert query(workspace, scored) == [(3,)]
     assert len(vlm_server.requests) == 1
     done = label("--batch", command=("score", "--method", "shabalin"))

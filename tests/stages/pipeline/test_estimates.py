@@ -64,6 +64,19 @@ def test_scores_by_a_remote_judge_are_calls_and_pictures(ctx):
     assert (local.calls, local.pictures, local.cost) == (0, 0, 0.0)
 
 
+def test_a_score_that_stops_early_is_bounded(ctx):
+    """Names share the cells of their base rate, and no more is asked than is said."""
+    method = score_method("gain")
+    one, several = (estimates(ctx).score_step(method, "d", ScoreCount(4, names=names), MODEL) for names in (1, 4))
+    questions, shared = method.question.trials, method.question.shared
+    assert one.pictures == 4 * questions + shared
+    assert several.pictures == 4 * (questions + shared)
+    assert f"at most {questions} questions each and {shared} a name, at most {several.calls} calls" in several.text
+    local = estimates(ctx).score_step(method, "d", ScoreCount(4, names=4))
+    assert (local.detail, local.calls) == (several.detail, 0)
+    assert estimates(ctx).score_step(method, "d", ScoreCount(0), MODEL).text == "score    d: up to date"
+
+
 def test_scores_by_the_model_are_images(ctx):
     step = estimates(ctx).score_step(score_method("generative"), "d", ScoreCount(3, 2))
     # Shuffled labels are judged by pictures of other labels, which are there.

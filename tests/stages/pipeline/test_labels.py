@@ -52,7 +52,7 @@ def vlm_labels(query: Query, workspace: Path) -> list[Any]:
     )
 
 
-def test_labels_calls_and_detection_scores(
+def test_labels_calls_and_gain_scores(
     workspace: Path, label: Cli, vlm_server: Any, scripted: Any, cli: Cli, query: Query
 ) -> None:
     vlm_server.script = script(scripted)
@@ -74,7 +74,7 @@ def test_labels_calls_and_detection_scores(
     scores = query(
         workspace,
         "SELECT s.id, s.label_id, s.value, s.tp, s.fp, s.tn, s.fn, s.unscored, s.note FROM scores s"
-        " WHERE s.method = 'detection' ORDER BY s.label_id",
+        " WHERE s.method = 'gain' ORDER BY s.label_id",
     )
     assert [row[1] for row in scores] == [row[4] for row in found]
     judged = [row for row in scores if row[2] is not None]
@@ -82,14 +82,15 @@ def test_labels_calls_and_detection_scores(
     for score, _, value, tp, fp, tn, fn, unscored, _ in judged:
         trials = query(
             workspace,
-            "SELECT j.truth, j.holds, c.split, c.role FROM judgements j JOIN crops c ON c.id = j.crop_id"
+            "SELECT j.kind, j.truth, c.split FROM judgements j LEFT JOIN crops c ON c.id = j.crop_id"
             " WHERE j.score_id = ? ORDER BY j.trial",
             score,
         )
-        assert all(split == "score" and truth == (role != "negative") for truth, _, split, role in trials)
-        # It said yes to all: every firing crop right, every other wrong.
-        assert value == 0.5
-        assert tp == fp == len(trials) // 2
+        assert {tuple(trial) for trial in trials} == {("active", True, "score"), ("base", False, None)}
+        # It said yes to all: the name holds in random cells as often as in those of the feature.
+        assert value == 0
+        kinds = [kind for kind, *_ in trials]
+        assert (tp, fp) == (kinds.count("active"), kinds.count("base"))
         assert tn == fn == unscored == 0
     for request in vlm_server.requests:
         assert request["response_format"]["type"] == "json_schema"
@@ -101,7 +102,31 @@ def test_labels_calls_and_detection_scores(
     shown = json.loads(cli("-w", workspace, "show", f"shapes-turbo.mid.topk:{found[0][0]}", "--json").out)
     assert shown["label"]["name"] == "thing 0"
     assert shown["label"]["labeler"] == "vlm"
-    assert {s["method"] for s in shown["scores"]} == {"embedding", "detection"}
+    assert {s["method"] for s in shown["scores"]} == {"embedding", "gain"}
+
+
+def test_a_plan_says_the_most_that_gain_may_ask(label: Cli) -> None:
+    planned = label("-n", "2", "--dry-run").out.splitlines()[-1]
+    # Three requests of eight pictures hold 20 cells of a feature, and seven the 50 of a name.
+    assert "gain score of 2 labels, at most 20 questions each and 50 a name, at most 20 calls, 140 pictures" in planned
+
+
+def test_a_server_is_not_paid_to_judge_again_what_it_judged_by_detection(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, cli: Cli, query: Query
+) -> None:
+    vlm_server.script = script(scripted)
+    given = ("--labeler", "vlm", "--vlm", "gpt-4o-mini", "--base-url", vlm_server.base_url)
+    assert label("-n", "2", "--no-score").code == 0
+    assert cli("-w", workspace, "score", "--layer", "mid", "--method", "detection", *given).code == 0
+    asked = len(vlm_server.requests)
+    again = label("-n", "2")
+    assert again.code == 0, again.err
+    assert len(vlm_server.requests) == asked
+    assert again.err.count("2 labels were judged by detection before") == 1
+    assert "score --layer mid --method gain" in again.err
+    assert label("-n", "3").code == 0
+    labels = [row[4] for row in vlm_labels(query, workspace)]
+    assert query(workspace, "SELECT label_id FROM scores WHERE method = 'gain'") == [(labels[2],)]
 
 
 def test_an_answer_is_paid_once(workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query) -> None:
@@ -131,7 +156,7 @@ def test_a_budget_of_calls_ends_the_work(
     assert label("-n", "6", *more).code == 0
     assert [row[1] for row in vlm_labels(query, workspace)] == ["ok"] * 6
     if score:
-        assert len(query(workspace, "SELECT 1 FROM scores WHERE method = 'detection'")) == 6
+        assert len(query(workspace, "SELECT 1 FROM scores WHERE method = 'gain'")) == 6
 
 
 def test_a_budget_reached_while_judging_keeps_the_labels(
@@ -146,7 +171,7 @@ def test_a_budget_reached_while_judging_keeps_the_labels(
     again = label("-n", "3")
     assert again.code == 0
     assert "nothing to do" not in again.err
-    assert len(query(workspace, "SELECT 1 FROM scores WHERE method = 'detection'")) == 3
+    assert len(query(workspace, "SELECT 1 FROM scores WHERE method = 'gain'")) == 3
 
 
 @pytest.mark.parametrize("jobs", [1, 32])

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autointerp.commands.calls import open_context, print_json
-from autointerp.commands.options import (
-    COUNT,
-    PATH,
-    SEED,
-    combined,
-    dry_run_option,
-    json_option,
-    machine_options,
-    shared_options,
-)
+from autointerp.commands.claims import claims
+from autointerp.commands.experiment_options import declared, outcome_options
+from autointerp.commands.options import PATH, SEED, combined, machine_options, shared_options
 from autointerp.experiments.kinds import EXPERIMENTS
 
 if TYPE_CHECKING:
-    from autointerp.experiments.kinds import ExperimentKind, ExperimentOption
+    from autointerp.experiments.kinds import ExperimentKind
 
 
 class Strength(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click alone
@@ -111,44 +103,11 @@ def experiment() -> None:
     """Experiments on what features cause, each with its controls; a table, a plot and a report."""
 
 
-outcome_options = combined(
-    click.option("-o", "--out", type=PATH, metavar="DIR", help="Folder of the report.  [default: in the workspace]"),
-    dry_run_option,
-    json_option,
-    machine_options,
-)
-
-
-def _declared(option: ExperimentOption) -> Callable[..., Any]:
-    """Return an experiment's option as one of the command line."""
-    types = {"text": str, "count": COUNT, "step": click.IntRange(min=0), "number": float, "path": PATH, "flag": None}
-    kind: Any = click.Choice(option.words) if option.type == "word" else types[option.type]
-    metavar = option.metavar or None
-    if option.argument:
-        return click.argument(option.name, type=kind, required=option.required, nargs=-1 if option.many else 1)
-    name = f"--{option.name.replace('_', '-')}"
-    # A repeatable option is named in the singular.
-    names = (name[:-1], option.name) if option.many and name.endswith("s") else (name, option.name)
-    if option.type == "flag":
-        return click.option(*names, is_flag=True, help=option.help)
-    shown = option.default not in (None, ())
-    return click.option(
-        *names,
-        type=kind,
-        default=option.default,
-        show_default=shown,
-        multiple=option.many,
-        required=option.required,
-        metavar=metavar,
-        help=option.help,
-    )
-
-
 def _command_of(kind: ExperimentKind) -> click.Command:
     """Make the command of an experiment from its row."""
 
     @click.command(kind.name, help=f"{kind.help}.")
-    @combined(*map(_declared, kind.options), outcome_options)
+    @combined(*map(declared, kind.options), outcome_options)
     @shared_options
     def command(
         out: Path | None, dry_run: bool, as_json: bool, device: str | None, dtype: str | None, **options: Any
@@ -178,4 +137,4 @@ def _command_of(kind: ExperimentKind) -> click.Command:
 
 
 for _kind in EXPERIMENTS.values():
-    experiment.add_command(_command_of(_kind))
+    experiment.add_command(claims if _kind.name == claims.name else _command_of(_kind))

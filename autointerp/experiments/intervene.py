@@ -16,6 +16,7 @@ from autointerp.experiments.arms import CONTROLS, NONE, PROMPT, RANDOM, Arm, Edi
 from autointerp.experiments.protocol import Cost, Figure, PictureRow, Plot, PlotLine, Unit
 from autointerp.experiments.subjects import painting_cost
 from autointerp.experiments.trials import MEASURES, Trials, packed
+from autointerp.experiments.ways.pair import Dose
 from autointerp.project.context import identity
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ VERSION = 1
 KINDS_SEEN = 32
 """Cases among which every kind of edit of a bench comes."""
 ALL, EARLY, MIDDLE, LATE = "all steps", "early third", "middle third", "late third"
+THIRDS = (ALL, EARLY, MIDDLE, LATE)
+"""The parts of a run but its single steps."""
 _SHOWN = 4
 
 
@@ -52,8 +55,8 @@ class InterveneExperiment:
         place: Names of the layers that are edited together.
         kinds: Kinds of edits.
         cases: How many cases of these kinds.
-        features: How many features are changed.
-        strength: The factor of what features add.
+        dose: How many features are changed, and the factor of what they add.
+        single_steps: Whether changes are made at each step alone too, beside the thirds.
     """
 
     kind = "intervene"
@@ -66,12 +69,13 @@ class InterveneExperiment:
         place: Sequence[str],
         kinds: Sequence[str],
         cases: int,
-        features: int,
-        strength: float,
+        dose: Dose,
+        single_steps: bool = True,
     ) -> None:
         self.ctx, self.bench, self.place, self.kinds = ctx, bench, tuple(place), tuple(kinds)
-        self.features, self.strength = features, strength
-        self.parts = parts_of(ctx.generation.steps)
+        self.dose = dose
+        parts = parts_of(ctx.generation.steps)
+        self.parts = {name: steps for name, steps in parts.items() if single_steps or name in THIRDS}
         self.cases = cases_of(bench, kinds, cases, ctx.settings.seed)
 
     @classmethod
@@ -84,7 +88,8 @@ class InterveneExperiment:
         """
         bench = EditWorkbench(ctx, options["layers"], options["dictionary"])
         kinds = options["kinds"] or ("color", "texture", "background", "position", "add")
-        return cls(ctx, bench, bench.layers, kinds, options["cases"], options["features"], options["strength"])
+        dose = Dose(options["features"], options["strength"])
+        return cls(ctx, bench, bench.layers, kinds, options["cases"], dose, not options.get("thirds"))
 
     def configuration(self) -> dict[str, Any]:
         """Return everything that decides the figures."""
@@ -93,8 +98,10 @@ class InterveneExperiment:
             "weights": self.bench.weights(),
             "layers": list(self.place),
             "cases": identity([asdict(case) for case in self.cases]),
-            "features": self.features,
-            "strength": self.strength,
+            "features": self.dose.k,
+            "strength": self.dose.strength,
+            # Experiments of all parts were stored before there was a choice, and keep their identity.
+            **({} if len(self.parts) > len(THIRDS) else {"parts": list(self.parts)}),
             "generation": asdict(self.ctx.generation),
         }
 
@@ -106,8 +113,8 @@ class InterveneExperiment:
             for way, place, k, strength in (
                 # The last of the layers that are named: what is replaced there holds all that came before.
                 ("patch", self.place[-1:], 0, 1.0),
-                ("sae", self.place, self.features, self.strength),
-                (RANDOM, self.place, self.features, self.strength),
+                ("sae", self.place, self.dose.k, self.dose.strength),
+                (RANDOM, self.place, self.dose.k, self.dose.strength),
             )
         }
 
@@ -172,13 +179,13 @@ class InterveneExperiment:
 
         rows: dict[str, PictureRow] = {}
         every = self.arms()
-        arms = [every["patch", part] for part in (ALL, EARLY, MIDDLE, LATE)]
+        arms = [every["patch", part] for part in THIRDS]
         for case in self.cases:
             if case.kind in rows or not results[case.key].get("shown"):
                 continue
             (one,) = self.bench.prepare([case], self.place, ("patch", "sae"))
             panels = [Panel("before", one.pair.source.picture), Panel("prompt", one.pair.target.picture)]
-            for part, picture in zip((ALL, EARLY, MIDDLE, LATE), self.bench.pictures(one, arms), strict=True):
+            for part, picture in zip(THIRDS, self.bench.pictures(one, arms), strict=True):
                 panels.append(Panel(f"cells replaced, {part}", picture))
             rows[case.kind] = PictureRow(f"{case.instruction} ({case.source})", panels)
         return list(rows.values())[:_SHOWN]

@@ -71,6 +71,8 @@ WAYS_TRIED = ExperimentOption(
 DICTIONARIES = ExperimentOption(
     "dictionary", "text", "A dictionary to use; repeatable.  [default: each layer's newest]", (), "X", True
 )
+DECIDING = ("fits", "transfer", "emergence", "probe", "intervene", "edit")
+"""What decides claims: experiments, and the fits of dictionaries."""
 FEATURES = ExperimentOption("features", "count", "Features that an edit may change.", 32, "K")
 
 EXPERIMENTS: Registry[ExperimentKind] = Registry(
@@ -143,6 +145,7 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                 ExperimentOption("cases", "count", "Cases, of these kinds by turns.", 200, "N"),
                 FEATURES,
                 ExperimentOption("strength", "number", "Factor of what features add.", 2.0, "X"),
+                ExperimentOption("thirds", "flag", "Only in thirds of the run, not at each step alone.", False),
             ),
         ),
         ExperimentKind(
@@ -166,6 +169,25 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                     "images", "count", "Pictures of each concept with it, and as many without it.", 10, "N"
                 ),
                 FEATURES,
+            ),
+        ),
+        ExperimentKind(
+            "claims",
+            "Which published claims hold on both models of shapes, decided by the other experiments",
+            "autointerp.experiments.claims.experiment:Claims",
+            (
+                ExperimentOption("quick", "flag", "Few pictures and cases: minutes in place of hours.", False),
+                ExperimentOption("images", "count", "Pictures behind each figure.  [default: 200]", None, "N"),
+                ExperimentOption("cases", "count", "Cases of edits.  [default: 270]", None, "N"),
+                ExperimentOption(
+                    "experiments",
+                    "word",
+                    "Only the claims that this experiment decides; repeatable.  [default: all]",
+                    (),
+                    "NAME",
+                    True,
+                    DECIDING,
+                ),
             ),
         ),
     ],

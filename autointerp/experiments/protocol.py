@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from autointerp.crops.panel import Panel
@@ -53,11 +53,13 @@ class Unit:
         key: The unit's name within the experiment. The same configuration always gives the same keys.
         images: How many pictures it generates, which the bar counts.
         about: What the experiment needs to measure it.
+        counts_itself: Whether the experiment counts its pictures on the bar, while it is measured.
     """
 
     key: str
     images: int = 1
     about: Mapping[str, Any] = field(default_factory=dict)
+    counts_itself: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,8 @@ class Experiment(Protocol):
     def measure(self, units: Sequence[Unit], bar: Task) -> Iterator[tuple[Unit, dict[str, Any]]]:
         """Measure units, and yield each with its result as soon as it is known.
 
-        The caller stores a result before it asks for the next one, and counts its pictures on the bar; `bar` is for
-        notes.
+        The caller stores a result before it asks for the next one, and counts its pictures on the bar, unless the unit
+        counts itself. Else `bar` is for notes.
         """
         ...
 
@@ -146,6 +148,15 @@ class Experiment(Protocol):
 
     def pictures(self, results: Mapping[str, Mapping[str, Any]]) -> Sequence[PictureRow]:
         """Generate the few pictures of the report; none where there is nothing to see."""
+        ...
+
+
+@runtime_checkable
+class Deciding(Protocol):
+    """An experiment that comes to verdicts, with which its report begins."""
+
+    def verdicts(self, results: Mapping[str, Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Return rows with the keys claim, source, theirs, ours, ci_low, ci_high, verdict and reason."""
         ...
 
 

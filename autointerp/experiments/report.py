@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import UsageError
 from autointerp.experiments.plots import MISSING, can_plot, draw_plots
-from autointerp.experiments.tabling import figure_text, tables_of
+from autointerp.experiments.protocol import Deciding
+from autointerp.experiments.tabling import figure_text, number_text, tables_of
 from autointerp.export.folder import whole_folder
 from autointerp.export.gallery import visible
 from autointerp.texts import to_json
@@ -146,6 +147,8 @@ def _page(
         kind=outcome.plan.kind,
         title=experiment.title,
         facts=[("model", about["model"]), ("identity", about["identity"][:16]), *configuration],
+        verdicts=experiment.verdicts(outcome.results) if isinstance(experiment, Deciding) else (),
+        number=number_text,
         tables=tables_of(outcome.figures),
         text=figure_text,
         plot=None if drawn is None else _data_uri(drawn, "png"),

@@ -132,4 +132,5 @@ def _measure(ctx: Context, experiment: Experiment, plan: ExperimentPlan, row_id:
         for unit, result in experiment.measure(plan.missing, bar):
             with ctx.db.session() as session:
                 queries.experiments.keep(session, row_id, {unit.key: result})
-            bar.advance(unit.images)
+            if not unit.counts_itself:
+                bar.advance(unit.images)

@@ -54,6 +54,15 @@ def test_cells_replaced_at_all_steps_reach_most_and_none_reaches_nothing(workspa
     assert all(len(row.panels) == 6 for row in rows)
 
 
+def test_thirds_alone_are_another_experiment_with_fewer_arms(labeled: Path) -> None:
+    ctx = Context(Workspace(labeled), steps=3, capture_steps=[1])
+    every, thirds = (InterveneExperiment.plan(ctx, {**OPTIONS, "thirds": only}) for only in (False, True))
+    assert list(thirds.parts) == ["all steps", "early third", "middle third", "late third"]
+    assert len(every.arms()) - len(thirds.arms()) == 3 * 3
+    assert "parts" not in every.configuration()
+    assert thirds.configuration()["parts"] == list(thirds.parts)
+
+
 def test_a_kind_of_edit_that_does_not_exist(labeled: Path) -> None:
     ctx = Context(Workspace(labeled), steps=3, capture_steps=[1])
     with pytest.raises(UsageError, match="no edits of the kind 'colour': kinds are color, shape"):

@@ -1,0 +1,1 @@
+"""`claims`: published claims about features of diffusion models, tested where the truth is known."""

@@ -69,6 +69,32 @@ def _less(left: Sum, right: Sum) -> Sum:
 _LABELS, _FVU = "labels that stay true", "fvu"
 
 
+_AT_HOME = Contrast(
+    "share of the layer's variance that is explained at home",
+    ((-1.0, Term(_FVU, "shapes-turbo, 1 step: step 0", "dictionary")),),
+    margin=HALF,
+    plus=1.0,
+    premise=True,
+)
+_EDITS_WORK = Contrast(
+    "edits that succeed, by features less random directions",
+    _edits("success", "sae"),
+    _edits("success", "random"),
+    premise=True,
+)
+
+
+def _changes(kinds: Sequence[str]) -> Contrast:
+    """Return that features change pictures at all, where they do so at every step."""
+    reached = [f"reached: {kind}" for kind in kinds]
+    return Contrast(
+        f"{', '.join(kinds)} reached by features at all steps less random directions",
+        _each(reached, "all steps", "sae"),
+        _each(reached, "all steps", "random"),
+        premise=True,
+    )
+
+
 def _still_true(at: str) -> Contrast:
     return Contrast(
         "share of the labels that are true at home and still are", _one(_LABELS, at, "dictionary"), (), HALF
@@ -105,6 +131,11 @@ CLAIMS: tuple[Claim, ...] = (
         "fits",
         (FITS,),
         (
+            Contrast(
+                "share of features with a specific truth, SAE",
+                _one("features with a specific truth", "normalized inputs", "topk"),
+                premise=True,
+            ),
             Contrast(
                 "share of features with a specific truth, ITDA less SAE",
                 _one("features with a specific truth", "normalized inputs", "itda"),
@@ -150,7 +181,7 @@ CLAIMS: tuple[Claim, ...] = (
         "pictures, and explained variance over steps",
         "transfer",
         (SINGLE,),
-        (_still_true("{turbo_last}"), _rebuilds("{turbo_last}")),
+        (_AT_HOME, _still_true("{turbo_last}"), _rebuilds("{turbo_last}")),
     ),
     Claim(
         "base-model",
@@ -159,7 +190,7 @@ CLAIMS: tuple[Claim, ...] = (
         "pictures, and explained variance over steps",
         "transfer",
         (SINGLE,),
-        (_still_true("{base_last}"), _rebuilds("{base_last}")),
+        (_AT_HOME, _still_true("{base_last}"), _rebuilds("{base_last}")),
     ),
     Claim(
         "base-model-early",
@@ -168,7 +199,7 @@ CLAIMS: tuple[Claim, ...] = (
         "pictures, and explained variance over steps",
         "transfer",
         (SINGLE,),
-        (_still_true("{base_first}"), _rebuilds("{base_first}")),
+        (_AT_HOME, _still_true("{base_first}"), _rebuilds("{base_first}")),
     ),
     Claim(
         "features-edit",
@@ -194,6 +225,7 @@ CLAIMS: tuple[Claim, ...] = (
         "edit",
         BOTH,
         (
+            _EDITS_WORK,
             Contrast(
                 "edits of colors and textures at the late layer less the early one, less the same of objects",
                 _less(_by_layer(SURFACE, "late"), _by_layer(SURFACE, "early")),
@@ -209,6 +241,12 @@ CLAIMS: tuple[Claim, ...] = (
         "emergence",
         BOTH,
         (
+            Contrast(
+                "IoU of objects at the last step, by names of features less a guess from places",
+                _iou("object", "last", "labels"),
+                _one("IoU of object", "input, step {last}", "places"),
+                premise=True,
+            ),
             Contrast(
                 "IoU of objects at the first step, by names of features less a guess from places",
                 _iou("object", "first", "labels"),
@@ -246,6 +284,12 @@ CLAIMS: tuple[Claim, ...] = (
         BOTH,
         (
             Contrast(
+                "IoU of objects at the last step, by a readout of codes less a guess from places",
+                _iou("object", "last", "codes"),
+                _one("IoU of object", "input, step {last}", "places"),
+                premise=True,
+            ),
+            Contrast(
                 "IoU of objects by codes, at the middle step less at the last one",
                 _iou("object", "middle", "codes"),
                 _iou("object", "last", "codes"),
@@ -278,13 +322,16 @@ CLAIMS: tuple[Claim, ...] = (
         "80% early, 23 to 25% later (second-hand)",
         "intervene",
         (BASE,),
-        tuple(
-            Contrast(
-                f"objects moved or added by features in the early third less the {part} one",
-                _thirds(LAYOUT, "early"),
-                _thirds(LAYOUT, part),
-            )
-            for part in ("middle", "late")
+        (
+            _changes(LAYOUT),
+            *(
+                Contrast(
+                    f"objects moved or added by features in the early third less the {part} one",
+                    _thirds(LAYOUT, "early"),
+                    _thirds(LAYOUT, part),
+                )
+                for part in ("middle", "late")
+            ),
         ),
     ),
     Claim(
@@ -294,13 +341,16 @@ CLAIMS: tuple[Claim, ...] = (
         "93% in the middle (second-hand)",
         "intervene",
         (BASE,),
-        tuple(
-            Contrast(
-                f"colors, textures and backgrounds changed by features in the middle third less the {part} one",
-                _thirds(STYLE, "middle"),
-                _thirds(STYLE, part),
-            )
-            for part in ("early", "late")
+        (
+            _changes(STYLE),
+            *(
+                Contrast(
+                    f"colors, textures and backgrounds changed by features in the middle third less the {part} one",
+                    _thirds(STYLE, "middle"),
+                    _thirds(STYLE, part),
+                )
+                for part in ("early", "late")
+            ),
         ),
     ),
     Claim(
@@ -311,6 +361,7 @@ CLAIMS: tuple[Claim, ...] = (
         "intervene",
         (BASE,),
         (
+            _changes(("texture",)),
             Contrast(
                 "textures changed by features in the late third less random directions",
                 _thirds(("texture",), "late"),

@@ -18,6 +18,8 @@ from autointerp.experiments.tabling import number_text
 Decision = Literal["holds", "fails", "undecided"]
 NEEDED = 0.05
 """A difference of less than five points counts as none, where a claim says nothing else."""
+LEAST = 16
+"""Figures of fewer pictures, cases or features decide nothing: intervals of so few cannot be trusted."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Contrast:
         margin: The interval must lie above it for the claim to hold, and below it for the claim to fail.
         within: If not None, the interval must lie between `-within` and `within` instead, or outside of both.
         plus: A number that is added, as where 1 less a figure is meant.
+        premise: Whether the claim can only be tested where this holds, such as that a dictionary works at home.
     """
 
     says: str
@@ -65,6 +68,7 @@ class Contrast:
     margin: float = NEEDED
     within: float | None = None
     plus: float = 0.0
+    premise: bool = False
 
     @property
     def rule(self) -> str:
@@ -85,7 +89,8 @@ class Claim:
         theirs: The figure there, with how far it can be trusted; empty where none could be read.
         experiment: The experiment that decides it here.
         studies: Names of the studies in which it is decided.
-        contrasts: What decides it; all must agree for it to hold, and one is enough for it to fail.
+        contrasts: What decides it; all must agree for it to hold, and one is enough for it to fail. If a premise
+            among them does not hold, the claim stays undecided.
     """
 
     key: str
@@ -149,15 +154,19 @@ def decide(claim: Claim, study: str, title: str, figures: Sequence[Figure], plac
     known = {(one.name, one.group, one.way): one for one in figures}
     decided = [(one, *_measured(one, known, places)) for one in claim.contrasts]
     decisions = [_decision(one, found) for one, found, _ in decided]
+    main = [decision for one, decision in zip(claim.contrasts, decisions, strict=True) if not one.premise]
     verdict: Decision = "undecided"
-    if "fails" in decisions:
-        verdict = "fails"
-    elif all(one == "holds" for one in decisions):
-        verdict = "holds"
-    shown = min(decided, key=lambda one: _room(one[0], one[1]))[1]
+    if all(made == "holds" for one, made in zip(claim.contrasts, decisions, strict=True) if one.premise):
+        if "fails" in main:
+            verdict = "fails"
+        elif all(made == "holds" for made in main):
+            verdict = "holds"
+    shown = min(((one, found) for one, found, _ in decided if not one.premise), key=lambda one: _room(one[0], one[1]))[
+        1
+    ]
     reason = "; ".join(
-        f"{text} ({decision}: it must be {one.rule})"
-        for (one, _, text), decision in zip(decided, decisions, strict=True)
+        f"{'premise: ' if one.premise else ''}{text} ({made}: it must be {one.rule}{_too_few(found)})"
+        for (one, found, text), made in zip(decided, decisions, strict=True)
     )
     row = ClaimVerdict(
         f"{claim.text} ({title})", f"arXiv {claim.source}", claim.theirs, *shown[:3], verdict=verdict, reason=reason
@@ -183,7 +192,7 @@ def _measured(
 
 
 def _decision(contrast: Contrast, found: Estimate) -> Decision:
-    if found.low is None or found.high is None:
+    if found.low is None or found.high is None or found.n < LEAST:
         return "undecided"
     if contrast.within is not None:
         if -contrast.within < found.low and found.high < contrast.within:
@@ -192,6 +201,10 @@ def _decision(contrast: Contrast, found: Estimate) -> Decision:
     if found.low > contrast.margin:
         return "holds"
     return "fails" if found.high < contrast.margin else "undecided"
+
+
+def _too_few(found: Estimate) -> str:
+    return f"; {found.n} are too few to decide" if found.value is not None and found.n < LEAST else ""
 
 
 def _room(contrast: Contrast, found: Estimate) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autointerp.experiments.protocol import Figure
 from autointerp.experiments.statistics import share
+from autointerp.labeling.judging.intervals import wilson
 from autointerp.project.targets import Target
 from autointerp.stages.evaluate.evaluating import run_evaluate
 from autointerp.stages.fit.planning import FitRequest
@@ -55,6 +56,8 @@ def fit_figures(ctx: Context) -> list[Figure]:
         dead = share(round(of.reconstruction["dead_share"] * of.features), of.features)
         figures.append(Figure("dead share", inputs, kind, *dead))
         if of.truth is not None:
-            low, high = of.truth.intervals["specific"]
-            figures.append(Figure(SPECIFIC, inputs, kind, of.truth.specific, low, high, of.features))
+            part, (low, high) = of.truth.specific, of.truth.intervals["specific"]
+            # The interval over pictures is a point where no feature, or every one, has a truth in each set of pictures.
+            least, most = wilson(round(part * of.features), of.features)
+            figures.append(Figure(SPECIFIC, inputs, kind, part, min(low, least), max(high, most), of.features))
     return figures

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autointerp.errors import UsageError
 from autointerp.experiments.claims.catalogue import SOURCES
-from autointerp.experiments.claims.claim import ClaimVerdict, Finding
+from autointerp.experiments.claims.claim import LEAST, ClaimVerdict, Finding
 from autointerp.experiments.claims.studies import Sizes
 from autointerp.experiments.tabling import number_text
 from autointerp.files import replacing
@@ -30,6 +30,8 @@ Each claim was declared with its rule before anything was measured. A figure of 
 its control, must lie above a margin: 5 points, unless the reason says otherwise. A claim *holds* if the whole 95%
 interval lies above it, *fails* if it lies below, and is *undecided* if the margin is inside, or nothing was measured. A
 claim of several parts holds if all hold, and fails if one fails; its figure is that of the part nearest to failing.
+Where a premise does not hold, such as that features change pictures at all, or a figure is of fewer than {least}
+pictures, cases or features, the claim is undecided too.
 
 {counts} A claim that fails here may be true of larger models: scenes of shapes have few concepts, and captions say all
 of them. A claim that holds here held once more, with truth in place of judges.
@@ -50,7 +52,7 @@ def page_of(findings: Sequence[Finding], sizes: Sizes, command: str, plot: str |
         f"for choosing strengths alone; {sizes.turbo} steps of `shapes-turbo` and {sizes.base} of `shapes`; "
         f"dictionaries fitted on {sizes.fitted} pictures."
     )
-    parts = [_HEAD.format(command=command, sizes=measured, counts=_counted(findings))]
+    parts = [_HEAD.format(command=command, sizes=measured, counts=_counted(findings), least=LEAST)]
     if plot is not None:
         parts.append(f"![The figures that decide most claims, drawn]({plot})\n")
     for source in dict.fromkeys(one.claim.source for one in findings):

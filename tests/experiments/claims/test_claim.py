@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from autointerp.experiments.claims.claim import Claim, Contrast, Decision, Term, decide, mean_of
+from autointerp.experiments.claims.claim import LEAST, Claim, ClaimVerdict, Contrast, Decision, Term, decide, mean_of
 from autointerp.experiments.protocol import Figure
 
 PLACES = {"last": 3}
@@ -65,6 +67,33 @@ def test_all_parts_must_hold_and_one_is_enough_to_fail() -> None:
     assert verdict(0.1, 0.55) == ("undecided", 0.05)
     # A part that fails counts, whatever another leaves open.
     assert verdict(0.8, 0.55) == ("fails", -0.2)
+
+
+def test_a_premise_that_does_not_hold_leaves_the_claim_open() -> None:
+    given = replace(contrast("sae", "neurons"), premise=True)
+    tested = claim(given, contrast("sae", "random"))
+
+    def found(neurons: float, random: float) -> ClaimVerdict:
+        figures = [figure("sae", 0.6), figure("random", random), figure("neurons", neurons)]
+        return decide(tested, "turbo", "turbo", figures, PLACES).verdict
+
+    assert found(0.1, 0.2).verdict == "holds"
+    assert found(0.1, 0.8).verdict == "fails"
+    # The figure is that of the claim, however badly the premise does.
+    for random in (0.2, 0.8):
+        undecided = found(0.9, random)
+        assert undecided.verdict == "undecided"
+        assert undecided.ours == pytest.approx(0.6 - random)
+        assert undecided.reason.startswith("premise: sae less neurons")
+
+
+def test_too_few_decide_nothing() -> None:
+    few = [replace(one, n=LEAST - 1) for one in (figure("sae", 0.9), figure("random", 0.1))]
+    found = decide(claim(contrast("sae", "random")), "turbo", "turbo", few, PLACES).verdict
+    assert found.verdict == "undecided"
+    assert f"{LEAST - 1} are too few to decide" in found.reason
+    enough = [replace(one, n=LEAST) for one in few]
+    assert decide(claim(contrast("sae", "random")), "turbo", "turbo", enough, PLACES).verdict.verdict == "holds"
 
 
 def test_what_was_not_measured_is_undecided_and_says_so() -> None:

@@ -35,7 +35,7 @@ TINY = Sizes(
         "crops": {"top": 6, "quantile": 4, "negatives": 6},
     },
 )
-HEIGHTS = {"sae": 0.6, "patch": 0.9, "random": 0.1, "none": 0.95, "neurons": 0.3, "codes": 0.8}
+HEIGHTS = {"sae": 0.6, "patch": 0.9, "random": 0.1, "none": 0.95, "neurons": 0.3, "codes": 0.8, "labels": 0.7}
 
 
 def figures_of(name: str, places: Any) -> list[Figure]:

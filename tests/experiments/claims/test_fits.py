@@ -18,13 +18,14 @@ def test_shares_are_of_all_latents_with_the_intervals_of_evaluate(monkeypatch: p
         made = []
         for number, target in enumerate(targets):
             truth = SimpleNamespace(specific=0.3, intervals={"specific": (0.2, 0.4)})
+            nothing = SimpleNamespace(specific=0.0, intervals={"specific": (0.0, 0.0)})
             made.append(
                 SimpleNamespace(
                     evaluation=SimpleNamespace(
                         dictionary=target.dictionary,
                         features=100,
                         reconstruction={"dead_share": number / 10},
-                        truth=truth if number else None,
+                        truth=(None, truth, truth, nothing)[number],
                     )
                 )
             )
@@ -40,3 +41,8 @@ def test_shares_are_of_all_latents_with_the_intervals_of_evaluate(monkeypatch: p
     assert (fits.SPECIFIC, "normalized inputs", "topk") not in found
     truths = found[fits.SPECIFIC, "normalized inputs", "itda"]
     assert (truths.value, truths.low, truths.high, truths.n) == (0.3, 0.2, 0.4, 100)
+    # Nothing found among a hundred features is no proof that there is nothing.
+    none = found[fits.SPECIFIC, "normalized inputs", "neurons"]
+    assert none.low == 0.0
+    assert none.high is not None
+    assert none.high > 0.03

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, event, exc
+from sqlalchemy import Connection, Engine, event, exc
 from sqlalchemy.orm import Session
 
 from autointerp.db.connections import open_engine, open_sqlite_engine
@@ -52,6 +53,8 @@ class Database:
         self.where = str(self.path) if self.path else shown(self.url)
         self.on_wait: Callable[[str], None] = _say_nothing
         self._writer_lock = WriterLock(self.where)
+        self._watching = threading.Lock()
+        self._watch: Connection | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -124,8 +127,25 @@ class Database:
         with self._writer_lock.hold(self.engine):
             yield
 
+    def version(self) -> int | None:
+        """Return a number that any session's or process's commit changes; None where the database has no such number.
+
+        Asking an SQLite file takes microseconds, whatever it holds. PostgreSQL and databases in memory have none.
+        """
+        if self.path is None:
+            return None
+        with self._watching, self.translated():
+            if self._watch is None:
+                # SQLite counts the commits of other connections, so this one commits nothing.
+                self._watch = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            return int(self._watch.exec_driver_sql("PRAGMA data_version").scalar_one())
+
     def close(self) -> None:
         """Close all connections."""
+        with self._watching:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
         if "engine" in self.__dict__:
             self.engine.dispose()
             del self.engine

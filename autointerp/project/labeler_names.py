@@ -1,4 +1,7 @@
-"""Names of labelers on the command line: KIND, KIND@MODEL, and KIND@MODEL#DIGITS where several share the former."""
+"""Names of labelers on the command line: KIND, KIND@MODEL, and KIND@MODEL#DIGITS where several share the former.
+
+A model that is named for its labeler, `shapes-vlm@0123`, already says the kind, and is not repeated.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,8 @@ def chosen_labelers(ctx: Context, name: str | None) -> list[int] | None:
 
 def _of_model(row: LabelerRow) -> str:
     """Return KIND@MODEL, or KIND without a model."""
+    if row.model.startswith(f"{row.kind}@"):
+        return row.model
     return f"{row.kind}@{row.model}" if row.model else row.kind
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from autointerp.db import queries
 from autointerp.db.queries.scores import CHANCE, FLOORED, HEADLINE, ScoreFloor
 from autointerp.errors import UsageError, nearest
+from autointerp.views.counting import labels_that_count
 
 if TYPE_CHECKING:
     from autointerp.db import Session
@@ -141,13 +142,16 @@ class FeatureCatalog:
             names=[""] * count,
         )
         catalog._places = {int(feature): place for place, feature in enumerate(catalog.ids)}
-        shown = _labels_that_count(session, labelers)
+        shown = labels_that_count(session, labelers)
         scores: dict[int, dict[str, tuple[float, float | None]]] = {}
         for line in queries.catalog.score_lines(session):
             scores.setdefault(line.label_id, {})[line.method] = (line.value, line.ci_low)
-        for feature_id, one in shown.items():
+        people = {row.id for row in queries.labelers.with_labels(session) if row.kind == queries.labels.HUMAN}
+        for feature_id, label in shown.items():
             if feature_id in catalog._places:
-                catalog._set(catalog._places[feature_id], one, scores.get(one.label_id, {}))
+                name = label.name if label.status == "ok" else ""
+                one = _Shown(label.id, label.status, name, label.labeler_id in people)
+                catalog._set(catalog._places[feature_id], one, scores.get(label.id, {}))
         return catalog
 
     def refresh(self, session: Session, feature_ids: Iterable[int], labelers: Collection[int] | None = None) -> None:
@@ -313,25 +317,3 @@ def _shown(best: BestLabel) -> _Shown:
     label = best.label
     is_human = best.labeler.kind == queries.labels.HUMAN
     return _Shown(label.id, label.status, label.name if label.status == "ok" else "", is_human)
-
-
-def _labels_that_count(session: Session, labelers: Collection[int] | None) -> dict[int, _Shown]:
-    """Return the label that counts of each feature that has one, by the feature's id."""
-    current: dict[int, dict[int, queries.catalog.LabelLine]] = {}
-    for line in queries.catalog.label_lines(session, labelers):
-        current.setdefault(line.feature_id, {})[line.labeler_id] = line
-    people = {row.id for row in queries.labelers.with_labels(session) if row.kind == queries.labels.HUMAN}
-    found: dict[int, _Shown] = {}
-    doubtful = []
-    for feature_id, by_labeler in current.items():
-        if len(by_labeler) > 1:
-            doubtful.append(feature_id)
-            continue
-        (one,) = by_labeler.values()
-        name = one.name if one.status == "ok" else ""
-        found[feature_id] = _Shown(one.id, one.status, name, one.labeler_id in people)
-    if doubtful:
-        for row in queries.dictionaries.list_all(session):
-            best = queries.labels.best(session, row.id, labelers, _LABELED, doubtful)
-            found |= {feature_id: _shown(one) for feature_id, one in best.items()}
-    return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from autointerp.db import DatabaseError, queries
 from autointerp.views.catalog import FeatureCatalog
+from autointerp.views.stamps import Stamps
 
 if TYPE_CHECKING:
     from autointerp.db.engine import Database
@@ -46,7 +47,7 @@ class Catalogs:
     """
 
     def __init__(self, db: Database) -> None:
-        self.db = db
+        self.db, self.stamps = db, Stamps(db)
         self._lock = threading.RLock()
         self._kept: dict[_Key, _Kept] = {}
         self._changed: list[int] = []
@@ -69,9 +70,8 @@ class Catalogs:
             kept.looked_at = now
             if now - kept.read_at < _PATIENCE * kept.took or self.renewing is not None:
                 return kept.catalog
-            with self.db.session() as session:
-                if kept.stamp == queries.catalog.stamp(session):
-                    return kept.catalog
+            if kept.stamp == self.stamps.now():
+                return kept.catalog
             kept.is_renewed, self._changed = True, []
             self.renewing = threading.Thread(target=self._renew, args=(key, kept), daemon=True)
             self.renewing.start()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from autointerp.db import queries
-from autointerp.db.models import Score
-from autointerp.db.queries.labels import BestLabel
+from autointerp.db.queries.compared import SharedResult
+from autointerp.db.queries.scores import HEADLINE
 from autointerp.errors import UsageError
 from autointerp.project.context import Context
 from autointerp.project.labeler_names import chosen_labelers
 
 _PAIRS = 60
 """Features that are listed."""
+
+_Values = tuple[float | None, float | None]
+_Columns = dict[tuple[str, int], dict[int, float]]
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,6 @@ class LabelPair:
     names: tuple[str, str]
     method: str
     scores: tuple[float | None, float | None]
-
-    @property
-    def gap(self) -> float:
-        """How far apart the scores are; 0 without two."""
-        first, second = self.scores
-        return 0.0 if first is None or second is None else abs(first - second)
 
 
 @dataclass(frozen=True)
@@ -78,53 +75,44 @@ def compare_labelers(ctx: Context, one: str, other: str, dictionary: str | None 
     first, second = chosen_labelers(ctx, one) or [], chosen_labelers(ctx, other) or []
     if set(first) & set(second):
         raise UsageError(f"{one} and {other} are one labeler", "choose two")
-    pairs: list[LabelPair] = []
+    row = None if dictionary is None else ctx.dictionary_named(dictionary)
     with ctx.db.session() as session:
-        rows = queries.dictionaries.list_all(session)
-        if dictionary is not None:
-            rows = [row for row in rows if row.id == ctx.dictionary_named(dictionary).id]
-        for row in rows:
-            said = [_results(queries.labels.current(session, row.id, own)) for own in (first, second)]
-            shared = [feature for feature in said[0] if feature in said[1]]
-            latents = queries.features.latent_indexes(session, shared)
-            ids = [each[feature].label.id for feature in shared for each in said]
-            scores = queries.scores.of_labels(session, ids)
-            for feature in shared:
-                a, b = (each[feature].label for each in said)
-                method, values = _shared_score(scores.get(a.id, []), scores.get(b.id, []))
-                names = tuple(label.name if label.status == "ok" else "" for label in (a, b))
-                pairs.append(LabelPair(f"{row.name}:{latents[feature]}", (names[0], names[1]), method, values))
-    scored = [pair for pair in pairs if pair.method]
-    differing = [pair for pair in pairs if pair.names[0].lower() != pair.names[1].lower()]
-    differing.sort(key=lambda pair: -pair.gap)
+        names = {row.id: row.name for row in queries.dictionaries.list_all(session)}
+        results = list(queries.compared.shared_results(session, first, second, None if row is None else row.id))
+        scores = [queries.compared.score_columns(session, own) for own in (first, second)]
+    scored = [(one, *_shared_score(one.label_ids, *scores)) for one in results]
+    differing = [one for one in scored if one[0].names[0].lower() != one[0].names[1].lower()]
+    pairs = [
+        LabelPair(f"{names[result.dictionary_id]}:{result.latent_index}", result.names, method, values)
+        for result, method, values in heapq.nsmallest(_PAIRS, differing, key=_order)
+    ]
+    known = [(values[0], values[1]) for _, method, values in scored if method]
     return LabelerComparison(
         labelers=(one, other),
-        both=len(pairs),
-        same=sum(pair.names[0].lower() == pair.names[1].lower() != "" for pair in pairs),
-        named=(sum(bool(pair.names[0]) for pair in pairs), sum(bool(pair.names[1]) for pair in pairs)),
-        scored=len(scored),
-        better=(
-            sum((pair.scores[0] or 0) > (pair.scores[1] or 0) for pair in scored),
-            sum((pair.scores[0] or 0) < (pair.scores[1] or 0) for pair in scored),
-        ),
-        pairs=tuple(differing[:_PAIRS]),
+        both=len(results),
+        same=sum(result.names[0].lower() == result.names[1].lower() != "" for result in results),
+        named=(sum(bool(result.names[0]) for result in results), sum(bool(result.names[1]) for result in results)),
+        scored=len(known),
+        better=(sum((a or 0) > (b or 0) for a, b in known), sum((a or 0) < (b or 0) for a, b in known)),
+        pairs=tuple(pairs),
     )
 
 
-def _results(said: dict[int, list[BestLabel]]) -> dict[int, BestLabel]:
-    """Return the newest result of each feature, without failures."""
-    newest = {feature: [one for one in several if one.label.status != "failed"] for feature, several in said.items()}
-    return {feature: several[-1] for feature, several in newest.items() if several}
+def _order(one: tuple[SharedResult, str, _Values]) -> tuple[float, int, int]:
+    """Return the key that sorts features: the largest gap of scores first, then by dictionary and latent."""
+    result, _, (a, b) = one
+    gap = 0.0 if a is None or b is None else abs(a - b)
+    return -gap, result.dictionary_id, result.latent_index
 
 
-def _shared_score(one: Sequence[Score], other: Sequence[Score]) -> tuple[str, tuple[float | None, float | None]]:
+def _shared_score(labels: tuple[int, int], one: _Columns, other: _Columns) -> tuple[str, _Values]:
     """Return the first method that can stand for a label and by which one judge scored both, with the two values."""
-    for method in queries.scores.HEADLINE:
-        by_judge = [
-            {score.judge_id: score.value for score in several if score.method == method and score.value is not None}
-            for several in (one, other)
-        ]
-        for judge in reversed(list(by_judge[0])):
-            if judge in by_judge[1]:
-                return method, (round(by_judge[0][judge], 4), round(by_judge[1][judge], 4))
+    for method in HEADLINE:
+        # Of several judges the newest one that scored both decides.
+        for key in reversed(one):
+            if key[0] != method or key not in other:
+                continue
+            a, b = one[key].get(labels[0]), other[key].get(labels[1])
+            if a is not None and b is not None:
+                return method, (round(a, 4), round(b, 4))
     return "", (None, None)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autointerp.db import queries
-from autointerp.db.models import DictionaryRow
 from autointerp.project.context import Context
 from autointerp.project.labeler_names import labeler_names
-
-if TYPE_CHECKING:
-    from autointerp.db import Session
+from autointerp.views.counting import labels_that_count
 
 
 @dataclass(frozen=True)
@@ -55,47 +51,32 @@ class LabelerSummary:
 def list_labelers(ctx: Context) -> list[LabelerSummary]:
     """Read a summary for each dictionary and labeler, the oldest first."""
     with ctx.db.session() as session:
-        names = labeler_names(queries.labelers.with_labels(session))
-        dictionaries = queries.dictionaries.list_all(session)
-        return [summary for row in dictionaries for summary in _summaries(session, row, names)]
-
-
-def _summaries(session: Session, row: DictionaryRow, names: Mapping[int, str]) -> list[LabelerSummary]:
-    """Summarize each labeler of a dictionary, in the order of their ids."""
-    said = queries.labels.current(session, row.id)
-    best = queries.labels.best(session, row.id, feature_ids=said)
-    counting = Counter(one.labeler.id for one in best.values())
-    by_labeler: dict[int, list[queries.labels.BestLabel]] = {}
-    for several in said.values():
-        for one in several:
-            by_labeler.setdefault(one.labeler.id, []).append(one)
-    summaries = []
-    for labeler_id, labels in sorted(by_labeler.items()):
-        labeler = labels[0].labeler
-        statuses = Counter(one.label.status for one in labels)
-        summaries.append(
-            LabelerSummary(
-                dictionary=row.name,
-                labeler=names[labeler_id],
-                kind=labeler.kind,
-                model=labeler.model,
-                base_url=labeler.base_url,
-                prompt_hash=labeler.prompt_hash,
-                labels=statuses["ok"],
-                uninterpretable=statuses["uninterpretable"],
-                failed=statuses["failed"],
-                counting=counting[labeler_id],
-                scores=_mean_scores(session, [one.label.id for one in labels]),
+        labelers = {row.id: row for row in queries.labelers.with_labels(session)}
+        names = labeler_names(list(labelers.values()))
+        shown = labels_that_count(session)
+        summaries = []
+        for row in queries.dictionaries.list_all(session):
+            scores = queries.compared.mean_scores(session, row.id)
+            features = queries.features.ids_by_index(session, row.id).values()
+            counting = Counter(
+                shown[feature].labeler_id for feature in features if feature in shown and shown[feature].status == "ok"
             )
-        )
-    return summaries
-
-
-def _mean_scores(session: Session, label_ids: Sequence[int]) -> dict[str, float]:
-    """Return the mean score of some labels by method, rounded to four decimals."""
-    values: dict[str, list[float]] = {}
-    for scores in queries.scores.of_labels(session, label_ids).values():
-        for score in scores:
-            if score.value is not None:
-                values.setdefault(score.method, []).append(score.value)
-    return {method: round(fmean(values[method]), 4) for method in sorted(values)}
+            for labeler_id, statuses in sorted(queries.compared.result_counts(session, row.id).items()):
+                labeler = labelers[labeler_id]
+                means = scores.get(labeler_id, {})
+                summaries.append(
+                    LabelerSummary(
+                        dictionary=row.name,
+                        labeler=names[labeler_id],
+                        kind=labeler.kind,
+                        model=labeler.model,
+                        base_url=labeler.base_url,
+                        prompt_hash=labeler.prompt_hash,
+                        labels=statuses.get("ok", 0),
+                        uninterpretable=statuses.get("uninterpretable", 0),
+                        failed=statuses.get("failed", 0),
+                        counting=counting[labeler_id],
+                        scores={method: round(mean, 4) for method, mean in means.items()},
+                    )
+                )
+        return summaries

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +12,9 @@ from autointerp.crops.maps import decode_map
 from autointerp.db import queries
 from autointerp.db.queries.catalog import CropLine
 from autointerp.export.gallery import GalleryCrop, crop_line, visible
+from autointerp.project.context import Context
 from autointerp.project.labeler_names import labeler_names
 from autointerp.views.catalog import STATES, STATUSES, FeatureCatalog
-
-if TYPE_CHECKING:
-    from autointerp.db import Session
 
 
 @dataclass(frozen=True)
@@ -95,15 +93,15 @@ def drawn_pictures(crops: Sequence[CropLine]) -> dict[int, list[Any]]:
     return {crop.image_id: [crop.width, crop.height, visible(crop.prompt)] for crop in crops}
 
 
-def read_listed(
-    session: Session, catalog: FeatureCatalog, places: Sequence[int], crops: int = 6
-) -> list[ListedFeature]:
+def read_listed(ctx: Context, catalog: FeatureCatalog, places: Sequence[int], crops: int = 6) -> list[ListedFeature]:
     """Read features of a catalog, in the order of their places, each with its strongest crops."""
     ids = [int(catalog.ids[place]) for place in places]
-    strongest = queries.catalog.strongest_crops(session, ids, crops)
-    labels = queries.labels.by_ids(session, [int(catalog.label_ids[p]) for p in places if catalog.label_ids[p]])
-    names = labeler_names(queries.labelers.with_labels(session))
-    dictionaries = {row.id: row.name for row in queries.dictionaries.list_all(session)}
+    with ctx.db.session() as session:
+        strongest = queries.catalog.strongest_crops(session, ids, crops)
+        labels = queries.labels.by_ids(session, [int(catalog.label_ids[p]) for p in places if catalog.label_ids[p]])
+        names = labeler_names(queries.labelers.with_labels(session))
+        dictionaries = {row.id: row.name for row in queries.dictionaries.list_all(session)}
+        session.expunge_all()
     listed = []
     for place, feature_id in zip(places, ids, strict=True):
         label = labels.get(int(catalog.label_ids[place]))

@@ -3,16 +3,14 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from fastapi import Query
 
-from autointerp.db import queries
-from autointerp.db.queries.scores import HEADLINE, ScoreFloor
 from autointerp.errors import UsageError
-from autointerp.project.labeler_names import chosen_labelers, labeler_names
+from autointerp.project.labeler_names import chosen_labelers
 from autointerp.project.targets import find_feature
 from autointerp.views.catalog import SORTS, CatalogFilters, FeatureCatalog
 from autointerp.views.listed import ListedFeature, read_listed
+from autointerp.views.score_floor import ScoreFloor, read_floor
 from autointerp.views.search.question import SearchQuestion
 from autointerp.views.search.route import check_routes
 from autointerp.views.search.scope import SearchFilters, searched_dictionaries
@@ -86,16 +84,7 @@ class ListQuery:
     @property
     def floor(self) -> ScoreFloor | None:
         """The least score."""
-        if not self.min_score:
-            return None
-        method, _, value = self.min_score.rpartition("=")
-        try:
-            found = float(value)
-        except ValueError:
-            found = np.nan
-        if not -1 <= found <= 1 or method not in ("", *HEADLINE):
-            raise UsageError(f"{self.min_score!r} is no score", "write METHOD=X, e.g. gain=0.5")
-        return ScoreFloor(found, method)
+        return read_floor(self.min_score)
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -191,8 +180,7 @@ def read_page(site: "ViewSite", query: ListQuery) -> ListedPage:
         for place in places:
             first.setdefault(catalog.names[place].lower(), place)
         places = list(first.values())[: query.limit]
-    with site.ctx.db.session() as session:
-        listed = read_listed(session, catalog, places)
+    listed = read_listed(site.ctx, catalog, places)
     goes_on = page.has_more and not query.names and listed
     return ListedPage(listed, page.total, listed[-1].feature if goes_on else None)
 
@@ -214,18 +202,4 @@ def _search(site: "ViewSite", query: ListQuery, catalog: FeatureCatalog, filters
     passes = catalog.passing(filters)
     places = [place for hit in found.hits if (place := catalog.place_of(hit.feature_id)) is not None and passes[place]]
     notes = [site.public(note) for note in found.notes]
-    with site.ctx.db.session() as session:
-        return ListedPage(read_listed(session, catalog, places[: query.limit]), len(places), None, notes)
-
-
-def choices(site: "ViewSite") -> dict[str, list[str]]:
-    """Return the names that the filters of a list offer: layers, dictionaries, labelers and steps."""
-    with site.ctx.db.session() as session:
-        rows = queries.dictionaries.list_all(session)
-        labelers = list(labeler_names(queries.labelers.with_labels(session)).values())
-    return {
-        "layers": list(dict.fromkeys(row.layer for row in rows)),
-        "dictionaries": [row.name for row in rows],
-        "labelers": labelers,
-        "steps": [str(step) for step in sorted({step for row in rows for step in row.steps})],
-    }
+    return ListedPage(read_listed(site.ctx, catalog, places[: query.limit]), len(places), None, notes)

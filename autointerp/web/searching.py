@@ -6,13 +6,12 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from autointerp.db import queries
 from autointerp.search.questions import QuestionVectors
 from autointerp.stages.index.opening import fresh_indexes
 from autointerp.views.search.searcher import Searcher
+from autointerp.views.stamps import Stamps
 
 if TYPE_CHECKING:
-    from autointerp.db.queries.catalog import Stamp
     from autointerp.project.context import Context
     from autointerp.views.search.hits import Hit
     from autointerp.views.search.question import SearchQuestion
@@ -40,8 +39,9 @@ class SearchDesk:
         self.ctx, self.notes = ctx, notes
         self._remembered = QuestionVectors() if read_only else None
         self._lock = threading.Lock()
+        self._stamps = Stamps(ctx.db)
         self._searcher: Searcher | None = None
-        self._stamp: Stamp | None = None
+        self._state: tuple[int, ...] | None = None
 
     def find(
         self,
@@ -58,11 +58,8 @@ class SearchDesk:
 
     def _fresh(self) -> Searcher:
         """Return the searcher; a new one where features or labels changed since it opened its indexes."""
-        with self.ctx.db.session() as session:
-            stamp = queries.catalog.stamp(session)
-        # Scores alone are in no index.
-        changed = self._stamp is None or stamp[:-2] != self._stamp[:-2]
-        if self._searcher is None or changed:
+        state = self._stamps.named()
+        if self._searcher is None or state != self._state:
             self._searcher = Searcher(self.ctx, fresh_indexes(self.ctx), self._remembered)
-            self._stamp = stamp
+            self._state = state
         return self._searcher

@@ -106,19 +106,27 @@ def that_counts(said: Sequence[BestLabel], values: Mapping[int, Mapping[tuple[st
         said: The current labels of the feature, oldest first.
         values: Scores of each label, as `scores.headline_values` returns them.
     """
-    results = [one for one in said if one.label.status != "failed"] or said
-    people = [one for one in results if one.labeler.kind == HUMAN]
+    return said[
+        place_that_counts([(one.label.id, one.label.status, one.labeler.kind == HUMAN) for one in said], values)
+    ]
+
+
+def place_that_counts(
+    said: Sequence[tuple[int, str, bool]], values: Mapping[int, Mapping[tuple[str, int], float]]
+) -> int:
+    """Return the place of the label that counts among ids, statuses and whether a person said it; see `that_counts`."""
+    results = [place for place, (_, status, _) in enumerate(said) if status != "failed"] or list(range(len(said)))
+    people = [place for place in results if said[place][2]]
     if people or len(results) == 1:
         return (people or results)[-1]
-    named = [values.get(one.label.id, {}) for one in results if one.label.status == "ok"]
+    named = [values.get(said[place][0], {}) for place in results if said[place][1] == "ok"]
     shared = set.intersection(*map(set, named)) if named else set()
     for method in scores.HEADLINE:
         # Several judges may have scored all labels; the newest judge decides.
         judged = max((key for key in shared if key[0] == method), default=None)
         if judged is not None:
-            return max(
-                results, key=lambda one: (values.get(one.label.id, {}).get(judged, scores.CHANCE[method]), one.label.id)
-            )
+            chance = scores.CHANCE[method]
+            return max(results, key=lambda place: (values.get(said[place][0], {}).get(judged, chance), said[place][0]))
     return results[-1]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -54,21 +55,28 @@ _HITS = {
 # Of what a labeler has said of a feature, the newest result counts, if it is ok. Many features have the same name: of
 # equal matches the one that its labeler is surest of comes first.
 _OF_LABELS = """
-SELECT labels.feature_id, labels.id, found.score FROM ({found}) AS found
+WITH found AS MATERIALIZED ({found})
+SELECT labels.feature_id, labels.id, found.score FROM found
 JOIN labels ON labels.id = found.rowid
 JOIN features ON features.id = labels.feature_id
 WHERE features.dictionary_id IN ({dictionaries}) {labelers} AND NOT EXISTS (
     SELECT 1 FROM labels AS later WHERE later.feature_id = labels.feature_id AND later.labeler_id = labels.labeler_id
     AND later.id > labels.id AND later.status <> 'failed'
-)
+) {best}
 ORDER BY found.score DESC, labels.confidence DESC, labels.feature_id, labels.id {limit}
 """
 _OF_PROMPTS = """
-SELECT features.id, NULL, found.score FROM ({found}) AS found
+WITH found AS MATERIALIZED ({found})
+SELECT features.id, NULL, found.score FROM found
 JOIN features ON features.id = found.rowid
-WHERE features.dictionary_id IN ({dictionaries})
+WHERE features.dictionary_id IN ({dictionaries}) {best}
 ORDER BY found.score DESC, features.id {limit}
 """
+# What is found beyond the best matches is looked up only where these do not fill the list, because common words match
+# a third of all labels. Equal matches stay together: what is looked up decides their order.
+_BEST = "AND found.score >= coalesce((SELECT score FROM found ORDER BY score DESC LIMIT 1 OFFSET {beyond}), 0)"
+_BEYOND = 2
+"""How many times as many matches as are wanted are taken for the best ones."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +137,16 @@ def _found(
     else:
         found, asked = _POSTGRESQL.format(fts=fts, hits=_HITS[fts]), {"words": list(words)}  # type: ignore[dict-item]
     at_most = "" if limit is None else f"LIMIT {int(limit)}"
-    whole = query.format(found=found, dictionaries=_listed(dictionary_ids), labelers=labelers, limit=at_most)
-    rows = session.execute(text(whole), {**weights, **asked})
+    several = {"found": found, "dictionaries": _listed(dictionary_ids), "labelers": labelers, "limit": at_most}
+    if limit is not None:
+        best = query.format(**several, best=_BEST.format(beyond=_BEYOND * int(limit)))
+        if len(hits := _hits(session, best, {**weights, **asked})) == limit:
+            return hits
+    return _hits(session, query.format(**several, best=""), {**weights, **asked})
+
+
+def _hits(session: Session, query: str, values: dict[str, Any]) -> list[WordHit]:
+    rows = session.execute(text(query), values)
     return [WordHit(feature_id, label_id, float(score)) for feature_id, label_id, score in rows]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from autointerp.db import models
 from autointerp.db.check import find_problems
+from autointerp.db.engine import Database
 from autointerp.db.errors import DatabaseError
 
 
@@ -52,3 +53,25 @@ def test_threads_write_at_once(db):
         list(pool.map(record, range(80)))
     with db.session() as session:
         assert session.query(models.Call).count() == 80
+
+
+@pytest.mark.sqlite
+def test_the_version_changes_with_every_commit_and_with_nothing_else(db):
+    def write(database, kind):
+        with database.session() as session:
+            session.add(models.LabelerRow(kind=kind))
+
+    first = db.version()
+    with db.session() as session:
+        session.query(models.LabelerRow).all()
+    assert db.version() == first
+    write(db, "clip")
+    second = db.version()
+    assert second != first
+    another = Database(db.path)
+    write(another, "vlm")
+    another.close()
+    assert db.version() not in (first, second)
+    db.close()
+    assert isinstance(db.version(), int)
+    assert Database("sqlite://").version() is None

@@ -39,3 +39,10 @@ def test_a_kind_means_all_of_it() -> None:
     assert (names[0], names[1]) == ("clip@a", "clip@b")
     assert names[2].startswith("vlm@a#")
     assert names[2] != names[3]
+
+
+def test_a_model_that_is_named_for_its_labeler_says_the_kind_once() -> None:
+    rows = rows_of([("shapes-vlm", "shapes-vlm@0123", ""), ("shapes-vlm", "shapes-vlm@4567", "")])
+    assert labeler_names(rows) == {0: "shapes-vlm@0123", 1: "shapes-vlm@4567"}
+    assert labelers_called(rows, "shapes-vlm@4567") == [1]
+    assert labelers_called(rows, "shapes-vlm") == [0, 1]

@@ -16,8 +16,7 @@ def test_a_list_says_what_show_says(labeled: Path) -> None:
     ctx = Context(WorkspaceFolder(labeled))
     with ctx.db.session() as session:
         catalog = FeatureCatalog.read(session)
-        places = catalog.page(CatalogFilters(status="ok"), "score", 4).places
-        listed = read_listed(session, catalog, places, crops=2)
+    listed = read_listed(ctx, catalog, catalog.page(CatalogFilters(status="ok"), "score", 4).places, crops=2)
     assert len(listed) == 4
     for one in listed:
         view = read_feature(ctx, one.feature)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from autointerp.errors import AutointerpError
+from autointerp.views.choices import read_choices
 from autointerp.views.compare import Comparison, compare_dictionaries
-from autointerp.views.compared_labelers import compare_labelers
-from autointerp.views.labelers import list_labelers
-from autointerp.web.listing import choices
+from autointerp.views.compared_labelers import LabelerComparison, compare_labelers
+from autointerp.views.labelers import LabelerSummary, list_labelers
 
 if TYPE_CHECKING:
     from autointerp.web.site import ViewSite
-
-_MOST = 20_000
-"""Labeled features of a workspace whose labelers the page lists; to list those of more takes too long for a page."""
 
 _Name = Annotated[str, Query(max_length=500)]
 
@@ -27,6 +26,7 @@ def routes(site: ViewSite) -> APIRouter:
     """Return the page's routes."""
     router = APIRouter()
     kept: dict[tuple[str, str], Comparison] = {}
+    told: dict[str, tuple[Any, Any]] = {}
     lock = threading.Lock()
 
     def comparison(one: str, other: str) -> Comparison:
@@ -36,6 +36,23 @@ def routes(site: ViewSite) -> APIRouter:
                 kept.clear()
                 kept[one, other] = compare_dictionaries(site.ctx, one, other)
             return kept[one, other]
+
+    def kept_of(name: str, stamp: Any, read: Callable[[], Any]) -> Any:
+        # Each of them reads all labels and scores, so that it is read again only where these changed.
+        with lock:
+            if name not in told or told[name][0] != stamp:
+                told[name] = (stamp, read())
+            return told[name][1]
+
+    def summaries() -> list[LabelerSummary]:
+        found: list[LabelerSummary] = kept_of("labelers", site.catalogs.stamps.now(), lambda: list_labelers(site.ctx))
+        return found
+
+    def two_labelers(one: str, other: str, dictionary: str) -> LabelerComparison:
+        asked = (site.catalogs.stamps.now(), one, other, dictionary)
+        read = partial(compare_labelers, site.ctx, one, other, dictionary or None)
+        found: LabelerComparison = kept_of("two", asked, read)
+        return found
 
     @router.get("/compare", response_class=HTMLResponse, include_in_schema=False)
     def compare(
@@ -49,14 +66,14 @@ def routes(site: ViewSite) -> APIRouter:
         found, labelers, problem = None, None, ""
         try:
             found = comparison(one, other) if one and other else None
-            labelers = compare_labelers(site.ctx, labeler, beside, dictionary or None) if labeler and beside else None
+            labelers = two_labelers(labeler, beside, dictionary) if labeler and beside else None
         except AutointerpError as error:
             problem = site.public(str(error))
         return site.render(
             "compare.html.j2",
             embed=embed is not None,
             page="compare",
-            choices=choices(site),
+            choices=read_choices(site.ctx),
             one=one,
             other=other,
             labeler=labeler,
@@ -64,7 +81,7 @@ def routes(site: ViewSite) -> APIRouter:
             dictionary=dictionary,
             found=found,
             labelers=labelers,
-            summaries=list_labelers(site.ctx) if int((site.catalog.statuses > 0).sum()) <= _MOST else None,
+            summaries=summaries(),
             problem=problem,
         )
 
@@ -74,6 +91,6 @@ def routes(site: ViewSite) -> APIRouter:
 
     @router.get("/api/labelers", summary="Labelers: the keys of `autointerp labels list --json`")
     def api_labelers() -> list[dict[str, Any]]:
-        return [summary.as_dict() for summary in list_labelers(site.ctx)]
+        return [summary.as_dict() for summary in summaries()]
 
     return router

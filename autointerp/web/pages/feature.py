@@ -78,8 +78,7 @@ def around(site: ViewSite, query: ListQuery, feature_id: int) -> tuple[str | Non
         ends = catalog.around(filters, query.order, feature_id)
     except AutointerpError:
         return None, None, 0
-    with site.ctx.db.session() as session:
-        before, behind = (
-            None if place is None else read_listed(session, catalog, [place], 0)[0].feature for place in ends
-        )
+    before, behind = (
+        None if place is None else read_listed(site.ctx, catalog, [place], 0)[0].feature for place in ends
+    )
     return before, behind, int(catalog.passing(filters).sum())

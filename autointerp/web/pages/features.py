@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from autointerp.views.catalog import SORTS, STATES, STATUSES
+from autointerp.views.choices import read_choices
 from autointerp.views.search.route import ROUTES, check_routes
 from autointerp.web.guard import UPLOADS
-from autointerp.web.listing import ListQuery, choices, question_of, read_page
+from autointerp.web.listing import ListQuery, question_of, read_page
 from autointerp.web.uploads import TooLarge, read_bounded
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def routes(site: ViewSite) -> APIRouter:
             query=query,
             found=found,
             first=found.as_dict(),
-            choices=choices(site),
+            choices=read_choices(site.ctx),
             sorts=SORTS,
             states=STATES,
             statuses=STATUSES,

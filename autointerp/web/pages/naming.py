@@ -39,8 +39,7 @@ def routes(site: ViewSite) -> APIRouter:
         site.catalogs.refresh([feature_id])
         catalog = site.catalog
         place = catalog.place_of(feature_id)
-        with site.ctx.db.session() as session:
-            listed = read_listed(session, catalog, [] if place is None else [place], 0)
+        listed = read_listed(site.ctx, catalog, [] if place is None else [place], 0)
         return {**(listed[0].as_dict() if listed else {}), **more}
 
     @router.post("/api/labels", summary="Name, accept or reject a feature by hand")

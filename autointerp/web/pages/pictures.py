@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from autointerp.crops.maps import decode_map
-from autointerp.db import queries
-from autointerp.export.gallery import heat_line
+from autointerp.views.stored_pictures import stored_heat, stored_picture
 
 if TYPE_CHECKING:
     from autointerp.web.site import ViewSite
@@ -25,18 +23,14 @@ def routes(site: ViewSite) -> APIRouter:
 
     @router.get("/pictures/{image}.webp")
     def picture(image: int) -> Response:
-        with site.ctx.db.session() as session:
-            data = queries.catalog.picture(session, image)
+        data = stored_picture(site.ctx, image)
         if data is None:
             raise HTTPException(404)
         return Response(data, media_type="image/webp", headers=_KEPT)
 
     @router.get("/maps/{crop}.json")
     def heat(crop: int) -> Response:
-        with site.ctx.db.session() as session:
-            packed = queries.catalog.activation_map(session, crop)
-        found: list[Any] | None = None if packed is None else heat_line(decode_map(packed))
-        return JSONResponse(found, headers=_KEPT)
+        return JSONResponse(stored_heat(site.ctx, crop), headers=_KEPT)
 
     @router.get("/dropped/{name}.png")
     def dropped(name: str) -> Response:

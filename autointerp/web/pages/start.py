@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from autointerp.db import queries
-from autointerp.diffusion.layers import list_layers
-from autointerp.errors import AutointerpError
 from autointerp.views.catalog import STATUSES, CatalogFilters, FeatureCatalog
-from autointerp.views.status import Status, read_status
+from autointerp.views.model_layers import layer_spots
+from autointerp.views.status import read_status
 from autointerp.views.work import work_under_way
 from autointerp.web.words import model_name
 
@@ -21,17 +18,6 @@ if TYPE_CHECKING:
 
 _BEST = 6
 """Features that the page shows of each dictionary."""
-
-
-@dataclass(frozen=True)
-class LayerSpot:
-    """A layer on the drawing of the model, with the names of the dictionaries that read it."""
-
-    alias: str
-    hookpoint: str
-    width: int
-    grid: tuple[int, int]
-    dictionaries: tuple[str, ...]
 
 
 def routes(site: ViewSite) -> APIRouter:
@@ -46,7 +32,7 @@ def routes(site: ViewSite) -> APIRouter:
             "start.html.j2",
             embed=embed is not None,
             status=status,
-            layers=layer_spots(site, status),
+            layers=layer_spots(site.ctx),
             shares={row.dictionary: label_shares(catalog, site, row.dictionary) for row in status.dictionaries},
             best={row.dictionary: best_places(catalog, site, row.dictionary) for row in status.dictionaries},
             catalog=catalog,
@@ -66,28 +52,6 @@ def routes(site: ViewSite) -> APIRouter:
         }
 
     return router
-
-
-def layer_spots(site: ViewSite, status: Status) -> list[LayerSpot]:
-    """Return the layers with an alias and those with a dictionary, in the order in which the model runs them."""
-    names: dict[str, list[str]] = {}
-    for row in status.dictionaries:
-        names.setdefault(row.layer, []).append(row.dictionary)
-    spots = []
-    try:
-        layers = list_layers(site.ctx.description, site.ctx.generation.size, stream=site.ctx.settings.stream)
-    except AutointerpError:
-        # A workspace is looked at on machines that lack its model.
-        layers = []
-    for layer in layers:
-        own = tuple(names.pop(layer.name, ()))
-        spots.append(LayerSpot(layer.name, layer.hookpoint, layer.d_in, layer.grid, own))
-    with site.ctx.db.session() as session:
-        stored = {row.layer: row for row in queries.dictionaries.list_all(session)}
-        for name, others in names.items():
-            one = stored[name]
-            spots.append(LayerSpot(name, one.hookpoint, one.d_in, (one.grid_rows, one.grid_cols), tuple(others)))
-    return spots
 
 
 def label_shares(catalog: FeatureCatalog, site: ViewSite, dictionary: str) -> dict[str, int]:

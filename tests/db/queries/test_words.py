@@ -109,6 +109,23 @@ def test_both_databases_give_the_same_order(in_file, on_server):
         assert one
 
 
+def test_a_short_list_is_the_beginning_of_the_whole_one(db):
+    """Of many equal matches too, and where most of the best matches are not what their labelers say now."""
+    names = ["red circle", "red", "red square", "circle", "blue"] * 20
+    fill(db, [(name, "") for name in names])
+    whole = found(db, "red", "circle", limit=None)
+    assert len(whole) == 80
+    for limit in (1, 3, 20, 30, 79, 80, 200):
+        assert found(db, "red", "circle", limit=limit) == whole[:limit]
+    with db.session() as session:
+        session.execute(text("UPDATE labels SET status = 'uninterpretable' WHERE name = 'red circle'"))
+        for feature in range(1, 81):
+            session.add(models.Label(feature_id=feature, labeler_id=1, status="ok", name="green"))
+    whole = found(db, "red", "circle", limit=None)
+    assert 0 < len(whole) < 20
+    assert found(db, "red", "circle", limit=3) == whole[:3]
+
+
 def test_changed_labels_are_found_anew_and_deleted_ones_are_not(words):
     with words.session() as session:
         session.execute(text("UPDATE labels SET name = 'purple' WHERE feature_id = 1"))

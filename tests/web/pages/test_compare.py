@@ -32,9 +32,21 @@ def test_labelers_are_listed(client: Any, site: Any) -> None:
     assert "<bdi>clip" in client.get("/compare").text
 
 
-def test_too_many_labels_for_a_page_are_left_to_the_command_line(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labelers_are_read_again_only_where_labels_changed(
+    own: Any, post: Any, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from autointerp.web.pages import compare
 
-    monkeypatch.setattr(compare, "_MOST", 1)
-    page = client.get("/compare")
-    assert (page.status_code, "autointerp labels list" in page.text) == (200, True)
+    read = list[int]()
+
+    def reading(ctx: Any) -> Any:
+        read.append(1)
+        return list_labelers(ctx)
+
+    monkeypatch.setattr(compare, "list_labelers", reading)
+    first = own.get("/api/labelers").json()
+    assert (own.get("/api/labelers").json(), len(read)) == (first, 1)
+    assert post(own, "/api/labels", {"feature": named, "action": "name", "name": "mine"}).status_code == 200
+    assert len(own.get("/api/labelers").json()) == len(first) + 1
+    page = own.get("/compare?labeler=clip&beside=human").text
+    assert "Both looked at <b>1</b>" in page

@@ -7,42 +7,15 @@ experiment goes on with the units that are missing, and ends in the same figures
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from autointerp.views.figures import Figure as Figure
 
 if TYPE_CHECKING:
     from autointerp.crops.panel import Panel
     from autointerp.progress import Task
     from autointerp.project.context import Context
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of an experiment: a row of its table.
-
-    Attributes:
-        name: What was measured, such as `fvu`.
-        group: Where: a step, a layer, a kind of edit.
-        way: How: `codes`, `raw`, `random`, `none`, `prompt`.
-        value: The figure; None where nothing could be measured.
-        low: Lower end of the 95% interval; None where there is none.
-        high: Upper end of it.
-        n: The number of independent pictures, cases or features behind it.
-        control: Whether the way is a control, which shows what the figure is worth.
-    """
-
-    name: str
-    group: str
-    way: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    control: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row as `--json` prints it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from autointerp.errors import UsageError
 from autointerp.experiments.plots import MISSING, can_plot, draw_plots
 from autointerp.experiments.protocol import Deciding
-from autointerp.experiments.tabling import figure_text, number_text, tables_of
 from autointerp.export.folder import whole_folder
 from autointerp.export.gallery import visible
 from autointerp.texts import to_json
 from autointerp.version import VERSION
+from autointerp.views.experiments import REPORT_PAGE, REPORT_PLOT, report_name
+from autointerp.views.figures import figure_text, number_text, tables_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from autointerp.experiments.running import ExperimentOutcome
     from autointerp.project.context import Context
 
-PAGE, PLOT, FIGURES = "report.html", "plot.png", "figures.json"
+FIGURES = "figures.json"
 _LONGEST_SIDE = 256
 """Pixels of a picture's longer side in the page, at most."""
 
@@ -44,11 +45,6 @@ class ReportFiles:
     folder: Path
     page: Path
     plot: Path | None
-
-
-def report_folder(ctx: Context, kind: str, identity: str) -> Path:
-    """Return the folder of a report that no option places elsewhere."""
-    return ctx.workspace.path / "experiments" / f"{kind}-{identity[:8]}"
 
 
 def check_report_folder(folder: Path) -> None:
@@ -86,22 +82,22 @@ def write_report(
         UsageError: The folder holds something else.
         AutointerpError: The folder cannot be written.
     """
-    folder = (out or report_folder(ctx, outcome.plan.kind, outcome.plan.identity)).absolute()
+    folder = (out or ctx.workspace.experiments_dir / report_name(outcome.plan.kind, outcome.plan.identity)).absolute()
     about = summary(ctx, outcome)
     plots = experiment.plots(outcome.figures)
     if plots and not can_plot():
         ctx.progress.note(MISSING)
         plots = ()
     if out is None and _is_current(folder, about, bool(plots)):
-        return ReportFiles(folder, folder / PAGE, folder / PLOT if plots else None)
+        return ReportFiles(folder, folder / REPORT_PAGE, folder / REPORT_PLOT if plots else None)
     drawn = draw_plots(plots) if plots else None
     rows = experiment.pictures(outcome.results)
     with whole_folder(folder, is_report, "a report") as made:
         (made / FIGURES).write_text(to_json(about, indent=1) + "\n", encoding="utf-8")
         if drawn is not None:
-            (made / PLOT).write_bytes(drawn)
-        (made / PAGE).write_text(_page(experiment, outcome, about, drawn, rows), encoding="utf-8")
-    return ReportFiles(folder, folder / PAGE, None if drawn is None else folder / PLOT)
+            (made / REPORT_PLOT).write_bytes(drawn)
+        (made / REPORT_PAGE).write_text(_page(experiment, outcome, about, drawn, rows), encoding="utf-8")
+    return ReportFiles(folder, folder / REPORT_PAGE, None if drawn is None else folder / REPORT_PLOT)
 
 
 def summary(ctx: Context, outcome: ExperimentOutcome) -> dict[str, Any]:
@@ -121,7 +117,7 @@ def _is_current(folder: Path, about: dict[str, Any], with_plot: bool) -> bool:
     """Return whether a folder holds this very report."""
     with suppress(OSError, ValueError):
         found = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
-        whole = (folder / PAGE).is_file() and (folder / PLOT).is_file() >= with_plot
+        whole = (folder / REPORT_PAGE).is_file() and (folder / REPORT_PLOT).is_file() >= with_plot
         return whole and found == json.loads(to_json(about))
     return False
 

@@ -129,6 +129,11 @@ class WorkspaceFolder:
         """The folder of the FAISS files. They are rebuilt when they are missing."""
         return self.path / "indexes"
 
+    @property
+    def experiments_dir(self) -> Path:
+        """The folder of the experiments' reports, a folder each. They can be deleted."""
+        return self.path / "experiments"
+
     def resolve(self, name: str | Path) -> Path:
         """A path named in the settings: relative ones are taken from the workspace."""
         return self.path / expanded(name)

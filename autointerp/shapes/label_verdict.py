@@ -151,6 +151,19 @@ class LabelRuler:
             self._relations[name, truth] = relation(self.extension(name).holds, of_truth, self.sizes)
         return self._relations[name, truth]
 
+    def verdicts(self, name: str, truths: Sequence[str]) -> list[LabelVerdict]:
+        """Return the verdicts on a name beside several truths. No mask is kept, so that many names can be asked for."""
+        missing = [truth for truth in truths if (name, truth) not in self._relations]
+        holds = self.atoms.extension(name).holds if missing else None
+        for truth in missing:
+            assert holds is not None
+            self._relations[name, truth] = relation(holds, self.atoms.extension(truth).holds, self.sizes)
+        return [self._relations[name, truth] for truth in truths]
+
+    def has_verdict(self, name: str, truth: str) -> bool:
+        """Return whether a verdict is known already."""
+        return (name, truth) in self._relations
+
     def exact(self, name: str) -> np.ndarray:
         """Return 1 for each feature of which a name is exact, float64 [features]; see `Rule`."""
         truths = (None if t is None else t.concept.name for t in self.truths)

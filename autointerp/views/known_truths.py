@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
     from autointerp.db.models import DictionaryRow
     from autointerp.shapes.label_verdict import LabelRuler
 
-_VERDICTS = {
+VERDICTS = {
     "exact": "The name says the truth.",
     "too broad": "The name says less than the truth: it also holds where the feature is silent.",
     "too narrow": "The name says more than the truth: the feature also fires where it does not hold.",
     "overlapping": "The name and the truth hold in some of the same cells.",
     "wrong": "The name does not hold where the truth does.",
 }
+"""What a name can be beside the truth, each with its meaning."""
 
 
 @dataclass(frozen=True)
@@ -55,28 +57,73 @@ class KnownTruths:
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self._lock = threading.Lock()
-        self._rulers: dict[int, LabelRuler] = {}
+        self._kept: dict[int, DictionaryTruths | None] = {}
+        """Run -> the truths that it stored; None where it stored none. Of each dictionary the newest run."""
+        self._runs: dict[int, int] = {}
 
-    def of(self, row: DictionaryRow, latent: int, name: str) -> KnownTruth | None:
-        """Return the truth of a feature beside a name; None where `evaluate` found none yet, or the world is open."""
+    def of_dictionary(self, dictionary_id: int) -> DictionaryTruths | None:
+        """Return the truths of a dictionary; None where `evaluate` found none yet, or the world is open."""
         if self.ctx.world.truth is None:
             return None
         with self.ctx.db.session() as session:
-            run = queries.runs.last_done(session, "evaluate", row.id)
-            stored = None if run is None else run.result.get("features_truths")
-        if run is None or not stored or latent >= len(stored["truths"]):
-            return None
-        truth = stored["truths"][latent]
-        if truth is None:
-            return KnownTruth("", None, None, "", "No concept holds in enough of the cells in which it fires.")
-        concept = stored["concepts"][truth[0]]
-        verdict = str(self._ruler(run.id, stored).verdict(name, concept)) if name else ""
-        return KnownTruth(concept, round(truth[1], 4), round(truth[2], 4), verdict, _VERDICTS.get(verdict, ""))
+            run = queries.runs.last_done_id(session, "evaluate", dictionary_id)
+            if run is None:
+                return None
+            with self._lock:
+                if run not in self._kept:
+                    stored = queries.runs.result(session, run).get("features_truths")
+                    self._kept.pop(self._runs.get(dictionary_id, run), None)
+                    self._kept[run] = DictionaryTruths(stored) if stored else None
+                    self._runs[dictionary_id] = run
+                return self._kept[run]
 
-    def _ruler(self, run_id: int, stored: dict[str, Any]) -> LabelRuler:
+    def of(self, row: DictionaryRow, latent: int, name: str) -> KnownTruth | None:
+        """Return the truth of a feature beside a name; None where `evaluate` found none yet, or the world is open."""
+        truths = self.of_dictionary(row.id)
+        return None if truths is None else truths.of(latent, name)
+
+
+class DictionaryTruths:
+    """The truths of one dictionary's features, as one evaluation stored them.
+
+    Args:
+        stored: What the evaluation stored, see `shapes.verdict.Evaluated.as_dict`.
+    """
+
+    def __init__(self, stored: dict[str, Any]) -> None:
+        self._stored = stored
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._stored["truths"])
+
+    def truth(self, latent: int) -> str:
+        """Return the concept that is the truth of a feature; empty where none is."""
+        found = self._stored["truths"][latent] if latent < len(self) else None
+        return "" if found is None else str(self._stored["concepts"][found[0]])
+
+    def of(self, latent: int, name: str) -> KnownTruth | None:
+        """Return the truth of a feature beside a name; None of a feature that was not evaluated."""
+        if latent >= len(self):
+            return None
+        concept = self.truth(latent)
+        if not concept:
+            return KnownTruth("", None, None, "", "No concept holds in enough of the cells in which it fires.")
+        _, precision, base_rate = self._stored["truths"][latent][:3]
+        verdict = self.verdict(name, concept) if name else ""
+        return KnownTruth(concept, round(precision, 4), round(base_rate, 4), verdict, VERDICTS.get(verdict, ""))
+
+    def verdict(self, name: str, concept: str) -> str:
+        """Return what a name is beside a truth; of a pair that nobody asked for yet in some milliseconds."""
+        with self._lock:
+            return str(self._ruler.verdicts(name, [concept])[0])
+
+    def has_verdict(self, name: str, concept: str) -> bool:
+        """Return whether that is known already."""
+        return self._ruler.has_verdict(name, concept)
+
+    @cached_property
+    def _ruler(self) -> LabelRuler:
         from autointerp.shapes.verdict import Evaluated
 
-        with self._lock:
-            if run_id not in self._rulers:
-                self._rulers = {run_id: Evaluated.from_dict(stored).ruler}
-            return self._rulers[run_id]
+        return Evaluated.from_dict(self._stored).ruler

@@ -221,9 +221,10 @@ def _with_headers(send: Send, embeds: bool) -> Send:
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             own = list(message.get("headers", []))
-            if not any(name.lower() == b"cache-control" for name, _ in own):
-                own.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": [*own, *_headers(embeds)]}
+            given = {name.lower() for name, _ in own}
+            # A page may bring a policy of its own, such as that of a report, in which nothing runs at all.
+            usual = [(b"cache-control", b"no-store"), *_headers(embeds)]
+            message = {**message, "headers": [*own, *(pair for pair in usual if pair[0] not in given)]}
         await send(message)
 
     return sending

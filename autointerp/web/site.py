@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autointerp.project.context import Context
     from autointerp.views.catalog import FeatureCatalog
     from autointerp.views.known_truths import KnownTruths
+    from autointerp.views.truth_list import TruthLists
     from autointerp.web.searching import SearchDesk
     from autointerp.web.uploads import UploadedPictures
     from autointerp.web.workers.worker import Ticket, Worker
@@ -72,6 +73,13 @@ class ViewSite:
         from autointerp.views.known_truths import KnownTruths
 
         return KnownTruths(self.ctx)
+
+    @cached_property
+    def truth_lists(self) -> TruthLists:
+        """The features of each dictionary by what their names are beside the truth."""
+        from autointerp.views.truth_list import TruthLists
+
+        return TruthLists(self.truths)
 
     @cached_property
     def painter(self) -> Worker:

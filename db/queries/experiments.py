@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from autointerp.db.base import now
@@ -63,6 +63,12 @@ def keep(session: Session, experiment_id: int, results: Mapping[str, Mapping[str
 def keys(session: Session, experiment_id: int) -> set[str]:
     """Return the keys of the units that were measured."""
     return set(session.scalars(select(ExperimentUnit.key).where(ExperimentUnit.experiment_id == experiment_id)))
+
+
+def unit_counts(session: Session) -> dict[int, int]:
+    """Return how many units of each experiment were measured, by the experiment's id."""
+    query = select(ExperimentUnit.experiment_id, func.count()).group_by(ExperimentUnit.experiment_id)
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def results(session: Session, experiment_id: int) -> dict[str, dict[str, Any]]:

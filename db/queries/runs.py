@@ -112,3 +112,14 @@ def last_done(session: Session, kind: RunKind, dictionary_id: int) -> Run | None
     """Return the newest finished run of a kind on a dictionary."""
     query = select(Run).where(Run.kind == kind, Run.dictionary_id == dictionary_id, Run.status == "done")
     return session.scalar(query.order_by(Run.id.desc()).limit(1))
+
+
+def last_done_id(session: Session, kind: RunKind, dictionary_id: int) -> int | None:
+    """Return the id of the newest finished run of a kind on a dictionary, without its result, which may be large."""
+    query = select(Run.id).where(Run.kind == kind, Run.dictionary_id == dictionary_id, Run.status == "done")
+    return session.scalar(query.order_by(Run.id.desc()).limit(1))
+
+
+def result(session: Session, run_id: int) -> dict[str, Any]:
+    """Return the result of a run; empty where the run is gone."""
+    return session.scalar(select(Run.result).where(Run.id == run_id)) or {}

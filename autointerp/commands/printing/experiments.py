@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autointerp.commands.printing.tables import say, table
-from autointerp.experiments.tabling import figure_text, tables_of
+from autointerp.views.figures import figure_text, tables_of
 
 if TYPE_CHECKING:
     from autointerp.experiments.protocol import Figure

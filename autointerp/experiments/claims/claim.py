@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from autointerp.experiments.protocol import Figure
 from autointerp.experiments.statistics import UNKNOWN, Estimate, combined
-from autointerp.experiments.tabling import number_text
+from autointerp.views.figures import number_text
 
 Decision = Literal["holds", "fails", "undecided"]
 NEEDED = 0.05

@@ -10,8 +10,8 @@ from autointerp.errors import UsageError
 from autointerp.experiments.claims.catalogue import SOURCES
 from autointerp.experiments.claims.claim import LEAST, ClaimVerdict, Finding
 from autointerp.experiments.claims.studies import Sizes
-from autointerp.experiments.tabling import number_text
 from autointerp.files import replacing
+from autointerp.views.figures import number_text
 
 _HEAD = """\
 # Published claims

@@ -54,6 +54,11 @@
     several.add(dictionary);
     const made = card("a", { ...feature, text: feature.explanation }, `${dictionary}:${index}`);
     made.href = featureLink(feature.feature, query);
+    if (feature.kind) {
+      const truth = make("p", "beside", feature.truth ? "truth " : "no concept holds where it fires");
+      if (feature.truth) truth.append(make("b", "", feature.truth));
+      made.querySelector("h3").after(truth);
+    }
     made.title = feature.name;
     made.fill(feature.crops.map((crop) => {
       const frame = cut(pictureIn(pictures, crop[0]), crop[1], crop[6]);
@@ -67,9 +72,10 @@
     ask(place.dataset.cards).then((found) => place.replaceChildren(...found.features.map((one) => cardOf(one, found.pictures, ""))))
       .catch((error) => place.replaceChildren(make("p", "note", error.message)));
   });
-  const grid = $("cards");
-  if (grid && $("first")) {
-    const query = grid.dataset.query, first = JSON.parse($("first").textContent);
+  // A list of cards that goes on as one scrolls: the first ones are given, and `address` gives the next ones.
+  function endless(grid, first, query, address) {
+    const end = make("div");
+    grid.after(end);
     let next = null, busy = false;
     function add(found) {
       grid.append(...found.features.map((one) => cardOf(one, found.pictures, query)));
@@ -79,15 +85,26 @@
       if (busy || !next) return;
       busy = true;
       try {
-        add(await ask(`/api/features${query}${query ? "&" : "?"}after=${encodeURIComponent(next)}`));
+        add(await ask(address(next)));
       } catch (error) {
         toast(error.message);
       }
       busy = false;
-      if (next && $("more").getBoundingClientRect().top < innerHeight + 900) more();
+      if (next && end.getBoundingClientRect().top < innerHeight + 900) more();
     }
     add(first);
-    new IntersectionObserver((entries) => { if (entries[0].isIntersecting) more(); }, { rootMargin: "900px" }).observe($("more"));
+    new IntersectionObserver((entries) => { if (entries[0].isIntersecting) more(); }, { rootMargin: "900px" }).observe(end);
+  }
+  const following = (address, next) => `${address}${address.includes("?") ? "&" : "?"}after=${encodeURIComponent(next)}`;
+  document.querySelectorAll("[data-first]").forEach((place) => {
+    const first = JSON.parse(place.nextElementSibling.textContent);
+    // Of several kinds side by side a few of each are enough.
+    endless(place, place.classList.contains("strip") ? { ...first, next: null } : first, "", (next) => following(place.dataset.more, next));
+  });
+  const grid = $("cards");
+  if (grid && $("first")) {
+    const query = grid.dataset.query;
+    endless(grid, JSON.parse($("first").textContent), query, (next) => following(`/api/features${query}`, next));
     // Of a row of cards that are not in view the browser draws nothing, so that a hundred thousand can follow.
     document.addEventListener("keydown", (event) => {
       if (typing(event)) return;
@@ -115,6 +132,19 @@
     };
     setTimeout(look, 3000);
   }
+
+  // What the server still works out: the page is loaded again when all of it is there.
+  document.querySelectorAll("[data-until]").forEach((place) => {
+    const look = async () => {
+      let found;
+      try { found = await ask(place.dataset.until); } catch (error) { place.replaceChildren(error.message); return; }
+      if (found.done >= found.total) { location.reload(); return; }
+      place.querySelector("progress").value = found.done;
+      place.querySelector("span").textContent = `${found.done.toLocaleString("en")} of ${found.total.toLocaleString("en")}`;
+      setTimeout(look, 400);
+    };
+    setTimeout(look, 400);
+  });
 
   // Filters: a form of few fields, of which some stand for one word of the address.
   const form = $("filter");

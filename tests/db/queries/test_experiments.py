@@ -19,6 +19,7 @@ def test_an_experiment_from_its_beginning_to_its_end(filled):
         assert queries.experiments.keys(session, first) == {"a", "b"}
         assert queries.experiments.results(session, first) == {"a": {"x": None}, "b": {"x": 2}}
         assert list(queries.experiments.results(session, first)) == ["a", "b"]
+        assert queries.experiments.unit_counts(session) == {first: 2}
         queries.experiments.finish(session, first, [{"name": "fvu", "value": 0.5}])
         queries.experiments.stop(session, first, "failed", "late")
         queries.experiments.stop(session, first + 1, "failed", "gone")

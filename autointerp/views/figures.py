@@ -1,11 +1,39 @@
-"""Figures as tables: one a name, with a row for each group and a column for each way, controls last."""
+"""Figures of experiments and their tables: one a name, with rows of groups and columns of ways, controls last."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from autointerp.experiments.protocol import Figure
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of an experiment: a row of its table.
+
+    Attributes:
+        name: What was measured, such as `fvu`.
+        group: Where: a step, a layer, a kind of edit.
+        way: How: `codes`, `raw`, `random`, `none`, `prompt`.
+        value: The figure; None where nothing could be measured.
+        low: Lower end of the 95% interval; None where there is none.
+        high: Upper end of it.
+        n: The number of independent pictures, cases or features behind it.
+        control: Whether the way is a control, which shows what the figure is worth.
+    """
+
+    name: str
+    group: str
+    way: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    control: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as `--json` prints it."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from autointerp.experiments.protocol import Figure
-from autointerp.experiments.tabling import figure_text, tables_of
+from autointerp.views.figures import Figure, figure_text, tables_of
 
 
 def test_a_table_a_name_with_controls_last_and_gaps_where_nothing_was_measured() -> None:

@@ -203,7 +203,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "features-edit",
-        "Single features, turned on and off, edit pictures as wanted",
+        "Features, turned on and off, edit pictures as wanted",
         ONE_STEP,
         "CLIP gain against LPIPS; no share of edits",
         "edit",

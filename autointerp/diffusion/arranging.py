@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from autointerp.diffusion.lora_fusing import check_loras
 from autointerp.errors import AutointerpError, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def check_loading(description: ModelDescription, device: str) -> None:
         AutointerpError: A library is missing.
     """
     check_quantizer(description)
+    check_loras(description)
     loading = description.loading
     if loading.quantize == "nf4" and device == "cpu":
         raise UsageError(

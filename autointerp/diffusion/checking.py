@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.diffusion.arranging import check_quantizer
 from autointerp.diffusion.failures import explained, is_installed, missing_library, needs_library
+from autointerp.diffusion.lora_fusing import check_loras
 from autointerp.diffusion.quiet import hush
 from autointerp.diffusion.weights import check_listed_files, check_part_files, components_of
 from autointerp.errors import AutointerpError
@@ -75,6 +76,7 @@ def check_model(description: ModelDescription, steps: int) -> None:
     _check_files(description)
     hush()
     check_classes(description)
+    check_loras(description)
     _check_scheduler(description, steps)
     _check_tokenizers(description)
 

@@ -15,6 +15,7 @@ from autointerp.diffusion.description import ModelDescription
 from autointerp.diffusion.families import Configs, Family, family_of
 from autointerp.diffusion.families.distilled import distilled
 from autointerp.diffusion.loading_options import LoadingSettings
+from autointerp.diffusion.loras import loras_of
 from autointerp.diffusion.names import on_this_machine, plain_name
 from autointerp.diffusion.revisions import folder_revision, hash_weights
 from autointerp.errors import AutointerpError, UsageError, nearest
@@ -32,7 +33,7 @@ def describe_model(
         name: `shapes-turbo`, `shapes`, a folder, a `.safetensors` or `.ckpt` file, or a hub id (`owner/name`).
         revision: Branch, tag or commit of a hub id.
         loading: How it will be loaded: the place of a file's configuration, whether the hub may be asked, and changes
-            of the weights.
+            of the weights, LoRAs among them.
 
     Raises:
         AutointerpError: There is no such model, it is no pipeline, or nothing is known of its pipeline class.
@@ -47,7 +48,9 @@ def describe_model(
         raise UsageError(f"loading.config is for a single-file checkpoint, and {name!r} is none", "leave it out")
     else:
         described = _describe_pipeline(name, path, revision, loading)
-    return replace(described, revision=loading.made_into(described.revision), loading=loading)
+    loras = loras_of(loading.lora, loading.local_files_only)
+    made = "+".join([loading.made_into(described.revision), *(lora.revision for lora in loras)])
+    return replace(described, revision=made, loading=loading, loras=loras)
 
 
 def _config_file(component: str) -> str:

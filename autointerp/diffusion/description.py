@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from autointerp.diffusion.families import Configs, Family, ModelDefaults
 from autointerp.diffusion.loading_options import LoadingSettings
+from autointerp.diffusion.loras import Lora
 from autointerp.errors import UsageError
 from autointerp.sizes import Size, parse_size, sides
 
@@ -30,7 +31,8 @@ class ModelDescription:
         name: The model's name, as results store it.
         source: The folder, the checkpoint, or the hub id that diffusers loads.
         revision: Names the weights as they are used: a hash of the files of a folder, or of a checkpoint and its
-            configuration, or the commit of a hub repository; followed by the kind of quantization, if any.
+            configuration, or the commit of a hub repository; followed by the kind of quantization and the LoRAs, if
+            any.
         family: The model's family.
         configs: Configurations of its components.
         defaults: How it is run unless a setting says otherwise.
@@ -38,6 +40,7 @@ class ModelDescription:
         config: The folder or hub id of a checkpoint's configuration; None for other models.
         commit: The commit of the hub repository among these; None where there is none.
         loading: How it will be loaded.
+        loras: What is added to the weights.
         shared: The folder of a pipeline that has the parts which `source` lacks; None where `source` has them all.
         index: The content of the pipeline's `model_index.json`.
         distilled: What tells that the model was distilled, so that its defaults are few steps without guidance; None
@@ -54,6 +57,7 @@ class ModelDescription:
     config: str | None = None
     commit: str | None = None
     loading: LoadingSettings = field(default_factory=LoadingSettings)
+    loras: tuple[Lora, ...] = ()
     shared: Path | None = None
     index: Mapping[str, Any] = field(default_factory=dict)
     distilled: str | None = None

@@ -15,6 +15,7 @@ from autointerp.diffusion.description import ModelDescription
 from autointerp.diffusion.devices import on_device, out_of_memory, pick_device, pick_dtype
 from autointerp.diffusion.failures import explained
 from autointerp.diffusion.loading_options import LoadingSettings
+from autointerp.diffusion.lora_fusing import fuse_loras
 from autointerp.diffusion.model import Model
 from autointerp.diffusion.parts import check_filled, load_part, load_parts
 from autointerp.diffusion.quiet import hush
@@ -62,6 +63,8 @@ def load_model(
         warnings.simplefilter("ignore")
         pipeline, notes = _read(description, torch.float32 if device == "cpu" else compute, device)
         check_filled(description.name, pipeline.components)
+        if description.loras:
+            notes += fuse_loras(pipeline, description)
         for component in pipeline.components.values():
             if isinstance(component, torch.nn.Module):
                 component.eval().requires_grad_(False)

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from autointerp.diffusion.loras import split_weight
+
+
+def _listed(value: Any) -> Any:
+    """Take one LoRA without brackets for a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+def _lora(entry: str) -> str:
+    """Check the form of an entry, without looking for its file."""
+    try:
+        split_weight(entry)
+    except ValueError:
+        raise ValueError("should be PATH or OWNER/NAME, with :WEIGHT where that is not 1, a number") from None
+    return entry
 
 
 class LoadingSettings(BaseModel):
@@ -20,6 +37,12 @@ class LoadingSettings(BaseModel):
         min_length=1,
         description="of a single-file checkpoint: a folder or Hub name of a pipeline with the same configuration, "
         "which also gives what the file lacks; what the file looks like if not set",
+    )
+    lora: Annotated[list[Annotated[str, AfterValidator(_lora)]], BeforeValidator(_listed)] = Field(
+        default_factory=list,
+        description="LoRAs that are added to the weights, each a .safetensors file, a folder, or a Hub name (with the "
+        "file's name where there are several), and its weight, e.g. ['style.safetensors:0.8']; needs autointerp[lora]; "
+        "what is read from such a model is a result of its own",
     )
     local_files_only: bool = Field(
         default=False, description="never ask the Hub, as HF_HUB_OFFLINE=1 does; what is cached is still found"
@@ -41,6 +64,14 @@ class LoadingSettings(BaseModel):
     compile: Literal["none", "inductor", "aot_eager", "eager"] = Field(
         default="none", description="backend of torch.compile for the denoiser's blocks; inductor is the fast one"
     )
+
+    def placed(self, resolve: Callable[[str], str]) -> dict[str, Any]:
+        """Return the options that name files, with each place gone through a function that makes paths absolute."""
+        loras = [(resolve(place), weight) for place, weight in map(split_weight, self.lora)]
+        return {
+            "config": None if self.config is None else resolve(self.config),
+            "lora": [f"{place}:{weight}" for place, weight in loras],
+        }
 
     def made_into(self, revision: str) -> str:
         """Extend a revision by the options that change the weights beyond rounding."""

@@ -56,11 +56,14 @@ class Context:
         workspace.on_wait = self.progress.note
         self.settings: Settings = workspace.settings.changed(**overrides)
         # Relative paths in the settings start at the workspace. Make them absolute, because workers have no workspace.
-        if self.world.is_open and (lies := workspace.resolve(self.settings.model)).exists():
-            self.settings = self.settings.changed(model=str(lies.absolute()))
-        config = self.settings.loading.config
-        if config is not None and (lies := workspace.resolve(config)).exists():
-            self.settings = self.settings.changed(loading={"config": str(lies.absolute())})
+        if self.world.is_open:
+            self.settings = self.settings.changed(model=self._placed(self.settings.model))
+        self.settings = self.settings.changed(loading=self.settings.loading.placed(self._placed))
+
+    def _placed(self, name: str) -> str:
+        """Return the whole path of what lies in the workspace; another name as it is."""
+        lies = self.workspace.resolve(name)
+        return str(lies.absolute()) if lies.exists() else name
 
     @property
     def world(self) -> World:

@@ -52,9 +52,7 @@ def pinned(settings: Settings) -> Settings:
     if world_of(settings.model).is_open:
         model, revision = plain_name(settings.model, settings.revision)
         settings = settings.changed(model=_absolute(model), revision=revision)
-    if settings.loading.config is not None:
-        settings = settings.changed(loading={"config": _absolute(settings.loading.config)})
-    return settings
+    return settings.changed(loading=settings.loading.placed(_absolute))
 
 
 def _absolute(name: str) -> str:

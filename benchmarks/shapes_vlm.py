@@ -1,8 +1,9 @@
 """shapes-vlm: names and judged labels a second, through the stages `label` and `score`, loading of the model left out.
 
-A label is judged by the score `detection`, by 20 verdicts at most. Beside each rate stands the least that is wanted on
-two cores, 5 names and 10 labels a second. On a machine that does other work too, processor time says more: on two free
-cores a name may take 0.4 s of it, and a label 0.2 s.
+A label is judged by `gain`, as `label` does, and by `detection`, each by 20 verdicts of its own at most. `gain` also
+asks about 50 cells for each name. Beside each rate stands the least that is wanted on two cores, 5 names and 10 labels
+a second. On a machine that does other work too, processor time says more: on two free cores a name may take 0.4 s of
+it, and a label 0.2 s.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ SETTINGS: dict[str, Any] = {
     "dictionary": {"latents": 192, "k": 6, "passes": 1},
 }
 FEATURES, QUICK_FEATURES = 128, 32
+JUDGED = ("gain", "detection")
+"""The scores that labels are judged by."""
 
 
 def harvested(folder: Path, quick: bool) -> Path:
@@ -68,13 +71,15 @@ def measured(path: Path, features: int) -> dict[str, float]:
     begun, worked = time.perf_counter(), time.process_time()
     run_label(ctx, row, labeler, rows)
     found = {"name": (time.perf_counter() - begun) / len(rows), "name cpu": (time.process_time() - worked) / len(rows)}
-    method = chosen_method(ctx, "detection")
-    assert method.question is not None
-    scoring = plan_scoring(ctx, row, method, make_judge(ctx, request, method.question, labeler.asker), controls=False)
-    begun, worked = time.perf_counter(), time.process_time()
-    count = run_scoring(ctx, row, scoring)
-    found["label"] = (time.perf_counter() - begun) / count
-    found["label cpu"] = (time.process_time() - worked) / count
+    for name in JUDGED:
+        method = chosen_method(ctx, name)
+        assert method.question is not None
+        judge = make_judge(ctx, request, method.question, labeler.asker)
+        scoring = plan_scoring(ctx, row, method, judge, controls=False)
+        begun, worked = time.perf_counter(), time.process_time()
+        count = run_scoring(ctx, row, scoring)
+        found[f"label by {name}"] = (time.perf_counter() - begun) / count
+        found[f"label by {name} cpu"] = (time.process_time() - worked) / count
     workspace.db.close()
     return found
 
@@ -90,11 +95,14 @@ def run(quick: bool, pairs: int | None = None) -> list[Row]:
             found.append(measured(copy, features))
     return [
         row
-        for what, wanted in (("name", NAMES), ("label", LABELS))
+        for what, several, wanted in (
+            ("name", "names", NAMES),
+            *((f"label by {score}", f"labels by {score}", LABELS) for score in JUDGED),
+        )
         for row in (
             Row.of(
                 "shapes-vlm",
-                f"{what}s a second / {wanted:g}",
+                f"{several} a second / {wanted:g}",
                 "a second",
                 [1 / one[what] for one in found],
                 [wanted] * len(found),

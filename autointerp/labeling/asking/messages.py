@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,22 +102,29 @@ def whole_picture(crop: CropEvidence) -> list[Image.Image]:
     return [_enlarged(crop.picture.convert("RGB"))]
 
 
-class WholePictures:
-    """Whole pictures as content parts. They are kept, because many features share pictures and encoding is slow."""
+class KeptPictures:
+    """Pictures as content parts. They are kept, because many features or names share pictures and encoding is slow."""
 
     def __init__(self, limit: int = 64 * 2**20) -> None:
         """Keep at most `limit` bytes of parts; the least recently used go first."""
         self._lock = threading.Lock()
-        self._parts: LRUCache[tuple[int, PictureForm], list[Message]] = LRUCache(limit, _size)
+        self._parts: LRUCache[Hashable, list[Message]] = LRUCache(limit, _size)
 
-    def parts(self, crop: CropEvidence, form: PictureForm) -> list[Message]:
-        """Return the parts that show a crop's whole picture. Threads may ask at the same time."""
-        key = (crop.image_id, form)
+    def parts(self, crop: CropEvidence, form: PictureForm, mark: Mark | None = None) -> list[Message]:
+        """Return the parts that show a crop's whole picture. Threads may ask at the same time.
+
+        Args:
+            crop: The crop. With a mark it has no activation map, so that its cell alone is marked.
+            form: Format of the picture.
+            mark: How the crop's cell is marked; None for no mark.
+        """
+        key = (crop.image_id, form, mark, crop.cell if mark else None)
         with self._lock:
             known = self._parts.get(key)
         if known is not None:
             return known
-        parts = [image_part(view, form) for view in whole_picture(crop)]
+        views = whole_picture(crop) if mark is None else marked_view(crop, mark)
+        parts = [image_part(view, form) for view in views]
         # A picture that is larger than the whole cache is not kept.
         with self._lock, suppress(ValueError):
             self._parts[key] = parts

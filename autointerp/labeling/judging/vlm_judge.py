@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from autointerp.errors import UsageError
-from autointerp.labeling.asking.messages import TOLD, Mark, PictureForm, WholePictures, shown, text_part
+from autointerp.labeling.asking.messages import TOLD, KeptPictures, Mark, PictureForm, shown, text_part
 from autointerp.labeling.asking.protocol import Asker, AskFailed, Message, WaitsForBatch
 from autointerp.labeling.asking.repair import ask_for_reply
 from autointerp.labeling.asking.templates import PromptFile, hash_of, load_prompt
@@ -64,7 +64,7 @@ class VlmJudge:
         self.together = max(1, self.options.batch)
         self._prompt = prompt or load_prompt(question.prompt)
         self._repair = repair or load_prompt("repair.md.j2")
-        self._wholes = WholePictures()
+        self._kept = KeptPictures()
         asker.bear(self.jobs)
         # All threads that call `judge` share this pool, so that no more than `jobs` requests run at once.
         self._pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="judge")
@@ -99,9 +99,12 @@ class VlmJudge:
         told = self._prompt.render(name=trials[0].name, explanation=explanation, count=len(trials), mark=TOLD[mark])
         crops = [(f"Image {number}:", trial.crop) for number, trial in enumerate(trials, 1) if trial.crop is not None]
         form = self.options.image_format
-        if self.question.whole and not self.options.sheet:
+        # Labels share whole pictures, and names share the random cells of their base rates.
+        kept = self.question.whole or all(trial.kind == "base" for trial in trials)
+        if kept and not self.options.sheet:
+            marked = None if self.question.whole else mark
             content = [
-                part for heading, crop in crops for part in (text_part(heading), *self._wholes.parts(crop, form))
+                part for heading, crop in crops for part in (text_part(heading), *self._kept.parts(crop, form, marked))
             ]
         else:
             items = [(heading, self.question.views(crop, mark)) for heading, crop in crops]

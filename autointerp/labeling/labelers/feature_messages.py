@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from autointerp.labeling.asking.messages import (
     TOLD,
+    KeptPictures,
     Mark,
     PictureForm,
-    WholePictures,
     image_part,
     mapped_view,
     marked_view,
@@ -65,7 +65,7 @@ class FeatureMessages:
     def __init__(self, options: VlmOptions, prompt: PromptFile) -> None:
         self.options = options
         self._prompt = prompt
-        self._wholes = WholePictures()
+        self._wholes = KeptPictures()
 
     def evidence_of(self, feature: FeatureEvidence) -> FeatureEvidence:
         """Return the feature with the pictures that the options choose as its crops, strongest first."""

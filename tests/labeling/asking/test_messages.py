@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from autointerp.labeling.asking.messages import (
+    KeptPictures,
     PictureForm,
-    WholePictures,
     guess_tokens,
     image_part,
     mapped_view,
@@ -98,10 +98,20 @@ def test_tokens_are_counted_by_picture_and_by_letter() -> None:
 def test_encoded_pictures_are_kept_up_to_a_bound(world: World) -> None:
     crops = [world.crop(image, (2, 2), 1.0) for image in range(4)]
     size = len(image_part(whole_picture(crops[0])[0])["image_url"]["url"])
-    wholes = WholePictures(limit=int(2.5 * size))
+    wholes = KeptPictures(limit=int(2.5 * size))
     first = wholes.parts(crops[0], "jpeg")
     assert wholes.parts(crops[0], "jpeg") is first
     for crop in crops[1:]:
         wholes.parts(crop, "jpeg")
     assert wholes.parts(crops[0], "jpeg") is not first
     assert wholes.parts(crops[0], "jpeg") == first
+
+
+def test_a_marked_cell_is_kept_apart_from_others_of_its_picture(world: World) -> None:
+    kept = KeptPictures()
+    here, there = (replace(world.crop(0, cell, 1.0), activation_map=None) for cell in ((2, 2), (5, 5)))
+    shown = kept.parts(here, "png", "dim")
+    assert shown == [image_part(view, "png") for view in marked_view(here, "dim")]
+    assert kept.parts(here, "png", "dim") is shown
+    for other in (kept.parts(there, "png", "dim"), kept.parts(here, "png", "outline"), kept.parts(here, "png")):
+        assert other != shown

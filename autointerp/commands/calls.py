@@ -102,6 +102,7 @@ def open_context(
         **overrides: Settings that beat those of the workspace.
     """
     from autointerp.project.context import Context
+    from autointerp.project.following import FollowedProgress
     from autointerp.project.settings import Settings
     from autointerp.project.workspace import WorkspaceFolder, has_settings
 
@@ -114,7 +115,7 @@ def open_context(
             check(planned)
         progress.note(f"making the workspace {path}")
     workspace = WorkspaceFolder.open(path, create=create, dry_run=dry_run, settings=settings)
-    return Context(workspace, progress, **overrides)
+    return Context(workspace, FollowedProgress(progress, workspace), **overrides)
 
 
 def note(text: str) -> None:

@@ -50,6 +50,32 @@ def file_lock(path: Path, what: str) -> Iterator[None]:
                 yield
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a lock file is held, without taking it: that would be in the way of a process that begins.
+
+    The holder's name stays in the file of a process that was killed, so it is looked for among the processes, and
+    where the kernel lists its locks, among these. A holder on another machine is taken to live.
+    """
+    if owner := _read(path.with_name(f"{path.name}.owner")):
+        return not _is_stale(path.with_name(f"{path.name}.owner"), owner)
+    said = re.fullmatch(r"process (\d+) on (.*)", _read(path))
+    if said is None:
+        return False
+    if said[2] != socket.gethostname():
+        return True
+    return _start_of(int(said[1])) is not None and _is_listed(path)
+
+
+def _is_listed(path: Path) -> bool:
+    """Return whether the kernel lists a lock on a file; True where it lists none."""
+    try:
+        inode = path.stat().st_ino
+        listed = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return True
+    return any(f":{inode} " in line for line in listed)
+
+
 def _kernel_lock(file: TextIO, what: str) -> bool:
     """Take the kernel's lock; False where the file system has none."""
     import fcntl

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.files import expanded, may_write, replacing
-from autointerp.project.locks import file_lock
+from autointerp.project.locks import file_lock, is_held
 from autointerp.project.settings import FILE as SETTINGS_FILE, Settings
 from autointerp.project.settings_file import read_settings, settings_text
 
@@ -168,6 +168,25 @@ class WorkspaceFolder:
                 yield
             finally:
                 self._lock_depth = 0
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether this process holds the lock."""
+        return self._lock_depth > 0
+
+    def is_being_written(self) -> bool:
+        """Return whether a process holds the lock, so that what the database calls running may be true.
+
+        A process on another machine is taken to live. Several workspaces may share a database on a server: of those it
+        is not known, and the answer is true.
+        """
+        if self.is_locked or "://" in self.database_url:
+            return True
+        paths = [self.path / LOCK_FILE]
+        beside = Path(self.database_url)
+        if beside.parent.resolve() != self.path.resolve():
+            paths.append(beside.with_name(beside.name + LOCK_FILE))
+        return any(is_held(path) for path in paths)
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.errors import AutointerpError
-from autointerp.project.locks import file_lock
+from autointerp.project.locks import file_lock, is_held
 from autointerp.project.settings import Settings
 from autointerp.project.workspace import WorkspaceFolder
 
@@ -25,7 +25,7 @@ def flock(file, how):
 if sys.argv[2] == "without":
     fcntl.flock = flock
 from pathlib import Path
-from autointerp.project.locks import file_lock
+from autointerp.project.locks import file_lock, is_held
 with file_lock(Path(sys.argv[1]), "it"):
     print("in", flush=True)
     time.sleep(120)
@@ -117,3 +117,28 @@ def test_a_full_disk_takes_the_lock_without_its_owners_name(tmp_path: Path, monk
             second.__enter__()
     with file_lock(tmp_path / "lock", "it"):
         pass
+
+
+def test_whether_a_lock_is_held_is_told_without_taking_it(kernel: str, tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    assert not is_held(path)
+    command = [sys.executable, "-c", NO_FLOCK, str(path), kernel]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "in\n"
+        try:
+            assert is_held(path)
+        finally:
+            holder.kill()
+        holder.wait()
+        # The name of the holder that was killed is still there.
+        assert not is_held(path)
+    with file_lock(path, "it"):
+        assert is_held(path)
+    assert not is_held(path)
+
+
+def test_a_holder_on_another_machine_is_taken_to_live(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    path.write_text("process 1 on some-other-machine\n")
+    assert is_held(path)

@@ -1,4 +1,4 @@
-"""What pages offer to choose from: lists of features layers, dictionaries, labelers and steps; jobs kinds and scores."""
+"""What pages offer to choose from: of lists layers, dictionaries, labelers and steps; of jobs kinds and scores."""
 
 from __future__ import annotations
 

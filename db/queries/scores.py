@@ -21,6 +21,9 @@ HEADLINE = ("gain", *FLOORED)
 CHANCE = {"gain": 0.0, "detection": 0.5, "embedding": 0.5}
 """The value of each of them for a label that says nothing."""
 
+_MANY = 20_000
+"""Labels from which on the scores of all labels are read at once."""
+
 
 @dataclass(frozen=True)
 class ScoreSlot:
@@ -72,15 +75,19 @@ def store(session: Session, score: Score, trials: Sequence[StoredTrial]) -> None
 def headline_values(session: Session, label_ids: Iterable[int]) -> dict[int, dict[tuple[str, int], float]]:
     """Return label id -> (method, judge's id or 0) -> the newest value of a score that can stand for the label."""
     found: dict[int, dict[tuple[str, int], float]] = {}
-    for some in bulk.chunks(label_ids):
-        query = (
-            select(Score.label_id, Score.method, Score.judge_id, Score.value)
-            .outerjoin(LabelerRow, LabelerRow.id == Score.judge_id)
-            .where(Score.label_id.in_(some), Score.method.in_(HEADLINE), ~Score.shuffled)
-            .where(or_(LabelerRow.kind.is_(None), LabelerRow.kind != "control"))
-        )
-        for label_id, method, judge_id, value in session.execute(query.order_by(Score.id)):
-            if value is not None:
+    wanted = set(label_ids)
+    query = (
+        select(Score.label_id, Score.method, Score.judge_id, Score.value)
+        .outerjoin(LabelerRow, LabelerRow.id == Score.judge_id)
+        .where(Score.method.in_(HEADLINE), ~Score.shuffled)
+        .where(or_(LabelerRow.kind.is_(None), LabelerRow.kind != "control"))
+        .order_by(Score.id)
+    )
+    # To read all scores at once is faster than to ask for those of many labels in parts.
+    parts = [query.where(Score.label_id.in_(some)) for some in bulk.chunks(wanted)] if len(wanted) < _MANY else [query]
+    for part in parts:
+        for label_id, method, judge_id, value in session.execute(part):
+            if value is not None and label_id in wanted:
                 found.setdefault(label_id, {})[method, judge_id or 0] = value
     return found
 

@@ -26,6 +26,9 @@ PAGES = [
     "/features?q=striped",
     f"/feature/{NAME}:3",
     f"/compare?one={NAME}&other={NAME}",
+    "/experiments",
+    "/truth",
+    f"/jobs?dictionary={NAME}&features=3",
     "/nope",
 ]
 
@@ -38,21 +41,22 @@ def start() -> Iterator[Callable[[Path], str]]:
     from autointerp.web.app import make_app
     from autointerp.web.serving import bind
 
-    running: list[tuple[Any, threading.Thread, socket.socket]] = []
+    running: list[tuple[Any, Any, threading.Thread, socket.socket]] = []
 
     def serving(path: Path) -> str:
-        bound = bind("127.0.0.1", 0)
-        config = uvicorn.Config(make_app(site_of(path)), log_level="critical", access_log=False, lifespan="off")
+        bound, site = bind("127.0.0.1", 0), site_of(path)
+        config = uvicorn.Config(make_app(site), log_level="critical", access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         while not server.started:
             time.sleep(0.02)
-        running.append((server, thread, bound))
+        running.append((site, server, thread, bound))
         return f"http://127.0.0.1:{bound.getsockname()[1]}"
 
     yield serving
-    for server, thread, bound in running:
+    for site, server, thread, bound in running:
+        site.close()
         server.should_exit = True
         thread.join(20)
         bound.close()
@@ -293,3 +297,78 @@ def test_work_of_another_process_is_followed(workspace: Path, start: Any, open_b
     assert line.locator("progress").evaluate("one => one.value") == 0.5
     work(40, "done")
     page.locator("#work-list").wait_for(state="detached")
+
+
+def test_a_job_is_planned_and_started(workspace: Path, start: Any, open_browser: Any, query: Any) -> None:
+    browser = open_browser(start(workspace))
+    page = browser.open(f"/jobs?dictionary={NAME}")
+    page.select_option("select[name=labeler]", "prompts")
+    page.fill("input[name=features]", "0-3, 5")
+    page.uncheck("input[name=score]")
+    page.keyboard.press("Tab")
+    page.click("text=Plan")
+    page.locator("#plan .go").wait_for(timeout=90_000)
+    assert "It costs nothing" in page.locator("#plan").inner_text()
+    page.click("#plan .go")
+    page.locator("#jobs .done").wait_for(timeout=90_000)
+    assert "label" in page.locator("#jobs").inner_text()
+    prompts = "SELECT count(*) FROM labels l JOIN labelers w ON w.id = l.labeler_id WHERE w.kind = 'prompts'"
+    assert query(workspace, prompts)[0][0] > 0
+    # What is no feature is told before anything is asked of the server.
+    page.fill("input[name=features]", "three")
+    page.click("text=Plan")
+    page.locator("#plan .warn", has_text="three is no feature").wait_for()
+    page.check("input[value=score]")
+    assert page.locator("input[name=features]").is_visible() is False
+    page.locator("input[name=methods][value=gain]").wait_for()
+
+
+def test_names_beside_the_truth_by_kind(tmp_path: Path, start: Any, open_browser: Any) -> None:
+    from tests.truths import write_truths
+
+    write_truths(tmp_path / "w").workspace.close()
+    browser = open_browser(start(tmp_path / "w"))
+    page = browser.open("/truth")
+    # Verdicts are found meanwhile, and the page loads itself again.
+    page.locator(".kind .verdict.wrong").wait_for(timeout=60_000)
+    assert page.locator(".kind").count() == 7
+    wrong = page.locator(".kind", has=page.locator(".verdict.wrong"))
+    assert "blue" in wrong.locator(".card h3").inner_text()
+    assert wrong.locator(".beside b").inner_text() == "red"
+    page.click(".legend >> text=1 too broad")
+    page.wait_for_url("**/truth?*kind=too+broad*")
+    assert page.locator(".card").count() == 1
+    page.locator(".card").click()
+    page.wait_for_url("**/feature/**")
+
+
+def test_an_experiment_and_its_report(tmp_path: Path, start: Any, open_browser: Any) -> None:
+    from autointerp.db import queries
+    from autointerp.db.queries.experiments import PlannedExperiment
+    from autointerp.project.context import Context
+    from autointerp.project.workspace import WorkspaceFolder
+    from autointerp.views.experiments import report_name
+    from autointerp.views.figures import Figure
+
+    ctx = Context(WorkspaceFolder.create(tmp_path / "w"))
+    with ctx.db.session() as session:
+        asked = PlannedExperiment("emergence", "a" * 64, "shapes", None, {"images": 8}, 1)
+        number = queries.experiments.begin(session, asked)
+        figures = [Figure("iou", f"step {i}", way, 0.5, 0.4, 0.6, 9) for i in range(4) for way in ("codes", "labels")]
+        queries.experiments.finish(session, number, [figure.as_dict() for figure in figures])
+    folder = ctx.workspace.experiments_dir / report_name("emergence", "a" * 64)
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text(
+        "<title>r</title><style>p{color:red}</style><p>all of it<script>hurt = 1</script>"
+    )
+    ctx.workspace.close()
+    browser = open_browser(start(tmp_path / "w"))
+    page = browser.open("/experiments")
+    page.click("text=emergence")
+    assert page.locator("table.figures tbody tr").count() == 4
+    page.click("text=The whole report")
+    page.locator("p", has_text="all of it").wait_for()
+    assert page.evaluate("typeof hurt") == "undefined"
+    assert page.evaluate("getComputedStyle(document.querySelector('p')).color") == "rgb(255, 0, 0)"
+    # That the script was refused is what the console says.
+    browser.said = [said for said in browser.said if "Content Security Policy" not in said and "icon" not in said]

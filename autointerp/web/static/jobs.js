@@ -52,6 +52,26 @@
   const own = JSON.parse($("own").textContent);
   document.querySelectorAll("[data-ticket]").forEach((place, i) => follow(place, own[i], own[i].request));
 
+  // What other processes do. A job of this view is told by its own line.
+  async function elsewhere() {
+    let found;
+    try { found = await ask("/api/jobs"); } catch { return; }
+    const isOwn = found.jobs.some((line) => line.state === "running");
+    const others = found.work.filter((one) => one.status !== "running" || !isOwn);
+    $("elsewhere").replaceChildren(...others.map((one) => {
+      const line = make("li"), bar = make("progress");
+      bar.max = 1;
+      bar.value = one.done / Math.max(one.total, 1);
+      bar.setAttribute("aria-label", one.kind);
+      const far = `${one.done.toLocaleString("en")} of ${one.total.toLocaleString("en")}${one.status === "interrupted" ? ", stopped: the same command goes on" : ""}`;
+      line.append(said("b", "", one.kind), " ", said("span", "", one.dictionary), " ", bar, ` ${far} `, said("small", "", one.note));
+      return line;
+    }));
+    $("nothing").hidden = Boolean(found.work.length || $("jobs").children.length);
+    setTimeout(elsewhere, 3000);
+  }
+  setTimeout(elsewhere, 3000);
+
   const form = $("job");
   if (!form) return;
   // Latents as people write them: 3, 17, 40-60.
@@ -89,7 +109,7 @@
       const line = await send("/api/jobs", request), place = make("li");
       $("plan").hidden = true;
       $("jobs").prepend(place);
-      document.querySelector("#under-way ~ .next")?.remove();
+      $("nothing").hidden = true;
       place.scrollIntoView({ block: "nearest" });
       follow(place, line, request);
     } catch (error) {

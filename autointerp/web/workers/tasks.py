@@ -37,9 +37,11 @@ class Workbench:
     def open(self, **overrides: Any) -> Context:
         """Open the workspace anew, with its settings as they are now; see `Context`."""
         from autointerp.project.context import Context
+        from autointerp.project.following import FollowedProgress
         from autointerp.project.workspace import WorkspaceFolder
 
-        return Context(WorkspaceFolder(self.workspace), self.progress, **overrides)
+        workspace = WorkspaceFolder(self.workspace)
+        return Context(workspace, FollowedProgress(self.progress, workspace), **overrides)
 
     @cached_property
     def reading(self) -> Context:
@@ -57,6 +59,8 @@ TASKS: Registry[Kind[TaskFunction]] = Registry(
     "task",
     [
         Kind("warm", "load the model", "autointerp.web.workers.painting:warm"),
+        Kind("plan-job", "what a job would take", "autointerp.web.workers.jobs:plan"),
+        Kind("job", "labeling or scoring", "autointerp.web.workers.jobs:carry_out"),
         Kind("paint", "pictures under changes of features", "autointerp.web.workers.painting:paint"),
     ],
 )

@@ -33,7 +33,7 @@ def test_a_score_takes_the_place_of_one_without_a_readable_answer(filled):
         assert [(t.trial, t.kind, t.holds) for t in trials] == [(0, "firing", True), (1, "firing", True)]
 
 
-def test_controls_are_no_scores_of_a_label(filled):
+def test_controls_are_no_scores_of_a_label(filled, monkeypatch):
     with filled.session() as session:
         row = label(session, 1, queries.labelers.ensure(session, LabelerKey("clip")))
         coin = queries.labelers.ensure(session, LabelerKey("control", "coin"))
@@ -43,6 +43,10 @@ def test_controls_are_no_scores_of_a_label(filled):
         scored(session, row, "detection", 1.0, coin)
         assert [score.value for score in queries.scores.of_labels(session, [row.id])[row.id]] == [0.8]
         assert queries.scores.headline_values(session, [row.id]) == {row.id: {("embedding", 0): 0.8}}
+        # Of many labels all scores are read at once.
+        monkeypatch.setattr(queries.scores, "_MANY", 0)
+        assert queries.scores.headline_values(session, [row.id]) == {row.id: {("embedding", 0): 0.8}}
+        assert queries.scores.headline_values(session, [row.id + 1]) == {}
 
 
 def test_methods_are_those_of_which_a_label_has_a_value(filled):

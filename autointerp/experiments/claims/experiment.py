@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autointerp.errors import UsageError
 from autointerp.experiments.claims.catalogue import CLAIMS, FITS, SOURCES
 from autointerp.experiments.claims.claim import Finding, decide
-from autointerp.experiments.claims.fits import COMPARED, fit_figures, labeled_layer
+from autointerp.experiments.claims.fits import fit_figures, labeled_layer
 from autointerp.experiments.claims.forwarding import StudyProgress
 from autointerp.experiments.claims.plots import claim_plots
 from autointerp.experiments.claims.studies import FULL, NAMED, QUICK, Sizes, Study, fit_cost, part_cost, studies_of
@@ -23,6 +23,7 @@ from autointerp.experiments.protocol import Cost, Figure, PictureRow, Plot, Unit
 from autointerp.experiments.running import run_experiment
 from autointerp.experiments.subjects import added
 from autointerp.progress import NullProgress
+from autointerp.project.workspace import has_settings
 
 if TYPE_CHECKING:
     from autointerp.progress import Task
@@ -97,10 +98,7 @@ class Claims:
         """Return the dictionaries and experiments of every study."""
         units = []
         for name, study in self.studies.items():
-            images = self.sizes.fitted + self.sizes.harvested
-            if name == FITS:
-                images = len(COMPARED) * self.sizes.fitted + self.sizes.pictures
-            units.append(Unit(f"{name}: {DICTIONARIES}", images, {"study": study, "part": None}, True))
+            units.append(Unit(f"{name}: {DICTIONARIES}", study.images, {"study": study, "part": None}, True))
             for part in study.parts:
                 key = f"{name}: {part.experiment}"
                 units.append(Unit(key, part.images, {"study": study, "part": part}, True))
@@ -112,7 +110,7 @@ class Claims:
         for unit in units:
             study, part = unit.about["study"], unit.about["part"]
             at = self._planned(study)
-            costs.append(fit_cost(at, study.fits) if part is None else part_cost(at, part))
+            costs.append(fit_cost(at, study) if part is None else part_cost(at, part))
         return added(costs)
 
     def measure(self, units: Sequence[Unit], bar: Task) -> Iterator[tuple[Unit, dict[str, Any]]]:
@@ -176,12 +174,12 @@ class Claims:
         return claim_plots(figures)
 
     def pictures(self, results: Mapping[str, Mapping[str, Any]]) -> list[PictureRow]:
-        """Show edits of each study."""
+        """Show edits of each study whose workspace is still there."""
         del results
         rows: list[PictureRow] = []
         for study in self.studies.values():
             for part in study.parts:
-                if part.experiment in _PICTURED:
+                if part.experiment in _PICTURED and has_settings(study.folder(self.ctx, self.folder)):
                     at = self._opened(study)
                     experiment = EXPERIMENTS[part.experiment].load().plan(at, part.options)
                     shown = experiment.pictures(run_experiment(at, experiment).results)
@@ -202,6 +200,8 @@ class Claims:
         """Return a study's context, opened once, so that its model is loaded once."""
         if study.name not in self._contexts:
             # One model at a time is in memory.
+            for at in self._contexts.values():
+                at.workspace.close()
             self._contexts.clear()
             self._contexts[study.name] = study.context(self.ctx, self.folder, self._progress[study.name])
         return self._contexts[study.name]

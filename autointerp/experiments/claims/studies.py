@@ -6,11 +6,13 @@ looked at, its experiments go on after a stop, and neither gets in the way of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.experiments.claims.catalogue import BASE, FITS, SINGLE, TURBO
+from autointerp.experiments.claims.fits import COMPARED
 from autointerp.experiments.edit import SWEEP
 from autointerp.experiments.emergence import CHOSEN, FITTED
 from autointerp.experiments.intervene import THIRDS
@@ -101,6 +103,7 @@ class Study:
         steps: Its denoising steps.
         fits: The layers whose dictionaries are fitted, in the order of the network.
         settings: Further settings.
+        images: Pictures that its dictionaries are fitted on, named from or measured on.
         parts: The experiments; none where the dictionaries alone are what is looked at.
         places: What the braces of claims' figures mean here.
     """
@@ -110,6 +113,7 @@ class Study:
     steps: int
     fits: tuple[str, ...]
     settings: Mapping[str, Any]
+    images: int
     parts: tuple[StudyPart, ...] = ()
     places: Mapping[str, Any] = field(default_factory=dict)
 
@@ -117,6 +121,10 @@ class Study:
     def title(self) -> str:
         """The model and its steps, for people."""
         return Condition(self.model, self.steps).name
+
+    def folder(self, ctx: Context, folder: str) -> Path:
+        """Return where the study's workspace lies, in a folder of the caller's."""
+        return ctx.workspace.path / folder / self.name
 
     def context(self, ctx: Context, folder: str, progress: Progress, dry_run: bool = False) -> Context:
         """Return the study's context; its workspace is made where it is missing.
@@ -130,7 +138,7 @@ class Study:
         own = ctx.settings
         machine = {"device": own.device, "dtype": own.dtype, "batch_size": own.batch_size}
         settings = Settings().changed(model=self.model, steps=self.steps, seed=own.seed, **self.settings, **machine)
-        path = ctx.workspace.path / folder / self.name
+        path = self.folder(ctx, folder)
         if dry_run and not has_settings(path):
             return Context(WorkspaceFolder(path, settings), progress)
         workspace = WorkspaceFolder.open(path, create=True, settings=settings)
@@ -147,6 +155,7 @@ def studies_of(sizes: Sizes) -> tuple[Study, ...]:
         "base_first": f"{conditions[1].name}: step 0",
         "base_last": f"{conditions[1].name}: step {sizes.base - 1}",
     }
+    made = sizes.fitted + sizes.harvested
     common = {"images": sizes.harvested, "fit_images": sizes.fitted, **sizes.settings}
     output = {**common, "signal": "output"}
     transfer = StudyPart(
@@ -160,14 +169,23 @@ def studies_of(sizes: Sizes) -> tuple[Study, ...]:
         3 * sizes.pictures,
     )
     return (
-        Study(FITS, "shapes-turbo", sizes.turbo, (), {**common, "evaluate_images": sizes.pictures}, places=turbo),
-        Study(SINGLE, "shapes-turbo", 1, (NAMED,), common, (transfer,), {**first, **ends}),
+        Study(
+            FITS,
+            "shapes-turbo",
+            sizes.turbo,
+            (),
+            {**common, "evaluate_images": sizes.pictures},
+            len(COMPARED) * sizes.fitted + sizes.pictures,
+            places=turbo,
+        ),
+        Study(SINGLE, "shapes-turbo", 1, (NAMED,), common, made, (transfer,), {**first, **ends}),
         Study(
             TURBO,
             "shapes-turbo",
             sizes.turbo,
             LAYERS,
             {**output, "capture_steps": _spread(sizes.turbo)},
+            made,
             (_emergence(sizes), _probe(sizes, turbo), _edit(sizes)),
             turbo,
         ),
@@ -177,6 +195,7 @@ def studies_of(sizes: Sizes) -> tuple[Study, ...]:
             sizes.base,
             LAYERS,
             {**output, "capture_steps": _spread(sizes.base)},
+            made,
             (_emergence(sizes), _probe(sizes, base), _intervene(sizes), _edit(sizes)),
             base,
         ),
@@ -192,15 +211,15 @@ def part_cost(ctx: Context, part: StudyPart) -> Cost:
     return added([*costs, painting_cost(ctx, min(REFERENCE, part.options["images"]), ctx.generation.steps)])
 
 
-def fit_cost(ctx: Context, layers: Sequence[str]) -> Cost:
-    """Return what it takes to fit the dictionaries of layers, and to name the features of one."""
+def fit_cost(ctx: Context, study: Study) -> Cost:
+    """Return what it takes to fit the dictionaries of a study, and to name the features of one."""
     settings, pace = ctx.settings, ctx.world.pace
-    fitted, layers = settings.fit_images or settings.images, layers or LAYERS
-    painted = painting_cost(ctx, fitted + settings.images, ctx.generation.steps)
+    fitted, count = settings.fit_images or settings.images, len(study.fits) or len(COMPARED)
+    painted = painting_cost(ctx, study.images, ctx.generation.steps)
     if pace is None or painted.seconds is None:
         return painted
     passes = settings.dictionary.passes or ctx.description.defaults.passes
-    learning = pace.learning * fitted * len(ctx.capture_steps) * passes * len(layers)
+    learning = pace.learning * fitted * len(ctx.capture_steps) * passes * count
     latents = settings.dictionary.latents or ctx.description.defaults.expansion * ctx.layer(NAMED).d_in
     naming = (pace.indexing + pace.naming) * latents
     return Cost(painted.runs, painted.images, painted.seconds + slowness() * (learning + naming))

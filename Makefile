@@ -53,7 +53,7 @@ test-gallery: $(STAMP)
 
 # The browser view in Chromium, with axe-core on each page.
 test-web: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web/test_in_chromium.py --chromium
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/web/test_in_chromium.py tests/web/test_painting_in_chromium.py --chromium
 
 # The extra is heavy, and slows the import of diffusers down: it is installed for these tests alone.
 test-quantized: $(STAMP)

@@ -1,6 +1,7 @@
-"""Take the pictures of docs/browser.md: python docs/screenshots.py WORKSPACE [FEATURE]
+"""Take the pictures of docs/browser.md: python docs/screenshots.py WORKSPACE [FEATURE [STEERED]]
 
-The workspace has a labeled dictionary; FEATURE is shown, else the one of the best score. Needs Chromium.
+The workspace has a labeled dictionary of shapes-turbo. FEATURE is shown, and STEERED made stronger; else it is the one
+of the best score. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -12,14 +13,26 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 from PIL import Image
 
 DOCS = Path(__file__).parent
+PROMPT = "large red striped circle center, small blue solid star top left, sand background"
 
 
-def main(workspace: str, feature: str = "") -> None:
+@dataclass(frozen=True)
+class View:
+    """A page, what shows that it is ready, and what is clicked before the picture is taken."""
+
+    path: str
+    ready: str = ""
+    clicks: tuple[str, ...] = ()
+
+
+def main(workspace: str, feature: str = "", steered: str = "") -> None:
     command = [sys.executable, "-m", "autointerp", "-w", workspace, "-q", "serve", "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
@@ -28,13 +41,21 @@ def main(workspace: str, feature: str = "") -> None:
         if not feature:
             with urllib.request.urlopen(f"{base}/api/features?sort=score&limit=1") as answer:
                 feature = json.load(answer)["features"][0]["feature"]
-        take(base, {"browser-features": "/features?sort=score", "browser-feature": f"/feature/{feature}?sort=score"})
+        asked = {"prompt": PROMPT, "seed": 3}
+        steer = urlencode({**asked, "with": f"{steered or feature}=6"})
+        views = {
+            "browser-features": View("/features?sort=score"),
+            "browser-feature": View(f"/feature/{feature}?sort=score"),
+            "browser-picture": View(f"/picture?{urlencode(asked)}", "#actives li", ("#actives button",)),
+            "browser-steer": View(f"/steer?{steer}", ".stage .after", ("#row",)),
+        }
+        take(base, views)
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(30)
 
 
-def take(base: str, pages: dict[str, str]) -> None:
+def take(base: str, views: dict[str, View]) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -42,8 +63,16 @@ def take(base: str, pages: dict[str, str]) -> None:
             executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox"]
         )
         page = browser.new_page(viewport={"width": 1360, "height": 900})
-        for name, path in pages.items():
-            page.goto(base + path, wait_until="networkidle")
+        for name, view in views.items():
+            page.goto(base + view.path, wait_until="load" if view.ready else "networkidle")
+            for selector in (view.ready, *view.clicks):
+                if selector:
+                    page.locator(selector).first.wait_for(timeout=180_000)
+                if selector in view.clicks:
+                    page.locator(selector).first.click()
+            if view.ready:
+                page.locator("#doing").wait_for(state="hidden", timeout=180_000)
+                page.wait_for_load_state("networkidle")
             with Image.open(io.BytesIO(page.screenshot())) as taken:
                 # 256 colours halve the file, and nobody sees them.
                 taken.convert("RGB").quantize(256).save(DOCS / f"{name}.png", optimize=True)

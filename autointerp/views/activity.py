@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -44,30 +44,48 @@ class PictureActivity:
         row: A dictionary of image tokens.
         features: The features that may be named.
         job: The picture.
+        looks: Further steps to look at. They have maps, but no part in how strong a feature is.
 
     Raises:
         UsageError: The dictionary reads none of the steps that are run, or another layer than the model has.
     """
 
-    def __init__(self, ctx: Context, row: DictionaryRow, features: Sequence[LabeledFeature], job: ImageJob) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        row: DictionaryRow,
+        features: Sequence[LabeledFeature],
+        job: ImageJob,
+        looks: Collection[int] = (),
+    ) -> None:
         from autointerp.dictionaries.storage import load_dictionary
 
         self.row, self.features = row, features
         self.layer: Layer = ctx.layer_of(row)
         self.steps = steps_to_read(ctx, row, job)
+        self.looks = frozenset(looks) - set(self.steps)
         folder = ctx.workspace.dictionary_dir(row.name)
         self._dictionary: Dictionary = load_dictionary(folder, row.weights_sha256).to(ctx.model.device)
         self._grid = self.layer.grid
         self._codes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         """Step -> activations and indices of latents, both [cells, k]."""
+        self._looked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def consume(self, captured: LayerActivations) -> None:
         """Encode captured activations where they are of the dictionary's layer and of a step that it reads."""
-        if captured.layer != self.layer or captured.step not in self.steps:
+        reads = captured.step in self.steps
+        if captured.layer != self.layer or not (reads or captured.step in self.looks):
             return
-        code = self._dictionary.encode(captured.acts.reshape(-1, self.layer.d_in), captured.step)
+        try:
+            code = self._dictionary.encode(captured.acts.reshape(-1, self.layer.d_in), captured.step)
+        except UsageError:
+            # A dictionary with a scale for each of its steps has none for others.
+            if reads:
+                raise
+            return
         self._grid = captured.grid
-        self._codes[captured.step] = (code.latent_acts.float().cpu().numpy(), code.latent_indices.cpu().numpy())
+        codes = self._codes if reads else self._looked
+        codes[captured.step] = (code.latent_acts.float().cpu().numpy(), code.latent_indices.cpu().numpy())
 
     def active_features(self, size: tuple[int, int], count: int) -> list[ActiveFeature]:
         """Return the features that fire in any cell, the strongest first.
@@ -92,11 +110,28 @@ class PictureActivity:
             if largest[one.feature.latent_index] > 0
         ]
 
-    def _active_feature(self, peak: _Peak, size: tuple[int, int]) -> ActiveFeature:
-        acts, indices = self._codes[peak.step]
-        latent = peak.one.feature.latent_index
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the cells."""
+        return self._grid
+
+    def maps(self, latent: int) -> dict[int, np.ndarray]:
+        """Return a feature's activations at each step that was read or looked at, float32 [rows, cols]."""
+        return {step: self._map(latent, step) for step in self.seen}
+
+    @property
+    def seen(self) -> list[int]:
+        """The steps that were read or looked at."""
+        return sorted({*self._codes, *self._looked})
+
+    def _map(self, latent: int, step: int) -> np.ndarray:
+        acts, indices = self._codes[step] if step in self._codes else self._looked[step]
         # Unused slots of a sparse code hold activation 0, so the index 0 in them adds nothing.
-        heat = (acts * (indices == latent)).sum(1).reshape(self._grid).astype(np.float32)
+        return np.asarray((acts * (indices == latent)).sum(1).reshape(self._grid), np.float32)
+
+    def _active_feature(self, peak: _Peak, size: tuple[int, int]) -> ActiveFeature:
+        latent = peak.one.feature.latent_index
+        heat = self._map(latent, peak.step)
         row, col = divmod(int(heat.argmax()), self._grid[1])
         boxes = [cell_box((int(r), int(c)), self._grid, size) for r, c in np.argwhere(heat >= MARKED * heat.max())]
         lefts, tops, rights, bottoms = zip(*boxes, strict=True)

@@ -17,11 +17,13 @@ from autointerp.project.context import Context
 from autointerp.project.targets import Target, find_dictionary
 from autointerp.views.activity import PictureActivity
 from autointerp.views.explained import ActiveFeature, ExplainedPicture
-from autointerp.views.explained_words import PictureWords
+from autointerp.views.explained_words import ExplainedWord, PictureWords
 from autointerp.views.labeled import LabeledFeature, labeled_features
 from autointerp.views.picture_files import read_picture
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from autointerp.diffusion.capture import LayerActivations
     from autointerp.diffusion.jobs import ImageJob
 
@@ -59,10 +61,52 @@ def explain(ctx: Context, request: ExplainRequest) -> ExplainedPicture:
         AutointerpError: Nothing is labeled and no words are asked for, or the picture cannot be read.
     """
     job = _job_of(ctx, request)
-    nameable = _nameable_features(ctx, request)
-    words = PictureWords(ctx, job) if request.words else None
-    if not nameable and words is None:
+    nameable = nameable_features(ctx, request)
+    if not nameable and not request.words:
         raise AutointerpError("no dictionary of image tokens is labeled here", "run `autointerp label --layer mid`")
+    run = run_picture(ctx, job, nameable, request.words)
+    active = [one for activity in run.activities for one in activity.active_features(run.picture.size, request.count)]
+    kind: Literal["prompt", "picture"] = "prompt" if job.picture is None else "picture"
+    strongest = tuple(sorted(active, key=by_strength)[: request.count])
+    return ExplainedPicture(request.source, kind, job.seed, run.picture, strongest, run.words)
+
+
+@dataclass(frozen=True)
+class PictureRun:
+    """A picture that the model generated or read, with what was read meanwhile.
+
+    Attributes:
+        picture: The whole picture, RGB.
+        activities: The features in it, by dictionary.
+        words: The words of the prompt with their maps; None where they were not asked for.
+    """
+
+    picture: Image.Image
+    activities: Sequence[PictureActivity]
+    words: tuple[ExplainedWord, ...] | None
+
+
+def run_picture(
+    ctx: Context,
+    job: ImageJob,
+    nameable: Sequence[tuple[DictionaryRow, list[LabeledFeature]]],
+    with_words: bool,
+    looks: Collection[int] = (),
+) -> PictureRun:
+    """Generate a picture, or read a real one, and read dictionaries and words on the way.
+
+    Args:
+        ctx: The workspace.
+        job: The picture.
+        nameable: The dictionaries, each with the features that may be named.
+        with_words: Whether word maps are read too.
+        looks: Further steps at which features get maps, see `PictureActivity`.
+
+    Raises:
+        UsageError: There are no words to find, or a dictionary reads none of the steps.
+        AutointerpError: The picture cannot be read.
+    """
+    words = PictureWords(ctx, job) if with_words else None
     note_before_torch(
         ctx.progress, f"reading {', '.join([*(row.name for row, _ in nameable), *(['words'] if words else [])])}"
     )
@@ -70,7 +114,7 @@ def explain(ctx: Context, request: ExplainRequest) -> ExplainedPicture:
     from autointerp.diffusion.capture import Capture
     from autointerp.diffusion.generation import generate
 
-    activities = [PictureActivity(ctx, row, features, job) for row, features in nameable]
+    activities = [PictureActivity(ctx, row, features, job, looks) for row, features in nameable]
 
     def consume(captured: LayerActivations) -> None:
         for activity in activities:
@@ -78,29 +122,22 @@ def explain(ctx: Context, request: ExplainRequest) -> ExplainedPicture:
 
     capture = Capture(
         list(dict.fromkeys(activity.layer for activity in activities)),
-        {step for activity in activities for step in activity.steps} or ctx.capture_steps,
+        {step for one in activities for step in (*one.steps, *one.looks)} or ctx.capture_steps,
         consume,
         None if words is None else words.request(),
     )
     ((_, (picture,)),) = generate(ctx.model, [job], ctx.generation, capture)
-    active = [one for activity in activities for one in activity.active_features(picture.size, request.count)]
-    kind: Literal["prompt", "picture"] = "prompt" if job.picture is None else "picture"
-    strongest = sorted(active, key=_worth)[: request.count]
-    said = None if words is None else words.explained(picture.size)
-    return ExplainedPicture(request.source, kind, job.seed, picture, tuple(strongest), said)
+    return PictureRun(picture, activities, None if words is None else words.explained(picture.size))
 
 
-def _worth(one: ActiveFeature) -> tuple[float, float, str]:
+def by_strength(one: ActiveFeature) -> tuple[float, float, str]:
     """Return the key that sorts features, the strongest first."""
     return (-(one.strength or 0.0), -one.activation, one.feature)
 
 
 def _job_of(ctx: Context, request: ExplainRequest) -> ImageJob:
     """Return the job of the prompt, or of the real picture."""
-    from autointerp.diffusion.jobs import ImageJob
     from autointerp.diffusion.sources.picture_files import SUFFIXES
-    from autointerp.diffusion.sources.pictures import picture_job
-    from autointerp.diffusion.sources.prompt import check_prompt
 
     seed = ctx.settings.seed if request.seed is None else request.seed
     try:
@@ -110,21 +147,44 @@ def _job_of(ctx: Context, request: ExplainRequest) -> ImageJob:
         path = Path(request.source)
     # Unlike those of `Path`, these take a prompt that is too long for a file's name.
     if os.path.isfile(path):
-        keep = (ctx.generation.size, ctx.description.coarsest_cell) if ctx.settings.keep_aspect else None
         read_picture(path, request.source)
-        return picture_job(path, seed, keep, request.invert or ctx.settings.invert)
+        return real_picture_job(ctx, path, seed, request.invert or ctx.settings.invert)
     if "/" in request.source and os.path.isdir(path):
         raise UsageError(f"{request.source} is a folder", "name the file of a picture, or say what to generate")
     if path.suffix.lower() in SUFFIXES:
         raise UsageError(f"there is no picture {request.source}", "check the path; a prompt has no file's ending")
-    if not request.source.strip():
+    return prompt_job(request.source, seed)
+
+
+def prompt_job(prompt: str, seed: int) -> ImageJob:
+    """Return the job of a prompt.
+
+    Raises:
+        UsageError: It is empty, or holds what cannot be read.
+    """
+    from autointerp.diffusion.jobs import ImageJob
+    from autointerp.diffusion.sources.prompt import check_prompt
+
+    if not prompt.strip():
         raise UsageError("the prompt is empty", "say what to generate, or name a picture")
-    check_prompt(request.source, "the prompt")
-    return ImageJob(0, request.source, seed)
+    check_prompt(prompt, "the prompt")
+    return ImageJob(0, prompt, seed)
 
 
-def _nameable_features(ctx: Context, request: ExplainRequest) -> list[tuple[DictionaryRow, list[LabeledFeature]]]:
-    """Read the features that may be named, by dictionary; dictionaries without such features are left out."""
+def real_picture_job(ctx: Context, path: Path, seed: int, invert: bool) -> ImageJob:
+    """Return the job of a picture in a file, by the settings of real pictures."""
+    from autointerp.diffusion.sources.pictures import picture_job
+
+    keep = (ctx.generation.size, ctx.description.coarsest_cell) if ctx.settings.keep_aspect else None
+    return picture_job(path, seed, keep, invert)
+
+
+def nameable_features(ctx: Context, request: ExplainRequest) -> list[tuple[DictionaryRow, list[LabeledFeature]]]:
+    """Read the features that may be named, by dictionary; dictionaries without such features are left out.
+
+    Raises:
+        UsageError: A dictionary does not exist, or reads text tokens.
+    """
     with ctx.db.session() as session:
         if request.targets:
             rows = [find_dictionary(ctx, target) for target in request.targets]

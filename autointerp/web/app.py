@@ -14,7 +14,20 @@ from autointerp.db import DatabaseError
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.version import VERSION
 from autointerp.web.guard import SAFE_METHODS, Guard
-from autointerp.web.pages import compare, experiments, feature, features, jobs, naming, pictures, start, truth, work
+from autointerp.web.pages import (
+    compare,
+    experiments,
+    feature,
+    features,
+    jobs,
+    naming,
+    pictures,
+    reading,
+    start,
+    steer,
+    truth,
+    work,
+)
 
 if TYPE_CHECKING:
     from autointerp.web.guard import AsgiApp
@@ -23,7 +36,7 @@ if TYPE_CHECKING:
 _SHARED = ("gallery.css", "drawing.js")
 """Files that the gallery has too."""
 _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-PAGES = (start, features, feature, naming, compare, experiments, truth, jobs, pictures, work)
+PAGES = (start, features, feature, naming, reading, steer, compare, experiments, truth, jobs, pictures, work)
 
 
 def make_app(site: ViewSite) -> AsgiApp:

@@ -101,7 +101,7 @@ class ViewSite:
         Raises:
             UsageError: There is no such ticket any more.
         """
-        worker = self.clerk if self.clerk.knows(ticket_id) else self.painter
+        worker = self.painter if self.painter.knows(ticket_id) else self.clerk
         return worker, worker.find(ticket_id)
 
     def ticket_line(self, worker: Worker, ticket: Ticket) -> dict[str, Any]:

@@ -54,6 +54,12 @@ def prompts_of(session: Session, dictionary_id: int, split: Split) -> list[str]:
     return list(session.scalars(select(Image.prompt).where(Image.id.in_(used)).order_by(Image.id)))
 
 
+def first_prompt(session: Session) -> str:
+    """Return the prompt of the oldest image that has one; empty where there is none."""
+    query = select(Image.prompt).where(Image.prompt != "").order_by(Image.id).limit(1)
+    return session.scalar(query) or ""
+
+
 def count_prompts(session: Session, dictionary_id: int) -> int:
     """How many prompts the images have that crops of a dictionary lie in."""
     used = select(Crop.image_id).join(Feature).where(Feature.dictionary_id == dictionary_id)

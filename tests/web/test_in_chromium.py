@@ -4,12 +4,7 @@ the console, a request to another host, or a serious finding of axe-core.
 
 from __future__ import annotations
 
-import importlib.util
-import socket
 import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,9 +12,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.web.sites import NAME, site_of
+from tests.web.browsing import check_looks
+from tests.web.sites import NAME
 
-SIZES = [(360, 740), (820, 1180), (1440, 900), (2560, 1440)]
 PAGES = [
     "/",
     "/features?sort=score",
@@ -33,99 +28,15 @@ PAGES = [
 ]
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[[Path], str]]:
-    """Serve a workspace from a thread; returns its address."""
-    import uvicorn
-
-    from autointerp.web.app import make_app
-    from autointerp.web.serving import bind
-
-    running: list[tuple[Any, Any, threading.Thread, socket.socket]] = []
-
-    def serving(path: Path) -> str:
-        bound, site = bind("127.0.0.1", 0), site_of(path)
-        config = uvicorn.Config(make_app(site), log_level="critical", access_log=False, lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        running.append((site, server, thread, bound))
-        return f"http://127.0.0.1:{bound.getsockname()[1]}"
-
-    yield serving
-    for site, server, thread, bound in running:
-        site.close()
-        server.should_exit = True
-        thread.join(20)
-        bound.close()
-
-
-class Browser:
-    """A page that notes whatever should not be said or asked."""
-
-    def __init__(self, chromium: Any, base: str, **options: Any) -> None:
-        self.base, self.said = base, list[str]()
-        self.context = chromium.new_context(base_url=base, **{"viewport": {"width": 1440, "height": 900}, **options})
-        self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
-        self.page.on("request", self._asked)
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self.base, "data:", "blob:")):
-            self.said.append(f"asked {request.url}")
-
-    def open(self, path: str) -> Any:
-        self.page.goto(path, wait_until="networkidle")
-        # What a browser says of an answer of 404 is no fault of the page.
-        self.said = [said for said in self.said if "status of 404" not in said]
-        return self.page
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.said == []
-
-
-@pytest.fixture
-def open_browser(chromium: Any) -> Iterator[Callable[..., Browser]]:
-    opened: list[Browser] = []
-
-    def opening(base: str, **options: Any) -> Browser:
-        opened.append(Browser(chromium, base, **options))
-        return opened[-1]
-
-    yield opening
-    for browser in opened:
-        browser.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_every_size_and_have_no_serious_finding(
-    workspace: Path, start: Any, open_browser: Any, scheme: str, pytestconfig: pytest.Config
+    workspace: Path, start: Any, open_browser: Any, scheme: str, axe: str
 ) -> None:
-    found = importlib.util.find_spec("axe_playwright_python")
-    if found is None or found.origin is None:
-        (pytest.fail if pytestconfig.getoption("--chromium") else pytest.skip)("there is no axe-playwright-python")
-    axe = (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
     # The script of the tests is let in past the page's own policy, which stays as it is in the other tests.
     browser = open_browser(start(workspace), color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
     for path in PAGES:
         page = browser.open(path)
-        for width, height in SIZES:
-            page.set_viewport_size({"width": width, "height": height})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
-        page.set_viewport_size({"width": 1440, "height": 900})
-        page.evaluate(axe)
-        result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-        serious = [
-            (one["id"], [node["html"][:160] for node in one["nodes"]][:3])
-            for one in result["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], path
+        check_looks(page, axe, path)
 
 
 def test_search_filter_and_scroll(workspace: Path, start: Any, open_browser: Any) -> None:

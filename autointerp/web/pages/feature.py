@@ -16,6 +16,7 @@ from autointerp.views.listed import read_listed
 from autointerp.views.search.question import SearchQuestion
 from autointerp.views.trials import read_trials
 from autointerp.web.listing import ListQuery, catalog_of
+from autointerp.web.pages.steer import ICON
 
 if TYPE_CHECKING:
     from autointerp.web.site import ViewSite
@@ -38,6 +39,7 @@ def routes(site: ViewSite) -> APIRouter:
             page="queue" if query.queue else "features",
             shown=shown,
             query=query,
+            strengths=" ".join(f"{one:g}" for one in ICON),
             before=before,
             behind=behind,
             total=total,

@@ -68,6 +68,30 @@
     }));
   }).catch(() => { /* a feature without a direction, or a dictionary without an index */ });
 
+  // The icon, painted on a click. The server keeps it while it runs.
+  if ($("icon")) {
+    const { bench, file } = window.Work, { strengths } = $("icon-row").dataset, doing = bench($("doing"));
+    const place = `/api/icons/${encodeURIComponent(name).replaceAll("%3A", ":")}`;
+    const show = (done) => {
+      $("icon-row").replaceChildren(...["without", ...strengths.split(" ").map((one) => `+${one}`)].map((text, i) => {
+        const one = make("span"), image = make("img");
+        Object.assign(image, { src: file(done, `${i}.webp`), alt: i ? `The feature alone, strength ${text}` : "Without the feature" });
+        one.append(image, make("small", "", text));
+        return one;
+      }));
+      $("paint-icon").hidden = true;
+    };
+    ask(place).then((known) => { if (known?.state === "done") show(known); }).catch(() => { /* it can be painted all the same */ });
+    $("paint-icon").addEventListener("click", async () => {
+      try {
+        const done = await doing.run(place, {});
+        if (done) show(done);
+      } catch (error) {
+        toast(error.message);
+      }
+    });
+  }
+
   // Labels by hand. What was done last is kept for this tab, so that it can be taken back on the next page too.
   const hand = $("hand");
   const last = () => { try { return JSON.parse(sessionStorage.getItem("last") || "null"); } catch { return null; } };

@@ -166,11 +166,13 @@
 
   // A picture that is dropped is a question.
   const dropped = (event) => [...(event.dataTransfer?.items || [])].some((item) => item.kind === "file");
+  const upload = (file) => ask("/pictures", { method: "POST", headers: { "content-type": file.type || "application/octet-stream" }, body: file });
   async function look(file) {
     toast("Reading the picture");
     try {
-      const { picture } = await ask("/pictures", { method: "POST", headers: { "content-type": file.type || "application/octet-stream" }, body: file });
-      location.assign(`/features?picture=${picture}`);
+      const { picture } = await upload(file);
+      // A page may have a use of its own for it.
+      if (window.View.take) window.View.take(picture); else location.assign(`/features?picture=${picture}`);
     } catch (error) {
       toast(error.message);
     }
@@ -204,5 +206,5 @@
   let kept = "";
   try { kept = localStorage.getItem("heat"); } catch { /* a browser may keep nothing */ }
   if (kept) turn(true);
-  window.View = { ask, send, toast, pictureIn, featureLink, typing };
+  window.View = { ask, send, upload, toast, pictureIn, featureLink, typing };
 })();

@@ -62,6 +62,7 @@ TASKS: Registry[Kind[TaskFunction]] = Registry(
         Kind("plan-job", "what a job would take", "autointerp.web.workers.jobs:plan"),
         Kind("job", "labeling or scoring", "autointerp.web.workers.jobs:carry_out"),
         Kind("paint", "pictures under changes of features", "autointerp.web.workers.painting:paint"),
+        Kind("read", "what is active in a picture", "autointerp.web.workers.reading:read"),
     ],
 )
 """What a worker process can do."""

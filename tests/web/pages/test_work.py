@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 import pytest
 
 from autointerp.web.workers.worker import Worker
-from tests.web.sites import HERE, client_of, site_of
+from tests.web.sites import HERE, PLAYING, client_of, site_of
 
-PLAYING = (sys.executable, str(Path(__file__).parents[1] / "workers" / "playing.py"))
 ORIGIN = {"origin": HERE}
 
 

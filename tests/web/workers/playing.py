@@ -46,7 +46,18 @@ def deaf(_bench: Any, request: dict[str, Any]) -> Message:
             (Path(request["folder"]) / "asked").write_text("", encoding="utf-8")
 
 
-child.TASKS = Registry("task", [Kind(name, "", f"{__name__}:{name}") for name in ("count", "fail", "deaf")])
+def paint(bench: Any, _request: dict[str, Any]) -> Message:
+    """Paint without end."""
+    return count(bench, {"to": 100_000, "seconds": 0.01})
+
+
+def warm(_bench: Any, _request: dict[str, Any]) -> Message:
+    """Do nothing."""
+    return Message({})
+
+
+TASKS = ("count", "fail", "deaf", "paint", "warm")
+child.TASKS = Registry("task", [Kind(name, "", f"{__name__}:{name}") for name in TASKS])
 
 if __name__ == "__main__":
     child.main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 
 from autointerp.web.workers.child import ReportedProgress
 from autointerp.web.workers.wire import Message, read_message, write_message
-
-PLAYING = [sys.executable, str(Path(__file__).with_name("playing.py"))]
+from tests.web.sites import PLAYING
 
 
 def started(tmp_path: Path) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +13,8 @@ import pytest
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.web.workers import worker as workers
 from autointerp.web.workers.worker import Ticket, Worker
+from tests.web.sites import PLAYING
 
-PLAYING = (sys.executable, str(Path(__file__).with_name("playing.py")))
 ENDLESS = {"to": 100_000, "seconds": 0.01}
 
 

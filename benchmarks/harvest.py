@@ -33,7 +33,7 @@ def bare(ctx: Any, images: int) -> dict[str, float]:
     begun = time.perf_counter()
     for start in range(0, images, size):
         batch = jobs[start : start + size]
-        arguments, _ = model.family.call(model.configs, how.guidance, len(batch))
+        arguments = model.family.call(model.configs, how.guidance, len(batch)).arguments
         with torch.inference_mode(), model.autocast():
             pictures = model.pipeline(
                 prompt=[job.prompt for job in batch],

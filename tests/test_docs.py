@@ -19,6 +19,6 @@ def generator():
     return module
 
 
-@pytest.mark.parametrize("page", ["schema.md", "cli.md", "settings.md", "modules.md"])
+@pytest.mark.parametrize("page", ["pipelines.md", "schema.md", "cli.md", "settings.md", "modules.md"])
 def test_page_is_current(page):
     assert (DOCS / page).read_text(encoding="utf-8") == generator().PAGES[page](), "run `make docs`"

@@ -8,7 +8,7 @@ killed ends in the rows that it would have had.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,7 @@ class CropCollector:
         grid: tuple[int, int],
         step: int,
         fullest: torch.Tensor | None = None,
+        counted: np.ndarray | None = None,
     ) -> Reduced:
         """Reduce the code of one step of a batch to the part that may yet be kept, for `update`.
 
@@ -97,6 +98,7 @@ class CropCollector:
             grid: (rows, cols).
             step: 0-based denoising step.
             fullest: Number of latents that fire in the fullest row, where the code may be too narrow for them.
+            counted: The cells that count, bool [len(images), rows * cols]; nothing fires in the others. All if None.
 
         Raises:
             NarrowCodeError: The code is too narrow.
@@ -119,10 +121,12 @@ class CropCollector:
         cells = grid[0] * grid[1]
         read = read_code(code, len(images), cells, self.num_features, fullest)
         maxima = reduce_read(read, images, grid, step, keep)
-        random = self._random.choose(index[order], side, grid, step)
+        if counted is not None:
+            maxima = replace(maxima, cells_seen=int(counted.sum()))
+        random = self._random.choose(index[order], side, grid, step, None if counted is None else counted[order])
         if not self.quota.cells:
             return Reduced(maxima, side, None, random)
-        rows, key = self._cells.choose(index, cells, step)
+        rows, key = self._cells.choose(index, cells, step, counted)
         sampled = sample_cells(read, rows, index[rows // cells], step, rows % cells, key, LATENTS_A_CELL)
         return Reduced(maxima, side, sampled, random)
 

@@ -19,7 +19,14 @@ class RandomCells:
         self.seed = seed
         self.entries = BestEntries(2, n)
 
-    def choose(self, images: np.ndarray, side: np.ndarray, grid: tuple[int, int], step: int) -> dict[str, np.ndarray]:
+    def choose(
+        self,
+        images: np.ndarray,
+        side: np.ndarray,
+        grid: tuple[int, int],
+        step: int,
+        counted: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
         """Return the cells of a batch that may yet be kept, an array for each field.
 
         Args:
@@ -27,13 +34,15 @@ class RandomCells:
             side: The split of each image, int64 [n].
             grid: (rows, cols).
             step: 0-based denoising step.
+            counted: The cells that may be drawn, bool [n, cells]; all if None.
         """
         cells = grid[0] * grid[1]
         cell = np.tile(np.arange(cells), len(images))
         image, group = np.repeat(images, cells), np.repeat(side, cells)
         # The hash of the sample for features that fire together begins with 0.
         key = hashed(self.seed, np.ones_like(image), image, np.full_like(image, step), cell)
-        fits = np.flatnonzero(self.entries.fits(group, key))
+        may = self.entries.fits(group, key)
+        fits = np.flatnonzero(may if counted is None else may & counted.ravel())
         fields = {"group": group[fits], "key": key[fits], "image": image[fits], "cell": cell[fits]}
         same = {"step": step, "rows": grid[0], "cols": grid[1]}
         return {**fields, **{name: np.full(len(fits), value) for name, value in same.items()}}

@@ -24,12 +24,18 @@ class CellSample:
         self.seed = seed
         self.entries = BestEntries(1, n, {"latents": np.int32})
 
-    def choose(self, images: np.ndarray, cells: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the cells of a batch that may yet be kept, as rows of its code [images * cells], and their keys."""
+    def choose(
+        self, images: np.ndarray, cells: int, step: int, counted: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cells of a batch that may yet be kept, as rows of its code [images * cells], and their keys.
+
+        `counted` are those that may be drawn, bool [images, cells]; all if None.
+        """
         cell = np.tile(np.arange(cells), len(images))
         image = np.repeat(images, cells)
         key = hashed(self.seed, np.zeros_like(image), image, np.full_like(image, step), cell)
-        rows = np.flatnonzero(self.entries.fits(np.zeros_like(image), key))
+        may = self.entries.fits(np.zeros_like(image), key)
+        rows = np.flatnonzero(may if counted is None else may & counted.ravel())
         return rows, key[rows]
 
     def update(self, sampled: SampledCells) -> None:

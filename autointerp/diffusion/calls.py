@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from autointerp.diffusion.arguments import named
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
@@ -49,53 +47,9 @@ def steps_of_calls(scheduler: Any, steps: int) -> list[int]:
     )
 
 
-@functools.cache
-def _parameters(forward: Callable[..., Any]) -> tuple[str, ...]:
-    """Return the names of a method's parameters. Cached: the lookup costs more than running a small module."""
-    return tuple(inspect.signature(forward).parameters)[1:]
-
-
-def named(module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a module's call by name, whether they were passed by position or by keyword."""
-    # Read the class's signature: the `forward` of an instance may be wrapped during a pass.
-    return {**dict(zip(_parameters(type(module).forward), args, strict=False)), **kwargs}
-
-
-def latents_key(inputs: Mapping[str, Any]) -> str:
-    """Return the name of the denoiser's argument that holds the noised latents: transformers and U-Nets differ."""
-    return "hidden_states" if "hidden_states" in inputs else "sample"
-
-
-def denoised(inputs: Mapping[str, Any]) -> torch.Tensor:
-    """Return the noised latents among the arguments of a denoiser's call, packed into tokens or not."""
-    found: torch.Tensor = inputs[latents_key(inputs)]
-    return found
-
-
 def reads_freely(tensor: torch.Tensor) -> bool:
     """Whether a number of the tensor is read without waiting for an accelerator."""
     return tensor.device.type == "cpu"
-
-
-class CallSizes(NamedTuple):
-    """The sizes of a denoiser's call.
-
-    Attributes:
-        batch: Number of rows. Guidance may double the images; then the conditional rows are the last.
-        text_tokens: Number of text tokens; 0 where text enters by cross-attention alone.
-        image_tokens: Number of image tokens; 0 where latents are not packed into tokens.
-    """
-
-    batch: int
-    text_tokens: int
-    image_tokens: int
-
-    @classmethod
-    def of(cls, inputs: Mapping[str, Any]) -> CallSizes:
-        """Read the sizes off the arguments of a call, by name."""
-        hidden, text = denoised(inputs), inputs.get("encoder_hidden_states")
-        text_tokens = text.shape[1] if isinstance(text, torch.Tensor) and text.ndim == 3 else 0
-        return cls(hidden.shape[0], text_tokens, hidden.shape[1] if hidden.ndim == 3 else 0)
 
 
 class Calls:
@@ -108,7 +62,7 @@ class Calls:
         timestep: The scheduler's timestep.
         text_tokens: Number of text tokens in the call; 0 where text enters by cross-attention alone.
         image_tokens: Number of image tokens in the call; 0 where latents are not packed into tokens.
-        batch: Number of rows of the call. Guidance may double the images; then the conditional rows are the last.
+        batch: Number of rows of the call. Guidance may double the images.
     """
 
     def __init__(self, batch: Pass) -> None:
@@ -136,14 +90,19 @@ class Calls:
         if self.run >= len(self._plan) or len(scheduled) != len(self._plan):
             raise AutointerpError("the pipeline ran its denoiser more often than its steps say", UNSUPPORTED)
         self.step, self.timestep = self._plan[self.run], self._timesteps[self.run]
-        self.conditional = branch == 0 and self.step >= 0
-        self._check_timestep(inputs["timestep"])
-        sizes, count = CallSizes.of(inputs), self._pass.count
+        self.conditional = branch == self._pass.conditional_branch and self.step >= 0
+        self._check_timestep(model.family.timestep(inputs))
+        sizes, count = model.family.sizes(inputs), self._pass.count
         self.batch, self.text_tokens, self.image_tokens = sizes
         if self.batch != count and not (model.family.doubles and self.batch == 2 * count):
             raise AutointerpError(
                 f"the denoiser ran a batch of {self.batch} for {count} images", "a guidance of 1 may do"
             )
+
+    @property
+    def rows(self) -> slice:
+        """The rows of the call's batch that are of the conditional branch, in a conditional call."""
+        return self._pass.model.family.conditional_rows(self.batch, self._pass.count)
 
     def _check_timestep(self, given: Any) -> None:
         """Compare the timestep that the denoiser is given with the scheduler's, or note it for `check`."""
@@ -174,8 +133,9 @@ class Calls:
         family, expected = self._pass.model.family, self._timesteps[run]
         # In half precision the denoiser is given a rounded timestep.
         tolerance = 0.01 * abs(expected) + 1e-3
-        if all(abs(value * scale - expected) > tolerance for scale in family.timestep_scales):
+        told = family.timesteps(value)
+        if all(abs(timestep - expected) > tolerance for timestep in told):
             raise AutointerpError(
-                f"call {run} of the denoiser ran at timestep {value * family.timestep_scales[0]:g}, not {expected:g}",
+                f"call {run} of the denoiser ran at timestep {told[0]:g}, not {expected:g}",
                 "a guidance of 1 may do" if family.open else UNSUPPORTED,
             )

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from autointerp.dictionaries.protocol import SparseCode
 from autointerp.dictionaries.reading import read_together
-from autointerp.diffusion.calls import UNSUPPORTED, Calls, CallSizes, named, reads_freely
+from autointerp.diffusion.arguments import named
+from autointerp.diffusion.calls import UNSUPPORTED, Calls, reads_freely
+from autointerp.diffusion.dry_run import check_layer
 from autointerp.diffusion.finite import OTHER_DTYPE, FiniteFlags, NotFiniteError
 from autointerp.diffusion.layers import Layer, layer_at
+from autointerp.diffusion.text_masks import fitted, text_mask
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
+    from autointerp.diffusion.families import CallSizes
     from autointerp.diffusion.jobs import ImageJob
     from autointerp.diffusion.model import Model
     from autointerp.diffusion.passes import Pass
@@ -38,6 +43,8 @@ class LayerActivations:
         acts: float32 [batch, tokens, d_in], tokens row by row, on the model's device. The tensor may share memory with
             the running model: it is valid only while the consumer runs, and must not be written to.
         grid: (rows, cols) of the tokens of this batch.
+        mask: Which tokens count, bool [batch, tokens] on the device of `acts`: of a text, those of the prompt itself,
+            without padding and template. None where all do.
     """
 
     layer: Layer
@@ -46,6 +53,23 @@ class LayerActivations:
     jobs: tuple[ImageJob, ...]
     acts: torch.Tensor
     grid: tuple[int, int]
+    mask: torch.Tensor | None = None
+
+    def flat(self, acts: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the activations of the tokens that count, [n, d_in], images after each other.
+
+        Args:
+            acts: Others of the same tokens, [batch, tokens, width]; those of the layer if None.
+        """
+        acts = self.acts if acts is None else acts
+        return acts.reshape(-1, acts.shape[-1]) if self.mask is None else acts[self.mask]
+
+    def counted(self, code: SparseCode) -> SparseCode:
+        """Return a code of all tokens, [batch * tokens, k], in which nothing fires in those that do not count."""
+        if self.mask is None:
+            return code
+        out = ~self.mask.reshape(-1, 1)
+        return SparseCode(code.latent_acts.masked_fill(out, 0), code.latent_indices.masked_fill(out, 0))
 
 
 Consumer = Callable[[LayerActivations], None]
@@ -89,14 +113,15 @@ def layer_acts(
         output: The module's output.
 
     Returns:
-        Both [rows of the call, tokens, d_in], of the layer's stream, of both branches where the call has both.
+        Both [rows of the call, tokens, d_in], of the layer's stream, of both branches where the call has both. A text
+        that is not padded to the layer's grid has the tokens of the call.
 
     Raises:
         AutointerpError: The tensors do not have the layer's shape, or the module has no such signal.
     """
     rows, cols = layer.grid
     if layer.stream == "text":
-        if calls.text_tokens != cols:
+        if calls.text_tokens != cols and model.family.text_stream().padded:
             raise AutointerpError(
                 f"the text of this call has {calls.text_tokens} tokens, not the {cols} of {layer.hookpoint}",
                 "resolve the layer for the max_sequence_length that is generated with",
@@ -107,7 +132,8 @@ def layer_acts(
     before, after = model.family.tokens(layer.stream)(inputs, output, calls.text_tokens, image_tokens)
     if layer.signal == "update" and before is None:
         raise AutointerpError(f"{layer.hookpoint} has no update", 'set signal = "output" in autointerp.toml')
-    expected = (calls.batch, rows * cols, layer.d_in)
+    tokens = calls.text_tokens if layer.stream == "text" else rows * cols
+    expected = (calls.batch, tokens, layer.d_in)
     if tuple(after.shape) != expected:
         raise AutointerpError(
             f"{layer.hookpoint} gave activations of shape {tuple(after.shape)}, not {expected}",
@@ -126,7 +152,7 @@ def capturing(batch: Pass, capture: Capture) -> Iterator[None]:
     Raises:
         AutointerpError: The pipeline differs from what is known of its family, or a layer or step never came.
     """
-    model, count = batch.model, batch.count
+    model = batch.model
     calls = Calls(batch)
     seen: set[tuple[Layer, int]] = set()
     steps = set(capture.steps)
@@ -144,14 +170,17 @@ def capturing(batch: Pass, capture: Capture) -> Iterator[None]:
 
     def hook_of(layer: Layer) -> Callable[..., None]:
         here = layer_at(model, layer, batch.settings.size)
+        mask = text_mask(batch) if layer.stream == "text" else None
 
         def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             if not calls.conditional or calls.step not in steps:
                 return
             before, after = layer_acts(model, here, calls, named(module, args, kwargs), output)
-            acts = after[-count:]  # Where guidance doubles the batch, the conditional half is the last.
+            acts = after[calls.rows]
             if layer.signal == "update" and before is not None:
-                acts = acts - before[-count:]
+                acts = acts - before[calls.rows]
+            acts = acts.detach() if mask is None else fitted(acts.detach(), here.grid)
+            own = None if mask is None else mask.to(acts.device)
             key = (layer, calls.step)
             if key in seen:
                 raise AutointerpError(f"{layer.hookpoint} ran twice in step {calls.step}", UNSUPPORTED)
@@ -163,9 +192,7 @@ def capturing(batch: Pass, capture: Capture) -> Iterator[None]:
             try:
                 with model.float32():
                     capture.consumer(
-                        LayerActivations(
-                            layer, calls.step, calls.timestep, batch.jobs, acts.detach().float(), here.grid
-                        )
+                        LayerActivations(layer, calls.step, calls.timestep, batch.jobs, acts.float(), here.grid, own)
                     )
             except Exception:
                 check()  # What the consumer met may be the consequence of this.
@@ -173,6 +200,9 @@ def capturing(batch: Pass, capture: Capture) -> Iterator[None]:
 
         return hook
 
+    for layer in capture.layers:
+        model.module(layer.hookpoint)
+        check_layer(model, layer, batch.settings.guidance)
     handles = []
     try:
         handles.append(model.denoiser.register_forward_pre_hook(calls.before, with_kwargs=True))

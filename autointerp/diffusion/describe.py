@@ -81,11 +81,16 @@ def _describe_pipeline(
     if revision is not None:
         raise UsageError(f"--revision does not apply to the local model {name!r}", "leave it out")
     index = _read_json(folder / "model_index.json")
+    if index is None and (folder / "modular_model_index.json").is_file():
+        raise AutointerpError(
+            f"{folder} is a modular pipeline, whose order of calls is written by whoever puts its blocks together",
+            "name a pipeline that has a model_index.json",
+        )
     if index is None:
         raise AutointerpError(f"{folder} is no pipeline: it has no model_index.json", "name the folder that has one")
     check_index(name, index)
     family = family_of(str(index.get("_class_name")), index)
-    shared, configs = world_of(name).shared_folder, {}
+    shared, configs = world_of(name).shared_folder, {"model_index": index}
     for part in _configured(family, index):
         file = _config_file(part)
         config = _read_json(folder / file)
@@ -116,13 +121,17 @@ def describe_hub(name: str, revision: str | None, local_files_only: bool) -> Mod
     def fetch(file: str) -> Path:
         return Path(hf_hub_download(name, file, revision=revision, local_files_only=offline))
 
-    absent = ("is no pipeline", "name one with a model_index.json")
+    absent = (
+        "is no pipeline",
+        "name one with a model_index.json; modular pipelines, as FLUX.3, have none",
+    )
     with asking(name, revision=revision, local_files_only=local_files_only, absent=absent):
         index_path = fetch("model_index.json")
         index = _read_json(index_path) or {}
         check_index(name, index)
         family = family_of(str(index.get("_class_name")), index)
         configs = {part: _read_json(fetch(_config_file(part))) or {} for part in _configured(family, index)}
+        configs["model_index"] = index
     commit = index_path.parent.name
     return replace(_described(name, name, commit, family, configs, {}), commit=commit, index=index)
 

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autointerp.diffusion.calls import Calls, named
+from autointerp.diffusion.arguments import named
+from autointerp.diffusion.calls import Calls
 from autointerp.diffusion.capture import layer_acts
+from autointerp.diffusion.dry_run import check_layer
 from autointerp.diffusion.finite import OTHER_DTYPE, FiniteFlags, NotFiniteError
 from autointerp.diffusion.jobs import check_capture_steps
 from autointerp.diffusion.layers import layer_at
+from autointerp.diffusion.text_masks import fitted, text_mask
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ def editing(batch: Pass, edits: Sequence[Edit]) -> Iterator[None]:
     model = batch.model
     calls, flags = Calls(batch), FiniteFlags()
     placed = [one for one in (_PlacedEdit(edit, batch, flags) for edit in edits) if one.images]
+    masks = text_mask(batch) if any(one.edit.layer.stream == "text" for one in placed) else None
     reached: set[int] = set()
 
     def before(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -55,11 +59,14 @@ def editing(batch: Pass, edits: Sequence[Edit]) -> Iterator[None]:
         def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
             for edits_of_stream in streams:
                 if edits_of_stream:
-                    output = _edited(batch, edits_of_stream, calls, named(module, args, kwargs), output)
+                    own = masks if edits_of_stream is streams[1] else None
+                    output = _edited(batch, edits_of_stream, calls, named(module, args, kwargs), output, own)
             return output
 
         return hook
 
+    for one in placed:
+        check_layer(model, one.edit.layer, batch.settings.guidance)
     handles = []
     try:
         handles.append(model.denoiser.register_forward_pre_hook(before, with_kwargs=True))
@@ -90,16 +97,30 @@ def _check_finite(flags: FiniteFlags, dtype: torch.dtype) -> None:
         )
 
 
-def _edited(batch: Pass, placed: Sequence[_PlacedEdit], calls: Calls, inputs: dict[str, Any], output: Any) -> Any:
-    """Return a module's output with the edits of one stream made that belong to the present call."""
+def _edited(
+    batch: Pass,
+    placed: Sequence[_PlacedEdit],
+    calls: Calls,
+    inputs: dict[str, Any],
+    output: Any,
+    masks: torch.Tensor | None,
+) -> Any:
+    """Return a module's output with the edits of one stream made that belong to the present call.
+
+    Of a text, `masks` bool [images, tokens] says which tokens are edited in conditional rows: not padding and template.
+    """
     present = [(one, rows) for one in placed if (rows := one.rows(calls)) is not None]
     if not present:
         return output
     model, layers = batch.model, dict.fromkeys(one.edit.layer for one, _ in present)
     found = {layer: layer_acts(model, layer, calls, inputs, output) for layer in layers}
     changed = next(iter(found.values()))[1].clone()
+    kept = changed.clone() if masks is not None and calls.conditional else None
     for one, rows in present:
         one.make(found[one.edit.layer][0], changed, rows, calls.step)
+    if kept is not None and masks is not None:
+        own = fitted(masks[..., None].to(changed.device), (1, changed.shape[1]))
+        changed[calls.rows] = torch.where(own, changed[calls.rows], kept[calls.rows])
     return model.family.put(present[0][0].edit.layer.stream)(inputs, output, changed)
 
 
@@ -121,8 +142,9 @@ class _PlacedEdit:
         if calls.step not in self.steps:
             return None
         branch, count = self.edit.branch, self.batch.count
-        if calls.batch == 2 * count:  # The rows are [unconditional; conditional].
-            starts = {"conditional": [count], "unconditional": [0], "both": [0, count]}[branch]
+        if calls.batch == 2 * count:
+            conditional = calls.rows.start or 0
+            starts = {"conditional": [conditional], "unconditional": [count - conditional], "both": [0, count]}[branch]
         else:
             present = "conditional" if calls.conditional else "unconditional"
             if branch not in (present, "both"):

@@ -17,7 +17,6 @@ import torch
 
 from autointerp.dictionaries.precision import wide_dtype
 from autointerp.dictionaries.reading import read_together
-from autointerp.diffusion.calls import denoised, latents_key
 from autointerp.diffusion.finite import OTHER_DTYPE, NotFiniteError
 from autointerp.diffusion.noising import answering, zero_answer
 from autointerp.diffusion.running import float32_steps, run_pipeline
@@ -128,7 +127,7 @@ def _recorded(batch: Pass) -> list[dict[str, Any]]:
     """Record the arguments of each denoiser call of a pass, without running the denoiser."""
     calls: list[dict[str, Any]] = []
 
-    def record(inputs: dict[str, Any]) -> tuple[torch.Tensor]:
+    def record(inputs: dict[str, Any]) -> Any:
         calls.append(inputs)
         return zero_answer(batch.model, inputs)
 
@@ -161,12 +160,13 @@ def _before(model: Model, inputs: dict[str, Any], run: int, later: torch.Tensor)
     """
     scheduler = model.pipeline.scheduler
     a, b = _step(scheduler, run, 0.0, 1.0), _step(scheduler, run, 1.0, 0.0)
-    key = latents_key(inputs)
-    dtype, count = denoised(inputs).dtype, len(later)
+    family = model.family
+    dtype, count = family.latents(inputs).dtype, len(later)
     norm = later.flatten(1).norm(dim=1)
 
     def answered(x: torch.Tensor) -> torch.Tensor:
-        predicted = model.denoiser(**{**inputs, key: _scaled(scheduler, run, x).to(dtype)})[0]
+        given = family.with_latents(inputs, _scaled(scheduler, run, x).to(dtype))
+        predicted: torch.Tensor = family.prediction(model.denoiser(**given))
         # PixArt also predicts a variance, in channels after those of the noise.
         return predicted[:, : later.shape[1]].float()
 

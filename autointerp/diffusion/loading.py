@@ -70,8 +70,10 @@ def load_model(
                 component.eval().requires_grad_(False)
         arrange(pipeline, description, device)
     pipeline.set_progress_bar_config(disable=True)
-    if device == "cpu" and getattr(pipeline, "vae", None) is not None:
-        pipeline.vae.to(memory_format=torch.channels_last)
+    vae = getattr(pipeline, "vae", None)
+    # Video autoencoders have kernels of five dimensions, which no such format holds.
+    if device == "cpu" and vae is not None and all(weight.ndim < 5 for weight in vae.parameters()):
+        vae.to(memory_format=torch.channels_last)
     return Model(description, pipeline, device, compute, tuple(notes))
 
 

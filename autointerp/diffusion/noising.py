@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autointerp.diffusion.calls import Calls, denoised, latents_key, named
+from autointerp.diffusion.arguments import named
+from autointerp.diffusion.calls import Calls
 
 if TYPE_CHECKING:
     from autointerp.diffusion.model import Model
@@ -50,13 +51,13 @@ def denoising_at(batch: Pass, steps: Collection[int], latents: Latents) -> Itera
     def put(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         calls.before(module, args, kwargs)
         inputs = named(module, args, kwargs)
-        old = denoised(inputs)
+        old = model.family.latents(inputs)
         if not noise:
             noise.append(initial_noise(model, old, count))
         if not runs():
             return None
         given = latents(calls.run, noise[0]).to(old.dtype)
-        return (), {**inputs, latents_key(inputs): torch.cat([given] * (old.shape[0] // count))}
+        return (), model.family.with_latents(inputs, torch.cat([given] * (old.shape[0] // count)))
 
     handle = model.denoiser.register_forward_pre_hook(put, with_kwargs=True)
     try:
@@ -92,12 +93,12 @@ def answering(model: Model, answer: Callable[[dict[str, Any]], Any]) -> Iterator
             denoiser.forward = own
 
 
-def zero_answer(model: Model, inputs: dict[str, Any]) -> tuple[torch.Tensor]:
-    """Return zeros in the shape of the denoiser's output."""
-    old = denoised(inputs)
+def zero_answer(model: Model, inputs: dict[str, Any]) -> Any:
+    """Return an output of the denoiser that predicts zeros."""
+    old = model.family.latents(inputs)
     sizes: Any = model.denoiser.config
     channels = sizes.get("out_channels") if old.ndim == 4 else None
-    return (old.new_zeros(old.shape[0], channels or old.shape[1], *old.shape[2:]),)
+    return model.family.answer(old.new_zeros(old.shape[0], channels or old.shape[1], *old.shape[2:]))
 
 
 def initial_noise(model: Model, given: torch.Tensor, count: int) -> torch.Tensor:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autointerp.diffusion.families import PipelineCall
     from autointerp.diffusion.jobs import GenerationSettings, ImageJob
     from autointerp.diffusion.model import Model
 
@@ -26,6 +27,13 @@ class Pass:
     jobs: tuple[ImageJob, ...]
     settings: GenerationSettings
 
+    def __post_init__(self) -> None:
+        """See how a pipeline without an entry is called, before anything hooks on it."""
+        if self.model.family.open:
+            from autointerp.diffusion.dry_run import look
+
+            look(self.model, self.settings.guidance)
+
     @property
     def count(self) -> int:
         """Number of images in the batch."""
@@ -38,15 +46,20 @@ class Pass:
 
     @property
     def branches(self) -> int:
-        """Number of denoiser calls a step; the conditional call comes first."""
-        return self._call[1]
+        """Number of denoiser calls a step."""
+        return self._call.branches
+
+    @property
+    def conditional_branch(self) -> int:
+        """Number of the conditional call among the calls of a step."""
+        return self._call.conditional
 
     @property
     def arguments(self) -> Mapping[str, Any]:
         """The pipeline's arguments that ask for the guidance of the settings."""
-        return self._call[0]
+        return self._call.arguments
 
     @cached_property
-    def _call(self) -> tuple[dict[str, Any], int]:
+    def _call(self) -> PipelineCall:
         """The call that the model's family makes for this guidance."""
         return self.model.family.call(self.model.configs, self.settings.guidance, self.count)

@@ -102,7 +102,7 @@ def encode_pictures(model: Model, pictures: Sequence[Image.Image]) -> torch.Tens
     Raises:
         NotFiniteError: The latents are not finite.
     """
-    vae = model.pipeline.vae
+    vae, family = model.pipeline.vae, model.family
     pixels = torch.from_numpy(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
     given = pixels.permute(0, 3, 1, 2).float().to(model.device) / 127.5 - 1
     kept = vae.dtype
@@ -112,18 +112,15 @@ def encode_pictures(model: Model, pictures: Sequence[Image.Image]) -> torch.Tens
         vae.to(torch.float32)
     try:
         with torch.inference_mode():
-            latents = torch.cat([_latents(vae.encode(one[None].to(vae.dtype))) for one in given]).float()
+            # Some autoencoders of pictures are those of videos: a picture is a video of one frame.
+            one_by_one = (one[None, :, None] if family.encodes_videos else one[None] for one in given)
+            latents = torch.cat([_latents(vae.encode(one.to(vae.dtype))) for one in one_by_one]).float()
+            latents = latents.squeeze(2) if family.encodes_videos else latents
     finally:
         if upcast:
             vae.to(kept)
     check_encoded(model, latents)
-    config = vae.config
-    if config.get("latents_mean") is not None and config.get("latents_std") is not None:
-        mean, std = (torch.tensor(config[key]).to(latents).view(1, -1, 1, 1) for key in ("latents_mean", "latents_std"))
-        latents = (latents - mean) / std
-    else:
-        latents = latents - (config.get("shift_factor") or 0.0)
-    packed: torch.Tensor = model.family.pack_latents(latents * config.get("scaling_factor", 1.0))
+    packed: torch.Tensor = family.pack_latents(family.scale_latents(vae, latents))
     return packed
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from autointerp.diffusion.calls import denoised, latents_key, named, steps_of_calls
+from autointerp.diffusion.arguments import named
+from autointerp.diffusion.calls import steps_of_calls
 from autointerp.diffusion.decoding import Decode, wrapped_decoding
 from autointerp.diffusion.finite import checked_pictures
 from autointerp.errors import AutointerpError
@@ -97,6 +98,7 @@ def _arguments(batch: Pass, accepted: set[str]) -> dict[str, Any]:
         "width": width,
         "height": height,
         "max_sequence_length": batch.settings.max_sequence_length,
+        "max_area": width * height,  # FLUX.1 Kontext would scale any size to a megapixel.
     }
     is_open = batch.model.family.open
     wanted |= batch.arguments if is_open else {}
@@ -158,10 +160,10 @@ def float32_steps(model: Model) -> Iterator[None]:
 
     def narrow(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         inputs = named(module, args, kwargs)
-        return (), {**inputs, latents_key(inputs): denoised(inputs).to(weights)}
+        return (), model.family.with_latents(inputs, model.family.latents(inputs).to(weights))
 
     def widen(_module: torch.nn.Module, _args: Any, output: Any) -> Any:
-        parts = [part.float() if isinstance(part, torch.Tensor) else part for part in _parts(output)]
+        parts = [_widened(part) for part in _parts(output)]
         return tuple(parts) if isinstance(output, tuple) else type(output)(*parts)
 
     handles = [model.denoiser.register_forward_hook(widen)]
@@ -173,6 +175,13 @@ def float32_steps(model: Model) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _widened(part: Any) -> Any:
+    """Return a part of an output, a tensor or a list of one a row, in float32."""
+    if isinstance(part, list):
+        return [_widened(one) for one in part]
+    return part.float() if isinstance(part, torch.Tensor) else part
 
 
 def _parts(output: Any) -> tuple[Any, ...]:

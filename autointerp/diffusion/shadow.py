@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from autointerp.diffusion.calls import UNSUPPORTED, CallSizes, denoised, named
+from autointerp.diffusion.arguments import named
+from autointerp.diffusion.calls import UNSUPPORTED
 from autointerp.diffusion.capture import layer_acts
 from autointerp.errors import AutointerpError
 
@@ -25,22 +26,28 @@ if TYPE_CHECKING:
 
 
 class LatestCall:
-    """The arguments of the denoiser's latest call, by name."""
+    """The arguments of the denoiser's latest call, by name.
 
-    def __init__(self) -> None:
+    Args:
+        model: The model that generates.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
         self.inputs: dict[str, Any] = {}
 
     def raw(self, count: int, grid: tuple[int, int]) -> torch.Tensor:
         """Return the noised latents under each cell of a grid, float32 [count, rows * cols, channels].
 
         Args:
-            count: Images of the batch; where guidance doubles it, the conditional half is the last.
+            count: Images of the batch; where guidance doubles it, the conditional half is taken.
             grid: (rows, cols) of the layer. Latents that are not packed into tokens are folded into these cells.
 
         Raises:
             AutointerpError: The latents do not fit the grid.
         """
-        latents = denoised(self.inputs)[-count:].detach().float()
+        given = self.model.family.latents(self.inputs)
+        latents = given[self.model.family.conditional_rows(len(given), count)].detach().float()
         rows, cols = grid
         if latents.ndim == 4:
             high, wide = latents.shape[2] // rows, latents.shape[3] // cols
@@ -57,7 +64,7 @@ class LatestCall:
 @contextmanager
 def noting_calls(model: Model) -> Iterator[LatestCall]:
     """Note the denoiser's arguments in every generation that runs inside; the hook is removed afterwards."""
-    latest = LatestCall()
+    latest = LatestCall(model)
 
     def note(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         latest.inputs = named(module, args, kwargs)
@@ -112,11 +119,13 @@ class ShadowLayer:
         found: list[torch.Tensor] = []
 
         def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            sizes = CallSizes.of(call.inputs)
+            family = self.model.family
+            sizes = family.sizes(call.inputs)
+            rows = family.conditional_rows(sizes.batch, count)
             before, after = layer_acts(self.model, self.layer, sizes, named(module, args, kwargs), output)
-            acts = after[-count:]
+            acts = after[rows]
             if self.layer.signal == "update" and before is not None:
-                acts = acts - before[-count:]
+                acts = acts - before[rows]
             found.append(acts.detach().float())
             raise _ReadError
 

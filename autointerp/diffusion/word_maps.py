@@ -91,7 +91,8 @@ def reading_words(batch: Pass, request: WordRequest) -> Iterator[None]:
         UsageError: It is not known where the model attends to words.
         AutointerpError: The pipeline differs from what is known of its family, or it attended to no text.
     """
-    from autointerp.diffusion.calls import Calls, named
+    from autointerp.diffusion.arguments import named
+    from autointerp.diffusion.calls import Calls
 
     model, attention = batch.model, attention_of(batch.model.description)
     calls, sums = Calls(batch), _Sums(batch, request)

@@ -395,6 +395,7 @@ class Context:
             "hookpoint": layer.hookpoint,
             "signal": layer.signal,
             "stream": layer.stream,
+            **({"padding": "left out"} if layer.stream == "text" else {}),
             "capture_steps": list(self.capture_steps),
             "generation": asdict(self.generation),
             "prompts": self.prompts.identity,

@@ -32,3 +32,11 @@ def test_none_are_kept_where_none_are_asked_for() -> None:
     cells = RandomCells(0, seed=7)
     cells.update(cells.choose(np.arange(3), np.zeros(3, np.int64), (2, 2), 0))
     assert list(cells.rows()) == []
+
+
+def test_cells_that_do_not_count_are_never_drawn() -> None:
+    """Padding of a text is no place where a name could hold."""
+    cells, images = RandomCells(50, seed=7), np.arange(6)
+    counted = np.arange(24).reshape(6, 4) % 3 == 0
+    cells.update(cells.choose(images, np.zeros(6, np.int64), (1, 4), 0, counted))
+    assert {(c.image, c.col) for c in cells.rows()} == set(zip(*np.nonzero(counted), strict=True))

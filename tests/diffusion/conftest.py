@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from autointerp.diffusion.loading import load_model
 from autointerp.diffusion.model import Model
-from tests.diffusion import original, tiny
+from tests.diffusion import original, tiny, tiny_recent
 from tests.diffusion.helpers import Folders, Models
 
 
@@ -42,7 +42,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
     def folder(name: str) -> Path:
         if name not in made:
-            made[name] = tiny.save(tiny.FAMILIES[name], tmp_path_factory.mktemp("tiny") / name)
+            length = tiny_recent.LENGTHS.get(name, 28)
+            folder = tmp_path_factory.mktemp("tiny") / name
+            made[name] = tiny.save(tiny_recent.ALL[name], folder, max_sequence_length=length)
         return made[name]
 
     return folder

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from autointerp.diffusion.calls import Calls, steps_of_calls
+from autointerp.diffusion.families import PipelineCall
 from autointerp.diffusion.layers import resolve_layer
 from autointerp.diffusion.noising import noised
 from autointerp.diffusion.passes import Pass
@@ -89,8 +90,8 @@ def test_several_images_a_prompt_cannot_be_mistaken_for_guidance(tiny_model: Mod
     """They would be prompt-major inside each half: image 1 of prompt 0 where prompt 1 is looked for."""
     model = tiny_model("sd")
 
-    def several(configs: Any, guidance: float, count: int) -> tuple[dict[str, Any], int]:
-        return {"guidance_scale": guidance, "num_images_per_prompt": 2}, 1
+    def several(configs: Any, guidance: float, count: int) -> PipelineCall:
+        return PipelineCall({"guidance_scale": guidance, "num_images_per_prompt": 2}, 1)
 
     family = type("Several", (type(model.family),), {"call": staticmethod(several)})()
     wrong = dataclasses.replace(model, description=dataclasses.replace(model.description, family=family))

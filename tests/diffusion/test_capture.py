@@ -10,6 +10,7 @@ import torch
 
 from autointerp.diffusion import calls, capture
 from autointerp.diffusion.capture import Capture, LayerActivations
+from autointerp.diffusion.families import PipelineCall
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob
 from autointerp.diffusion.layers import resolve_layer
@@ -172,7 +173,7 @@ def test_a_wrong_width_a_wrong_step_count_and_nan_raise(model, monkeypatch) -> N
     assert hooks_on(model) == 0
 
     def mistaken(configs, guidance, count):
-        return {"true_cfg_scale": 2.0, "negative_prompt": [""] * count}, 1
+        return PipelineCall({"true_cfg_scale": 2.0, "negative_prompt": [""] * count}, 1)
 
     family = type("Mistaken", (type(model.family),), {"call": staticmethod(mistaken)})()
     wrong = dataclasses.replace(model, description=dataclasses.replace(model.description, family=family))

@@ -73,6 +73,8 @@ def test_what_is_no_model_says_so_in_a_line(model_folder: Path, tmp_path: Path, 
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     (tmp_path / "file").write_text("x")
+    (tmp_path / "modular").mkdir()
+    (tmp_path / "modular" / "modular_model_index.json").write_text("{}")
     other = copied(model_folder, tmp_path)
     index = json.loads((other / "model_index.json").read_text())
     del index["transformer"]  # With it, the generic entry would do.
@@ -80,8 +82,9 @@ def test_what_is_no_model_says_so_in_a_line(model_folder: Path, tmp_path: Path, 
     for name, says in {
         str(tmp_path): "no model_index.json",
         str(tmp_path / "none"): "no model folder",
+        str(tmp_path / "modular"): "is a modular pipeline",
         str(tmp_path / "file"): "is a file",
-        str(other): "known: FluxPipeline",
+        str(other): "FluxPipeline",
         "shpaes": "did you mean 'shapes'",
         "": "empty",
         "nobody/no-such-model": "HF_HUB_OFFLINE is set",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from autointerp.diffusion.calls import named
+from autointerp.diffusion.arguments import named
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.layers import list_layers, resolve_layer
 from benchmarks.full_size import FLUX, MODELS, SD15, SDXL, TURBO, Configs
@@ -168,7 +168,7 @@ def test_turbo_is_told_from_its_base(tmp_path: Path) -> None:
     dev = {**FLUX, "transformer": {**FLUX["transformer"], "guidance_embeds": True}}
     described = describe_model(str(written(tmp_path / "dev", "FluxPipeline", dev)))
     assert (described.defaults.steps, described.defaults.guidance) == (28, 3.5)
-    assert described.family.call(described.configs, 3.5, 2) == ({"guidance_scale": 3.5}, 1)
+    assert described.family.call(described.configs, 3.5, 2) == ({"guidance_scale": 3.5}, 1, 0)
 
 
 def test_a_configuration_of_another_class_says_so_in_a_line(tmp_path: Path) -> None:

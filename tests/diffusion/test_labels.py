@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autointerp.diffusion.describe import describe_model
-from tests.diffusion import tiny
+from tests.diffusion import tiny, tiny_recent
 
 SETTINGS = """\
 model = "{model}"
@@ -33,7 +33,7 @@ passes = 1
 PROMPTS = ("a red circle", "a blue star", "a green ring", "a large striped square", "a small dotted triangle")
 
 
-@pytest.mark.parametrize("name", tiny.FAMILIES)
+@pytest.mark.parametrize("name", tiny_recent.ALL)
 def test_every_alias_can_be_labeled(
     tmp_path: Path,
     tiny_folder: Callable[[str], Path],
@@ -43,7 +43,7 @@ def test_every_alias_can_be_labeled(
 ) -> None:
     folder = tiny_folder(name)
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
-    (tmp_path / "autointerp.toml").write_text(SETTINGS.format(model=folder, guidance=tiny.GUIDED[name]))
+    (tmp_path / "autointerp.toml").write_text(SETTINGS.format(model=folder, guidance=tiny_recent.GUIDED[name]))
     aliases = list(describe_model(str(folder)).aliases)
     assert aliases[:3] == ["early", "mid", "late"]
     every = [argument for alias in aliases for argument in ("--layer", alias)]

@@ -71,7 +71,7 @@ def test_the_denoiser_gets_what_image_to_image_pipelines_give_it(
     theirs: list[torch.Tensor] = []
     pipeline = getattr(diffusers, theirs_is).from_pipe(model.pipeline)
     pipeline.set_progress_bar_config(disable=True)
-    arguments, _ = model.family.call(model.configs, settings.guidance, len(jobs))
+    arguments = model.family.call(model.configs, settings.guidance, len(jobs)).arguments
     with torch.inference_mode(), spying(model, theirs):
         pipeline(
             prompt=[""] * 2,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autointerp.dictionaries.sparse import decode_sparse, select_topk
-from autointerp.diffusion.calls import denoised, named
+from autointerp.diffusion.arguments import named
 from autointerp.diffusion.capture import Capture, LayerActivations
 from autointerp.diffusion.edits import Edit, replace
 from autointerp.diffusion.generation import generate
@@ -87,7 +87,7 @@ def test_steps_of_weights_in_half_precision_are_added_in_float32(name: str, tiny
     inner = half.denoiser.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        given.append(denoised(named(half.denoiser, args, kwargs)).dtype)
+        given.append(half.family.latents(named(half.denoiser, args, kwargs)).dtype)
         return inner(*args, **kwargs)
 
     half.denoiser.forward = forward  # type: ignore[method-assign]

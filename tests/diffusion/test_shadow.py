@@ -13,6 +13,7 @@ from autointerp.diffusion.jobs import GenerationSettings, ImageJob
 from autointerp.diffusion.layers import resolve_layer
 from autointerp.diffusion.shadow import LatestCall, ShadowLayer, noting_calls, rerandomised
 from autointerp.errors import AutointerpError
+from tests.diffusion.helpers import Models
 
 JOBS = [ImageJob(n, prompt, 100 + n) for n, prompt in enumerate(["large red circle", "small blue star", ""])]
 
@@ -54,8 +55,8 @@ def test_new_weights_keep_scale_and_nothing_else(model) -> None:
             assert abs(float(torch.corrcoef(torch.stack([old.flatten(), one[name].flatten()]))[0, 1])) < 0.1
 
 
-def test_latents_are_folded_into_the_cells_they_lie_under() -> None:
-    call = LatestCall()
+def test_latents_are_folded_into_the_cells_they_lie_under(tiny_model: Models) -> None:
+    call = LatestCall(tiny_model("sd"))
     image = torch.arange(2 * 3 * 4 * 4.0).reshape(2, 3, 4, 4)
     call.inputs = {"sample": image}
     raw = call.raw(1, (2, 2))
@@ -63,6 +64,7 @@ def test_latents_are_folded_into_the_cells_they_lie_under() -> None:
     assert torch.equal(raw[0, 3], image[1, :, 2:, 2:].flatten())
     with pytest.raises(AutointerpError, match="do not fit 3 x 3 cells"):
         call.raw(1, (3, 3))
+    call = LatestCall(tiny_model("flux"))
     call.inputs = {"hidden_states": torch.zeros(2, 5, 3)}
     with pytest.raises(AutointerpError, match="5 tokens"):
         call.raw(2, (2, 2))

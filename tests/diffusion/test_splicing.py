@@ -164,7 +164,7 @@ def test_the_error_is_that_of_the_velocity_at_noised_images(model: Model, settin
         seen["clean"] = state["latents"].clone()
         return {}
 
-    arguments, _ = model.family.call(model.configs, settings.guidance, 1)
+    arguments = model.family.call(model.configs, settings.guidance, 1).arguments
     call = {
         "prompt": [SHAPES_JOBS[0].prompt],
         "num_inference_steps": settings.steps,

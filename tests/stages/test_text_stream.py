@@ -120,3 +120,17 @@ def test_text_of_a_model_without_it_is_refused(cli: Cli, tmp_path: Path) -> None
     assert [(x["alias"], x["stream"], x["grid"]) for x in found] == [
         (alias, "text", [1, 28]) for alias in ("early", "mid", "late")
     ]
+
+
+def test_padding_is_no_evidence_and_no_place_for_a_name(read: Path, query: Query) -> None:
+    """A caption has a token a word and one for its end; what follows is padding."""
+    ours = f"dictionary_id = (SELECT id FROM dictionaries WHERE name = '{NAME}')"
+    crops = query(
+        read,
+        "SELECT c.col, i.prompt FROM crops c JOIN images i ON i.id = c.image_id JOIN features f ON f.id = c.feature_id "
+        f"WHERE c.col IS NOT NULL AND f.{ours}",
+    )
+    cells = query(read, f"SELECT c.col, i.prompt FROM cells c JOIN images i ON i.id = c.image_id WHERE c.{ours}")
+    assert crops
+    assert cells
+    assert all(col <= len(prompt.replace(",", " , ").split()) for col, prompt in [*crops, *cells])

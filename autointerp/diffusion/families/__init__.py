@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from autointerp.diffusion.families.base import Configs, Family, PipelineCall, Stream, TextStream
+from autointerp.diffusion.families.base import CallSizes, Configs, Family, PipelineCall, Stream, TextStream
 from autointerp.diffusion.families.defaults import ModelDefaults, Signal
 from autointerp.diffusion.families.generic import GenericFamily
 from autointerp.errors import AutointerpError
@@ -15,6 +15,14 @@ FAMILIES: Registry[Kind[Family]] = Registry(
     "pipeline class",
     [
         Kind("FluxPipeline", "FLUX.1 schnell and dev", f"{_HERE}.flux:FLUX"),
+        Kind("Flux2Pipeline", "FLUX.2 dev", f"{_HERE}.flux2:FLUX2"),
+        Kind("Flux2KleinPipeline", "FLUX.2 klein and klein base", f"{_HERE}.flux2:FLUX2_KLEIN"),
+        Kind("FluxKontextPipeline", "FLUX.1 Kontext from text alone", f"{_HERE}.flux_kin:FLUX_KONTEXT"),
+        Kind("ChromaPipeline", "Chroma", f"{_HERE}.flux_kin:CHROMA"),
+        Kind("OvisImagePipeline", "Ovis-Image", f"{_HERE}.flux_kin:OVIS_IMAGE"),
+        Kind("ZImagePipeline", "Z-Image and Z-Image-Turbo", f"{_HERE}.z_image:Z_IMAGE"),
+        Kind("QwenImagePipeline", "Qwen-Image", f"{_HERE}.qwen_image:QWEN_IMAGE"),
+        Kind("SanaPipeline", "Sana", f"{_HERE}.sana:SANA"),
         Kind("StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x", f"{_HERE}.unet:SD"),
         Kind("StableDiffusionXLPipeline", "SDXL and SDXL-Turbo", f"{_HERE}.unet:SDXL"),
         Kind("StableDiffusion3Pipeline", "Stable Diffusion 3 and 3.5", f"{_HERE}.sd3:SD3"),
@@ -26,6 +34,7 @@ FAMILIES: Registry[Kind[Family]] = Registry(
 
 __all__ = [
     "FAMILIES",
+    "CallSizes",
     "Configs",
     "Family",
     "ModelDefaults",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Stream = Literal["image", "text"]
 Configs = Mapping[str, Mapping[str, Any]]
-"""Component name (`transformer`, `vae`) -> its `config.json`."""
+"""Component name (`transformer`, `vae`) -> its `config.json`; `model_index` -> that of the pipeline."""
 FindTokens = Callable[[Mapping[str, Any], Any, int, int], tuple[Any, Any]]
 """(a module's inputs by name, its output, text tokens and image tokens of the call) -> (tokens before it, after it)."""
 PutTokens = Callable[[Mapping[str, Any], Any, Any], Any]
@@ -30,15 +30,46 @@ class PipelineCall(NamedTuple):
 
     Attributes:
         arguments: The pipeline's arguments that ask for the guidance.
-        branches: Denoiser calls a step that they cause; the conditional call comes first.
+        branches: Denoiser calls a step that they cause.
+        conditional: Number of the conditional call among them.
     """
 
     arguments: dict[str, Any]
     branches: int
+    conditional: int = 0
+
+
+class CallSizes(NamedTuple):
+    """The sizes of a denoiser's call.
+
+    Attributes:
+        batch: Number of rows; guidance may double the images.
+        text_tokens: Number of text tokens; 0 where text enters by cross-attention alone.
+        image_tokens: Number of image tokens; 0 where latents are not packed into tokens.
+    """
+
+    batch: int
+    text_tokens: int
+    image_tokens: int
 
 
 class TextStream(ABC):
-    """The text tokens that run through a family's blocks beside the image tokens."""
+    """The text tokens that run through a family's blocks beside the image tokens.
+
+    Attributes:
+        padded: Whether every text is padded to the full number of tokens; else a call has as many as its longest text.
+        marked: Whether the tokenizer puts its marks of beginning and end around the text, as it does by itself.
+        dropped: First tokens of a text that the pipeline leaves out: those of a template.
+    """
+
+    padded: bool = True
+    marked: bool = True
+    dropped: int = 0
+
+    def render(self, tokenizer: Any, prompt: str) -> str:
+        """Return the text that a tokenizer is given for a prompt: the prompt alone, or inside a template."""
+        del tokenizer
+        return prompt
 
     @abstractmethod
     def hookpoints(self, configs: Configs) -> list[str]:
@@ -78,10 +109,15 @@ class Family(ABC):
         defaults: Defaults of the family's models; a model's own files may change them.
         timestep_scales: The scheduler's timestep over the one that the denoiser is given; several where it is not
             certain.
-        doubles: Whether guidance doubles the batch, as [negative; positive]. Whether one call is doubled is read off
-            its shapes.
+        latents_argument: Name of the denoiser's argument that holds the noised latents.
+        timestep_argument: Name of the one that holds the timestep.
+        doubles: Whether guidance doubles the batch. Whether one call is doubled is read off its shapes.
+        conditional_first: Whether a doubled batch is [positive; negative]; else it is [negative; positive].
         dtype: The half precision that the weights are made for.
         load_arguments: Arguments for diffusers when it loads the pipeline.
+        encodes_videos: Whether the autoencoder takes and gives a dimension of time, before rows and columns.
+        few: Denoising steps of a distilled model whose files do not say how many.
+        limits: What people should know of its use here, as clauses; empty where there is nothing to say.
         open: Whether any module of the denoiser may be a hookpoint, listed or not.
         may_lack: Components that a pipeline runs without, although its class asks for them.
         text: The text stream inside the blocks; None where there is none.
@@ -94,9 +130,15 @@ class Family(ABC):
     components: tuple[str, ...]
     defaults: ModelDefaults
     timestep_scales: tuple[float, ...] = (1.0,)
+    latents_argument: str = "hidden_states"
+    timestep_argument: str = "timestep"
     doubles: bool = False
+    conditional_first: bool = False
     dtype: Literal["bfloat16", "float16"] = "bfloat16"
     load_arguments: Mapping[str, Any] = {}
+    encodes_videos: bool = False
+    few: int = 4
+    limits: str = ""
     open: bool = False
     may_lack: tuple[str, ...] = ()
     text: TextStream | None = None
@@ -168,6 +210,50 @@ class Family(ABC):
     def pack_latents(self, latents: Any) -> Any:
         """Pack latents [batch, channels, rows, cols] into tokens, where the denoiser takes tokens."""
         return latents
+
+    def scale_latents(self, vae: Any, latents: Any) -> Any:
+        """Shift and scale latents [batch, channels, rows, cols] as an autoencoder's configuration says."""
+        config = vae.config
+        if config.get("latents_mean") is not None and config.get("latents_std") is not None:
+            mean, std = (latents.new_tensor(config[key]).view(1, -1, 1, 1) for key in ("latents_mean", "latents_std"))
+            latents = (latents - mean) / std
+        else:
+            latents = latents - (config.get("shift_factor") or 0.0)
+        return latents * config.get("scaling_factor", 1.0)
+
+    def latents(self, inputs: Mapping[str, Any]) -> Any:
+        """Return the noised latents among the arguments of a denoiser's call, [rows, ...], packed or not."""
+        return inputs[self.latents_argument]
+
+    def with_latents(self, inputs: Mapping[str, Any], latents: Any) -> dict[str, Any]:
+        """Return the arguments of a denoiser's call with other latents: the inverse of `latents`."""
+        return {**inputs, self.latents_argument: latents}
+
+    def timestep(self, inputs: Mapping[str, Any]) -> Any:
+        """Return the timestep among the arguments of a denoiser's call."""
+        return inputs[self.timestep_argument]
+
+    def prediction(self, output: Any) -> Any:
+        """Return what the denoiser predicts, in the form of `latents`, as the scheduler is given it."""
+        return output[0]
+
+    def answer(self, prediction: Any) -> Any:
+        """Return a denoiser's output that predicts this: the inverse of `prediction`."""
+        return (prediction,)
+
+    def sizes(self, inputs: Mapping[str, Any]) -> CallSizes:
+        """Read the sizes off the arguments of a denoiser's call, by name."""
+        latents, text = self.latents(inputs), inputs.get("encoder_hidden_states")
+        text_tokens = text.shape[1] if text is not None and getattr(text, "ndim", 0) == 3 else 0
+        return CallSizes(latents.shape[0], text_tokens, latents.shape[1] if latents.ndim == 3 else 0)
+
+    def timesteps(self, given: float) -> tuple[float, ...]:
+        """Return the scheduler's timestep of a timestep that the denoiser is given; several where it is not certain."""
+        return tuple(given * scale for scale in self.timestep_scales)
+
+    def conditional_rows(self, batch: int, count: int) -> slice:
+        """Return the conditional rows of a call with `batch` rows, for `count` images."""
+        return slice(count) if self.conditional_first else slice(batch - count, batch)
 
     def tokens(self, stream: Stream) -> FindTokens:
         """Return the method that finds a stream's tokens."""

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 from autointerp.diffusion.families.base import Configs, Family
 
 _CONSISTENCY = ("LCMScheduler", "TCDScheduler", "FlowMatchLCMScheduler")
-_FEW = 4
 _WORDS = ("lcm", "lightning", "hyper", "turbo", "dmd", "dmd2")
 _STEPS = re.compile(r"(\d+) ?steps?\b")
 _LCM_GUIDANCE = 8.0
 """Guidance of the models' own pages, for U-Nets that take it as an input: it needs no second call."""
-_OWN_RULES = ("flux",)
+_OWN_RULES = ("flux", "flux2")
 """Families that tell their distilled models themselves."""
 
 
@@ -55,13 +54,13 @@ def distilled(name: str, family: Family, configs: Configs) -> Distilled | None:
     if kind in _CONSISTENCY or said == "lcm":
         embedded = configs[family.denoiser].get("time_cond_proj_dim") is not None
         guidance = _LCM_GUIDANCE if embedded else 0.0
-        return Distilled(_FEW, guidance, f"its scheduler is {kind}" if kind in _CONSISTENCY else why)
+        return Distilled(family.few, guidance, f"its scheduler is {kind}" if kind in _CONSISTENCY else why)
     if said is not None and (match := _STEPS.search(words)) and 1 <= int(match[1]) <= 16:
         return Distilled(int(match[1]), 0.0, f"{why} and {match[1]} steps")
     trailing = _is_trailing_euler(kind, scheduler) and family.name in ("sd", "sdxl")
     if trailing and said in (None, "turbo"):
         return Distilled(1, 0.0, "its scheduler is Euler with trailing timesteps")
-    return Distilled(_FEW, 0.0, why) if said is not None else None
+    return Distilled(family.few, 0.0, why) if said is not None else None
 
 
 def _is_trailing_euler(kind: str, scheduler: Any) -> bool:

@@ -11,7 +11,7 @@ from autointerp.diffusion.families.base import Configs, Family, PipelineCall, Te
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.sizes import autoencoder_pixels, transformer_width
 from autointerp.diffusion.families.states import unknown_form
-from autointerp.diffusion.families.word_attention import JointAttention
+from autointerp.diffusion.families.word_attention import JointAttention, WordAttention
 
 
 def _blocks(configs: Configs) -> list[str]:
@@ -88,8 +88,10 @@ class Flux(Family):
     # These are the defaults of FLUX.1-schnell. The paper's dictionaries read step 0 of few.
     defaults = ModelDefaults(steps=4, guidance=0.0, size=512, max_sequence_length=256, capture_steps=(0,))
     timestep_scales = (1000.0,)
-    text = FluxText()
-    word_attention = JointAttention(pattern=r"(single_)?transformer_blocks\.\d+\.attn", parts=text.parts, first="text")
+    text: FluxText = FluxText()
+    word_attention: WordAttention | None = JointAttention(
+        pattern=r"(single_)?transformer_blocks\.\d+\.attn", parts=text.parts, first="text"
+    )
 
     @override
     def hookpoints(self, configs: Configs) -> list[str]:

@@ -11,7 +11,7 @@ from autointerp.diffusion.families.base import Configs, PipelineCall
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.states import same_shape, states_like, unknown_form
 from autointerp.diffusion.families.transformer import TransformerFamily
-from autointerp.diffusion.families.word_attention import CrossAttention
+from autointerp.diffusion.families.word_attention import CrossAttention, WordAttention
 
 
 class PixArtSigma(TransformerFamily):
@@ -21,7 +21,7 @@ class PixArtSigma(TransformerFamily):
     pipeline_class = "PixArtSigmaPipeline"
     defaults = ModelDefaults(steps=20, guidance=4.5, size=1024, max_sequence_length=300, capture_steps=(0,))
 
-    word_attention = CrossAttention(
+    word_attention: WordAttention | None = CrossAttention(
         r"transformer_blocks\.\d+\.attn2",
         lambda length: (("tokenizer", length),),
         as_read=lambda prompt: prompt.lower().strip(),

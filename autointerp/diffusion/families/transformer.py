@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from typing_extensions import override
@@ -11,6 +11,12 @@ from autointerp.diffusion.families.base import Configs, Family
 from autointerp.diffusion.families.sizes import autoencoder_pixels, native_size, transformer_width
 
 _BLOCKS = "transformer.transformer_blocks"
+
+
+def at_shares(blocks: Sequence[str]) -> dict[str, str]:
+    """Name the blocks at a quarter, a half and three quarters of a stack `early`, `mid` and `late`."""
+    shares = {"early": 1 / 4, "mid": 1 / 2, "late": 3 / 4}
+    return {alias: blocks[min(int(len(blocks) * share), len(blocks) - 1)] for alias, share in shares.items()}
 
 
 class TransformerFamily(Family):
@@ -27,9 +33,7 @@ class TransformerFamily(Family):
     @override
     def aliases(self, configs: Configs) -> dict[str, str]:
         """Name blocks at a quarter, a half and three quarters of the depth: no paper says which are best."""
-        blocks = configs["transformer"]["num_layers"]
-        shares = {"early": 1 / 4, "mid": 1 / 2, "late": 3 / 4}
-        return {alias: f"{_BLOCKS}.{min(int(blocks * share), blocks - 1)}" for alias, share in shares.items()}
+        return at_shares([f"{_BLOCKS}.{i}" for i in range(configs["transformer"]["num_layers"])])
 
     @override
     def width(self, configs: Configs, hookpoint: str) -> int:

@@ -44,6 +44,7 @@ class UNetFamily(Family):
 
     denoiser = "unet"
     components = ("unet", "vae", "scheduler")
+    latents_argument = "sample"
     doubles = True
     # Both text encoders of SDXL read the same tokens.
     word_attention = CrossAttention(r".+\.attn2", lambda _: (("tokenizer", None),))

@@ -132,8 +132,7 @@ class _Maker:
 
     def add(self, captured: LayerActivations) -> None:
         """Read a batch at one step."""
-        acts = self.read(captured)
-        flat = acts.reshape(-1, acts.shape[-1])
+        flat = captured.flat(self.read(captured))
         self._round.append(flat.to("cpu", copy=True))
         self._steps.append(torch.full((len(flat),), captured.step))
 

@@ -124,7 +124,7 @@ class FiringObserver:
         """Encode a batch's activations at one step, where the dictionary reads that layer and step."""
         if captured.layer != self.layer or captured.step not in self.steps:
             return
-        acts, index = self.read(captured).reshape(-1, self.dictionary.d_in), captured.jobs[0].index
+        acts, index = captured.flat(self.read(captured)), captured.jobs[0].index
         if index not in self._firsts:
             self._firsts[index] = self._cells
             self._cells += len(acts)

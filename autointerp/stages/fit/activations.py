@@ -106,8 +106,9 @@ def generate_rounds(
             torch.arange(rows),
             torch.arange(cols),
         )
-        acts[layer].append(captured.acts.reshape(-1, layer.d_in).to("cpu", copy=True))
-        places[layer].append(torch.cartesian_prod(*grids))
+        acts[layer].append(captured.flat().to("cpu", copy=True))
+        place = torch.cartesian_prod(*grids)
+        places[layer].append(place if captured.mask is None else place[captured.mask.flatten().cpu()])
 
     for batch, _ in generate(
         ctx.model,

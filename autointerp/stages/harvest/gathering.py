@@ -60,14 +60,22 @@ class PassReader:
         acts = captured.acts.reshape(-1, self.layer.d_in)
         indices = [job.index for job in captured.jobs]
         splits = [split_of(job.alike) for job in captured.jobs]
-        reduce = partial(self.collector.reduce, images=indices, splits=splits, grid=captured.grid, step=captured.step)
+        counted = None if captured.mask is None else captured.mask.cpu().numpy()
+        reduce = partial(
+            self.collector.reduce,
+            images=indices,
+            splits=splits,
+            grid=captured.grid,
+            step=captured.step,
+            counted=counted,
+        )
         if acts.device.type != "cpu" and isinstance(self.dictionary, WidthEncoder):
             # The width of the code comes with the one read of the reduction. If the code was too narrow, encode again.
             with suppress(NarrowCodeError):
                 code, fullest = self.dictionary.encode_within(acts, captured.step)
-                self._parts.append(reduce(code, fullest=fullest))
+                self._parts.append(reduce(captured.counted(code), fullest=fullest))
                 return
-        self._parts.append(reduce(self.dictionary.encode(acts, captured.step)))
+        self._parts.append(reduce(captured.counted(self.dictionary.encode(acts, captured.step))))
 
     def close_batch(self) -> None:
         """Hand the batch to the collector once all of its steps were consumed."""

@@ -59,7 +59,7 @@ class ModelJudge:
         dictionary = load_dictionary(folder, self.row.weights_sha256).to(ctx.model.device)
 
         def read(captured: LayerActivations) -> None:
-            code = dictionary.encode(captured.acts.reshape(-1, self.row.d_in), captured.step)
+            code = captured.counted(dictionary.encode(captured.acts.reshape(-1, self.row.d_in), captured.step))
             read = read_code(code, len(captured.jobs), captured.acts.shape[1], self.row.num_latents)
             for number, job in enumerate(captured.jobs):
                 mine = read.place == number

@@ -20,7 +20,7 @@ def test_blocks_hold_image_tokens_alone() -> None:
 
 
 def test_prompts_and_sizes_are_taken_as_they_are() -> None:
-    arguments, branches = PIXART_ALPHA.call({}, 4.5, 2)
+    arguments, branches, _ = PIXART_ALPHA.call({}, 4.5, 2)
     assert arguments == {"guidance_scale": 4.5, "use_resolution_binning": False, "clean_caption": False}
     assert branches == 1
 

@@ -41,5 +41,5 @@ def test_as_many_text_as_image_tokens_confuse_nothing() -> None:
     assert torch.equal(SD3.put_image_tokens(attention, (image, text), new)[0], new)
     with pytest.raises(AutointerpError, match="not known"):
         SD3.image_tokens(block, (image, text), 16, 17)
-    with pytest.raises(AutointerpError, match="several"):
+    with pytest.raises(AutointerpError, match="returned 2 tensors of 16 tokens"):
         GENERIC.image_tokens({}, (text, image), 16, 16)

@@ -1,0 +1,192 @@
+"""See how a pipeline without an entry is called, by running it for two steps on tiny pictures.
+
+A dry run shows whether a guidance scale takes effect and by which arguments, how many calls a step it causes, which
+call or half of a batch depends on the prompt, and how many tokens each module returns for two sizes of picture.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from autointerp.diffusion.arguments import named
+from autointerp.diffusion.families.generic import NOT_KNOWN, GenericFamily, Seen, token_counts
+from autointerp.errors import AutointerpError
+from autointerp.hub import first_line
+
+if TYPE_CHECKING:
+    from autointerp.diffusion.layers import Layer
+    from autointerp.diffusion.model import Model
+
+_SIDES = (4, 6)
+"""Coarsest cells a side of the pictures; numbers of text tokens do not change as these do."""
+_PROMPTS = ("a large red circle", "a small blue square")
+_STEPS = 2
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One dry run.
+
+    Attributes:
+        calls: Arguments by name of each denoiser call of the first step.
+        counts: Module -> tokens in each part of its output, in the last call.
+    """
+
+    calls: list[dict[str, Any]]
+    counts: dict[str, tuple[int | None, ...]]
+
+
+def look(model: Model, guidance: float) -> None:
+    """Run a pipeline without an entry dry at a guidance scale, once; its family keeps what was seen.
+
+    Raises:
+        AutointerpError: It does not run, the guidance has no effect, or it is not certain what is conditional.
+    """
+    family = model.family
+    assert isinstance(family, GenericFamily)
+    if guidance in family.seen:
+        return
+    accepted = set(inspect.signature(type(model.pipeline).__call__).parameters)
+    plain = _run(model, _asking(accepted, 1.0)[0], _PROMPTS[0], _SIDES[0])
+    chosen, found = _asking(accepted, guidance)[0], plain
+    if guidance > 1:
+        for arguments in _asking(accepted, guidance):
+            run = _run(model, arguments, _PROMPTS[0], _SIDES[0])
+            if _differ(run.calls, plain.calls):
+                chosen, found = arguments, run
+                break
+        else:
+            raise AutointerpError(
+                f"guidance has no effect on {type(model.pipeline).__name__}", "set guidance = 1 in autointerp.toml"
+            )
+    other = _run(model, chosen, _PROMPTS[1], _SIDES[0])
+    conditional, first = _conditional(family, found, other)
+    larger = _run(model, chosen, _PROMPTS[0], _SIDES[1])
+    family.conditional_first = family.conditional_first or first
+    family.seen[guidance] = Seen(chosen, len(found.calls), conditional, (found.counts, larger.counts))
+
+
+def check_layer(model: Model, layer: Layer, guidance: float) -> None:
+    """Check that a hookpoint of a pipeline without an entry returns image tokens alone in one tensor.
+
+    Raises:
+        AutointerpError: It does not, as far as dry runs show.
+    """
+    family = model.family
+    if isinstance(family, GenericFamily):
+        look(model, guidance)
+        sides = (_pixels(model, side) // family.cell_pixels(model.configs, layer.hookpoint) for side in _SIDES)
+        family.check_place(layer.hookpoint, tuple(side**2 for side in sides))
+
+
+def _asking(accepted: set[str], guidance: float) -> list[dict[str, Any]]:
+    """List the ways to ask for a guidance scale that a pipeline's arguments allow; no argument is one of them."""
+    # Some pipelines round a size to one of their training, so that a grid would be another one, or change a prompt.
+    wanted = {"use_resolution_binning": False, "enable_prompt_rewrite": False, "complex_human_instruction": None}
+    always = {key: value for key, value in wanted.items() if key in accepted}
+    ways: list[dict[str, Any]] = [{"guidance_scale": guidance}] if "guidance_scale" in accepted else []
+    if {"true_cfg_scale", "negative_prompt"} <= accepted:
+        ways.append({"true_cfg_scale": guidance, **({"negative_prompt": [" "]} if guidance > 1 else {})})
+    return [{**always, **way} for way in ways or [{}]]
+
+
+def _pixels(model: Model, side: int) -> int:
+    return side * model.description.coarsest_cell
+
+
+def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int) -> _Run:
+    """Run the pipeline on one picture of `side` coarsest cells a side.
+
+    Raises:
+        AutointerpError: It fails, or its calls are not a whole number a step.
+    """
+    calls: list[dict[str, Any]] = []
+    counts: dict[str, tuple[int | None, ...]] = {}
+    pipeline, pixels = model.pipeline, _pixels(model, side)
+    accepted = set(inspect.signature(type(pipeline).__call__).parameters)
+    sizes = {"width": pixels, "height": pixels}
+
+    def note(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls.append(named(module, args, kwargs))
+
+    def count_of(path: str) -> Callable[..., None]:
+        def count(_module: torch.nn.Module, _args: Any, output: Any) -> None:
+            counts[path] = token_counts(output)
+
+        return count
+
+    handles = [model.denoiser.register_forward_pre_hook(note, with_kwargs=True)]
+    handles += [module.register_forward_hook(count_of(path)) for path, module in model.denoiser.named_modules() if path]
+    try:
+        with torch.inference_mode(), model.autocast(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pipeline(
+                prompt=[prompt],
+                num_inference_steps=_STEPS,
+                generator=[torch.Generator("cpu").manual_seed(0)],
+                output_type="latent",
+                **{key: value for key, value in sizes.items() if key in accepted},
+                **arguments,
+            )
+    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError) as error:
+        raise AutointerpError(
+            f"{type(pipeline).__name__} does not run on a picture of {pixels} px: {first_line(error)}", NOT_KNOWN
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    runs = len(pipeline.scheduler.timesteps)
+    if not calls or len(calls) % runs:
+        raise AutointerpError(
+            f"{type(pipeline).__name__} calls its denoiser {len(calls)} times in {runs} steps, in an order that is "
+            "not known",
+            NOT_KNOWN,
+        )
+    return _Run(calls[: len(calls) // runs], counts)
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in an argument."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _tensors(one)
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _tensors(one)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two arguments differ in any tensor."""
+    mine, theirs = list(_tensors(one)), list(_tensors(other))
+    return len(mine) != len(theirs) or any(
+        a.shape != b.shape or not torch.equal(a, b) for a, b in zip(mine, theirs, strict=True)
+    )
+
+
+def _conditional(family: GenericFamily, found: _Run, other: _Run) -> tuple[int, bool]:
+    """Return which call of a step depends on the prompt, and whether the first half of a doubled batch does.
+
+    Raises:
+        AutointerpError: None does, or several do.
+    """
+    changed = [number for number, pair in enumerate(zip(found.calls, other.calls, strict=True)) if _differ(*pair)]
+    rows = len(family.latents(found.calls[0]))
+    halves = [0]
+    if len(found.calls) == 1 and rows == 2:
+        pairs = list(zip(_tensors(found.calls), _tensors(other.calls), strict=True))
+        apart = [(a, b) for a, b in pairs if a.shape == b.shape and a.ndim > 0 and len(a) == rows]
+        halves = [half for half in (0, 1) if any(not torch.equal(a[half], b[half]) for a, b in apart)]
+    if len(changed) != 1 or len(halves) != 1 or (len(found.calls) > 1 and rows > 1) or rows > 2:
+        raise AutointerpError(
+            f"which runs of the denoiser read the prompt is not certain of {family.pipeline_class}",
+            "a guidance of 1 may do",
+        )
+    return changed[0], rows == 2 and halves == [0]

@@ -1,0 +1,35 @@
+"""Sana: few large tokens of the image alone."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from autointerp.diffusion.families.base import Configs, PipelineCall
+from autointerp.diffusion.families.defaults import ModelDefaults
+from autointerp.diffusion.families.pixart import PixArtSigma
+from autointerp.errors import UsageError
+
+
+class Sana(PixArtSigma):
+    """Sana 0.6B and 1.6B, whose blocks hold image tokens alone."""
+
+    name = "sana"
+    pipeline_class = "SanaPipeline"
+    defaults = ModelDefaults(steps=20, guidance=4.5, size=1024, max_sequence_length=300, capture_steps=(0,))
+    limits = "no neurons: MLPs are convolutions; run without the instruction before each prompt"
+    # The configuration's `timestep_scale` is 1 or 0.001.
+    timestep_scales = (1.0, 1000.0)
+    word_attention = None
+
+    @override
+    def call(self, configs: Configs, guidance: float, count: int) -> PipelineCall:
+        """Switch off the instruction before each prompt, its rewriting, and the rounding of sizes."""
+        arguments = {"guidance_scale": guidance, "use_resolution_binning": False, "clean_caption": False}
+        return PipelineCall({**arguments, "complex_human_instruction": None}, 1)
+
+    @override
+    def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
+        raise UsageError(f"the MLP of {hookpoint} is one of convolutions", "fit another kind than neurons")
+
+
+SANA = Sana()

@@ -1,0 +1,311 @@
+"""Families of 2025 and 2026, each on a tiny pipeline of its real classes; a pipeline is run once for most of this."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autointerp.diffusion.capture import LayerActivations
+from autointerp.diffusion.edits import Edit, add_vector, replace
+from autointerp.diffusion.families import Configs, family_of
+from autointerp.diffusion.families.denoiser_tree import blocks_of
+from autointerp.diffusion.generation import generate
+from autointerp.diffusion.jobs import ImageJob
+from autointerp.diffusion.layers import Layer, list_layers, neurons_of, resolve_layer
+from autointerp.diffusion.loading import load_model
+from autointerp.diffusion.model import Model
+from autointerp.diffusion.noising import denoising_at
+from autointerp.diffusion.passes import Pass
+from autointerp.diffusion.real import encode_pictures
+from autointerp.diffusion.running import run_pipeline
+from autointerp.diffusion.tokens import TokenReader
+from autointerp.errors import AutointerpError, UsageError
+from tests.diffusion import tiny_recent
+from tests.diffusion.helpers import captured_of, hooks_on, settings_of
+
+NAMES = list(tiny_recent.RECENT)
+JOBS = [ImageJob(0, "large red solid circle", 100), ImageJob(1, "star", 101)]
+
+
+class Case(NamedTuple):
+    """A guided run: what was captured, what hooks by hand saw in each call of the denoiser, and the pictures."""
+
+    model: Model
+    layers: list[Layer]
+    got: list[LayerActivations]
+    seen: dict[str, list[Any]]
+    pictures: list[np.ndarray]
+    plain: list[np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def case(tiny_folder: Callable[[str], Path]) -> Callable[[str], Case]:
+    @cache
+    def made(name: str) -> Case:
+        model = load_model(str(tiny_folder(name)), device="cpu", dtype="float32")
+        settings = settings_of(model, guidance=tiny_recent.GUIDED[name])
+        layers = [resolve_layer(model, alias, signal="output") for alias in model.aliases]
+        if model.family.text is not None:
+            layers += [resolve_layer(model, alias, signal="output", stream="text") for alias in model.aliases]
+        got, pictures = captured_of(model, layers, (0, 2), settings, jobs=JOBS)
+        seen: dict[str, list[Any]] = {layer.hookpoint: [] for layer in layers}
+        handles = [
+            model.module(path).register_forward_hook(lambda _m, _a, output, calls=calls: calls.append(output))
+            for path, calls in seen.items()
+        ]
+        plain = [np.asarray(p) for _, made in generate(model, JOBS, settings) for p in made]
+        for handle in handles:
+            handle.remove()
+        return Case(model, layers, got, seen, pictures, plain)
+
+    return made
+
+
+CALLS = {"flux2-klein-base": 2, "qwen-image": 2, "chroma": 2, "ovis-image": 2}
+"""Calls a step under guidance; the first is that of the prompt."""
+ROWS = {"z-image": slice(0, 2), "sana": slice(2, 4)}
+"""Rows of the prompts in a batch that guidance doubles."""
+
+
+def by_hand(name: str, layer: Layer, output: Any, cells: int, text: int) -> torch.Tensor:
+    """The tokens of a layer's stream, as the source of each class lays them out."""
+    if isinstance(output, tuple):
+        return output[0 if layer.stream == "text" else 1]
+    if name == "z-image":  # the image's tokens, a multiple of 32, stand first
+        return output[:, cells:] if layer.stream == "text" else output[:, :cells]
+    if layer.hookpoint.startswith("transformer.single"):
+        return output[:, :text] if layer.stream == "text" else output[:, text:]
+    return output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_captured_tensors_are_bit_for_bit_what_plain_hooks_see(case: Callable[[str], Case], name: str) -> None:
+    one = case(name)
+    assert len(one.got) == 2 * len(one.layers)
+    cells = one.layers[0].grid[0] ** 2
+    for c in one.got:
+        calls = one.seen[c.layer.hookpoint]
+        assert len(calls) == 3 * CALLS.get(name, 1)
+        text = one.model.defaults.max_sequence_length
+        tokens = by_hand(name, c.layer, calls[c.step * CALLS.get(name, 1)], cells, text)
+        tokens = tokens[ROWS.get(name, slice(0, 2))]
+        kept = min(tokens.shape[1], c.acts.shape[1])
+        assert torch.equal(c.acts[:, :kept], tokens[:, :kept])
+        assert not c.acts[:, kept:].any()
+        assert c.acts.shape == (2, c.layer.grid[0] * c.layer.grid[1], c.layer.d_in)
+    assert all(np.array_equal(a, b) for a, b in zip(one.pictures, one.plain, strict=True))
+    assert hooks_on(one.model) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_harvested_is_of_the_prompt(case: Callable[[str], Case], name: str) -> None:
+    """Without guidance the same activations come at the first step; with another prompt others do."""
+    one = case(name)
+    layer = one.layers[1]
+    first = next(c.acts for c in one.got if c.layer == layer and c.step == 0)
+    unguided, _ = captured_of(one.model, [layer], (0,), settings_of(one.model, guidance=1.0), jobs=JOBS, decode=False)
+    embedded = name in ("flux2", "flux-kontext")  # Its guidance is an input of the same call.
+    assert embedded or torch.allclose(unguided[0].acts, first, rtol=1e-4, atol=1e-5)
+    settings = settings_of(one.model, guidance=tiny_recent.GUIDED[name])
+    changed = [dataclasses.replace(job, prompt="small blue ring") for job in JOBS]
+    other, _ = captured_of(one.model, [layer], (0,), settings, jobs=changed, decode=False)
+    assert not torch.allclose(other[0].acts, first, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_padding_and_templates_are_left_out(case: Callable[[str], Case], name: str) -> None:
+    one = case(name)
+    texts = [c for c in one.got if c.layer.stream == "text"]
+    assert bool(texts) == (one.model.family.text is not None)
+    assert all(c.mask is None for c in one.got if c.layer.stream == "image")
+    for c in texts:
+        reader = TokenReader(one.model.description)
+        assert c.mask is not None
+        assert len(c.flat()) == int(c.mask.sum())
+        for job, mask in zip(c.jobs, c.mask, strict=True):
+            words = [token for token, own in zip(reader.read(job.prompt), mask.tolist(), strict=True) if own]
+            marks = {"Ġ": " ", "▁": " ", "</s>": ""}
+            said = "".join(words)
+            for mark, plain in marks.items():
+                said = said.replace(mark, plain)
+            assert said.strip() == job.prompt
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_put_back_changes_nothing_and_another_does(case: Callable[[str], Case], name: str) -> None:
+    one = case(name)
+    settings = settings_of(one.model, guidance=tiny_recent.GUIDED[name])
+    same = [Edit(layer, replace(lambda acts, step: acts.clone()), branch="both") for layer in one.layers]
+    kept = [np.asarray(p) for _, made in generate(one.model, JOBS, settings, edits=same) for p in made]
+    assert all(np.array_equal(a, b) for a, b in zip(kept, one.plain, strict=True))
+    first_of_each_stream = {layer.stream: layer for layer in reversed(one.layers)}
+    for layer in first_of_each_stream.values():
+        moved = [Edit(layer, add_vector(torch.linspace(-50, 50, layer.d_in)))]
+        other = [np.asarray(p) for _, made in generate(one.model, JOBS, settings, edits=moved) for p in made]
+        assert not any(np.array_equal(a, b) for a, b in zip(other, one.plain, strict=True))
+    assert hooks_on(one.model) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layer_and_its_neurons_have_the_shape_they_say(case: Callable[[str], Case], name: str) -> None:
+    model = case(name).model
+    layers = list_layers(model, all_hookpoints=True)
+    if model.family.text is not None:
+        layers += list_layers(model, all_hookpoints=True, stream="text")
+    if name in ("z-image", "sana"):
+        with pytest.raises(UsageError, match="MLP"):
+            neurons_of(model, layers[0])
+    else:
+        layers += [neurons_of(model, layer) for layer in layers]
+    got, _ = captured_of(model, layers, (0,), settings_of(model, guidance=1.0), jobs=JOBS, decode=False)
+    assert [c.layer for c in got].count(layers[0]) == 1
+    assert {c.layer for c in got} == set(layers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_real_pictures_take_the_form_that_the_denoiser_is_given(
+    case: Callable[[str], Case], name: str, photos: Path
+) -> None:
+    model = case(name).model
+    batch = Pass(model, (JOBS[0],), settings_of(model, guidance=1.0))
+    with Image.open(photos / "a.png") as picture:
+        encoded = encode_pictures(model, [picture])
+    noises: list[torch.Tensor] = []
+
+    def note(_run: int, noise: torch.Tensor) -> torch.Tensor:
+        noises.append(noise)
+        return encoded
+
+    with denoising_at(batch, (0,), note):
+        run_pipeline(batch, stop_after=0)
+    assert noises[0].shape == encoded.shape
+    if name.startswith("flux2"):  # FLUX.2 encodes pictures itself, for those that it edits
+        pixels = model.pipeline.image_processor.preprocess(picture)
+        theirs = model.pipeline._encode_vae_image(pixels, torch.Generator())
+        assert torch.allclose(model.pipeline._pack_latents(theirs), encoded, atol=1e-5)
+
+
+def test_a_distilled_klein_refuses_guidance(case: Callable[[str], Case]) -> None:
+    model = case("flux2-klein").model
+    assert model.family.read_defaults(model.configs) == {"steps": 4, "guidance": 0.0}
+    with pytest.raises(UsageError, match="ignores guidance"):
+        list(generate(model, JOBS, settings_of(model, guidance=2.0)))
+
+
+def test_qwen_image_is_never_run_with_guidance_silently_off(case: Callable[[str], Case]) -> None:
+    one = case("qwen-image")
+    plain = [np.asarray(p) for _, made in generate(one.model, JOBS, settings_of(one.model, guidance=1.0)) for p in made]
+    assert not any(np.array_equal(a, b) for a, b in zip(plain, one.plain, strict=True))
+    assert one.model.family.call(one.model.configs, 4.0, 2).arguments["negative_prompt"] == [" ", " "]
+
+
+def test_z_image_has_the_image_first_and_an_unknown_form_is_refused() -> None:
+    from autointerp.diffusion.families.z_image import Z_IMAGE, ZImageText
+
+    image, text = torch.randn(2, 32, 8), torch.randn(2, 64, 8)
+    joint = torch.cat([image, text], 1)
+    before, after = Z_IMAGE.image_tokens({"x": joint}, joint + 1, 64, 20)
+    assert before is not None
+    assert torch.equal(before, image[:, :20])
+    assert torch.equal(after, image[:, :20] + 1)
+    assert torch.equal(ZImageText().tokens({"x": joint}, joint + 1, 64, 20)[1], text + 1)
+    assert torch.equal(ZImageText().put({}, joint, text + 3), torch.cat([image, text + 3], 1))
+    for wrong in (joint[:, 1:], (image, text)):
+        with pytest.raises(AutointerpError, match="not known"):
+            Z_IMAGE.image_tokens({"x": joint}, wrong, 64, 20)
+
+
+def test_reference_pictures_would_be_seen(case: Callable[[str], Case]) -> None:
+    """Their tokens stand behind the image's, so a call with some has more image tokens than its grid has cells."""
+    family = case("flux2").model.family
+    text, image = torch.randn(2, 5, 8), torch.randn(2, 24, 8)
+    _, after = family.image_tokens({"hidden_states": image, "encoder_hidden_states": text}, (text, image), 5, 24)
+    assert after.shape[1] == 24
+    with pytest.raises(AutointerpError, match="not known"):
+        family.image_tokens({"hidden_states": image, "encoder_hidden_states": text}, (text, image), 5, 16)
+
+
+DOUBLE, SINGLE = "transformer.transformer_blocks.{}", "transformer.single_transformer_blocks.{}"
+HALVES_THREE_TIMES = {"block_out_channels": [128, 256, 512, 512]}
+# class -> (denoiser, its configuration beside the defaults, autoencoder, aliases, width, side of the grid at 1024 px)
+FULL_SIZE: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str], int, int]] = {
+    "Flux2Pipeline": (
+        "Flux2Transformer2DModel",
+        {"num_layers": 8, "num_single_layers": 48, "num_attention_heads": 48, "attention_head_dim": 128},
+        HALVES_THREE_TIMES,
+        [DOUBLE.format(3), DOUBLE.format(7), SINGLE.format(23)],
+        6144,
+        64,
+    ),
+    "Flux2KleinPipeline": (
+        "Flux2Transformer2DModel",
+        {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "attention_head_dim": 128},
+        HALVES_THREE_TIMES,
+        [DOUBLE.format(2), DOUBLE.format(4), SINGLE.format(9)],
+        3072,
+        64,
+    ),
+    "ZImagePipeline": (
+        "ZImageTransformer2DModel",
+        {"n_layers": 30, "n_refiner_layers": 2, "dim": 3840},
+        HALVES_THREE_TIMES,
+        [f"transformer.layers.{i}" for i in (7, 15, 22)],
+        3840,
+        64,
+    ),
+    "QwenImagePipeline": (
+        "QwenImageTransformer2DModel",
+        {"num_layers": 60, "num_attention_heads": 24, "attention_head_dim": 128},
+        {"temperal_downsample": [False, True, True]},
+        [DOUBLE.format(i) for i in (15, 30, 45)],
+        3072,
+        64,
+    ),
+    "SanaPipeline": (
+        "SanaTransformer2DModel",
+        {"num_layers": 20, "num_attention_heads": 70, "attention_head_dim": 32, "patch_size": 1, "sample_size": 32},
+        {"encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024]},
+        [DOUBLE.format(i) for i in (5, 10, 15)],
+        2240,
+        32,
+    ),
+    "ChromaPipeline": (
+        "ChromaTransformer2DModel",
+        {"num_layers": 19, "num_single_layers": 38, "num_attention_heads": 24, "attention_head_dim": 128},
+        HALVES_THREE_TIMES,
+        [DOUBLE.format(9), DOUBLE.format(18), SINGLE.format(18)],
+        3072,
+        64,
+    ),
+    "OvisImagePipeline": (
+        "OvisImageTransformer2DModel",
+        {"num_layers": 6, "num_single_layers": 27, "num_attention_heads": 24, "attention_head_dim": 128},
+        HALVES_THREE_TIMES,
+        [DOUBLE.format(2), DOUBLE.format(5), SINGLE.format(13)],
+        3072,
+        64,
+    ),
+}
+
+
+@pytest.mark.parametrize("pipeline_class", FULL_SIZE)
+def test_a_full_size_model_has_every_hookpoint_with_its_width(pipeline_class: str) -> None:
+    """The real class is built on the meta device; the entry read its configuration alone."""
+    kind, sizes, vae, aliases, width, side = FULL_SIZE[pipeline_class]
+    family = family_of(pipeline_class)
+    configs: Configs = {"transformer": sizes, "vae": vae, "model_index": {}}
+    blocks = {f"transformer.{block.path}": block.width for block in blocks_of({"_class_name": kind, **sizes})}
+    assert list(family.aliases(configs).values()) == aliases
+    streams = [family.hookpoints(configs), family.text.hookpoints(configs) if family.text else []]
+    assert {hookpoint for stream in streams for hookpoint in stream} == set(blocks)
+    for hookpoint, found in blocks.items():
+        assert found == family.width(configs, hookpoint) == width
+    assert 1024 // family.cell_pixels(configs, None) == side

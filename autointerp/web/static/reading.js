@@ -35,9 +35,9 @@
   function choose(name) {
     tool = name;
     $("stage-one").dataset.marks = name;
-    document.querySelectorAll("[data-tool]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.tool === name)));
+    document.querySelectorAll("button[data-tool]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.tool === name)));
   }
-  document.querySelectorAll("[data-tool]").forEach((button) => button.addEventListener("click", () => choose(button.dataset.tool)));
+  document.querySelectorAll("button[data-tool]").forEach((button) => button.addEventListener("click", () => choose(button.dataset.tool)));
   function marked() {
     const [a, b] = [here.count(), there.count()];
     $("no-cells").disabled = !(a + b);

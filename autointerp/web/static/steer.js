@@ -89,11 +89,11 @@
   $("all-cells").addEventListener("click", () => { cells.clear(); told(); });
   $("width").addEventListener("input", () => { cells.state.width = Number($("width").value); });
   function tool(name) {
-    document.querySelectorAll("[data-tool]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.tool === name)));
+    document.querySelectorAll("button[data-tool]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.tool === name)));
     stage.dataset.tool = name;
     if (name !== "swipe") cells.state.tool = name;
   }
-  document.querySelectorAll("[data-tool]").forEach((button) => button.addEventListener("click", () => tool(button.dataset.tool)));
+  document.querySelectorAll("button[data-tool]").forEach((button) => button.addEventListener("click", () => tool(button.dataset.tool)));
   function show(sources) {
     before.src = sources[0];
     after.src = sources[sources.length - 1];

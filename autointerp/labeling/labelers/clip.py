@@ -24,6 +24,7 @@ from autointerp.labeling.evidence.vocabulary import candidate_phrases
 from autointerp.labeling.evidence.windows import WindowEmbedder
 from autointerp.labeling.labelers.clip_options import ClipOptions
 from autointerp.labeling.labelers.clip_ranking import CandidateRanking
+from autointerp.labeling.labelers.without_vlm import WithoutVlm
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
 from autointerp.search.protocol import Embedder
 
@@ -34,15 +35,10 @@ _CHUNK = 32
 """Features whose windows are embedded together."""
 
 
-class ClipLabeler:
+class ClipLabeler(WithoutVlm):
     """Names features by phrases in the space of an image-text embedder."""
 
     kind = "clip"
-    base_url = ""
-    cells = 0
-    streams = False
-    asker = None
-    stopped = ""
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import UsageError
+from autointerp.labeling.labelers.without_vlm import WithoutVlm
 from autointerp.labeling.protocol import FeatureEvidence, LabelResult, LayerContext
 from autointerp.texts import EXPLANATION, NAME, clean
 
@@ -54,14 +55,8 @@ def named_by_hand() -> UsageError:
     return UsageError("the labeler human is you", given)
 
 
-class GivenLabeler:
+class GivenLabeler(WithoutVlm):
     """A labeler whose labels are given: a person (`human`), or another tool by its name."""
-
-    base_url, prompt_hash = "", ""
-    cells = 0
-    streams = False
-    asker = None
-    stopped = ""
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ import numpy as np
 
 from autointerp.labeling.evidence.overlap import iou
 from autointerp.labeling.evidence.phrases import REGION_WORDS, clauses, runs, without_regions
+from autointerp.labeling.labelers.without_vlm import WithoutVlm
 from autointerp.labeling.labelers.words import pictures_of
 from autointerp.labeling.protocol import FeatureEvidence, LabelResult, LayerContext
 from autointerp.worlds import Segmenter
@@ -43,15 +44,11 @@ class GroundedOptions:
     """Pictures that the labeler looks at."""
 
 
-class GroundedLabeler:
+class GroundedLabeler(WithoutVlm):
     """Names features by the segments that theirs overlap with."""
 
     kind = "grounded"
-    base_url = ""
-    prompt_hash = ""
     streams = True
-    asker = None
-    stopped = ""
 
     def __init__(self, segmenter: Segmenter, options: GroundedOptions | None = None) -> None:
         """Keep what the labeler looks with.

@@ -17,6 +17,7 @@ import numpy as np
 
 from autointerp.errors import AutointerpError
 from autointerp.labeling.evidence.phrases import Phrase, clauses, frequent, runs_and_pairs, sample
+from autointerp.labeling.labelers.without_vlm import WithoutVlm
 from autointerp.labeling.protocol import FeatureEvidence, LabelResult, LayerContext
 
 if TYPE_CHECKING:
@@ -41,17 +42,11 @@ class PromptsOptions:
     """Phrases that are considered at most, the most frequent ones."""
 
 
-class PromptsLabeler:
+class PromptsLabeler(WithoutVlm):
     """Names a feature by the phrase that its prompts say more often than the layer's prompts do."""
 
     kind = "prompts"
     model = ""
-    base_url = ""
-    prompt_hash = ""
-    cells = 0
-    streams = False
-    asker = None
-    stopped = ""
 
     def __init__(self, options: PromptsOptions | None = None) -> None:
         self.options = options or PromptsOptions()

@@ -19,6 +19,7 @@ from autointerp.diffusion.word_maps import joined, normalized
 from autointerp.errors import AutointerpError
 from autointerp.labeling.evidence.overlap import mean_ious
 from autointerp.labeling.evidence.phrases import FUNCTION_WORDS, REGION_WORDS
+from autointerp.labeling.labelers.without_vlm import WithoutVlm
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, LabelResult, LayerContext
 
 if TYPE_CHECKING:
@@ -41,15 +42,11 @@ class WordsOptions:
     """Pictures that the labeler looks at."""
 
 
-class WordsLabeler:
+class WordsLabeler(WithoutVlm):
     """Names features by the words whose maps fit theirs."""
 
     kind = "words"
-    base_url = ""
-    prompt_hash = ""
     streams = True
-    asker = None
-    stopped = ""
 
     def __init__(self, maps: WordMapSource, options: WordsOptions | None = None) -> None:
         """Keep what the labeler looks with.

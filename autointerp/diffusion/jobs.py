@@ -43,6 +43,7 @@ class ImageJob:
         seed: Seed of the image's noise.
         size: The image's own size; None for the size of the run.
         picture: The picture to read; None to generate an image.
+        negative: The text that guidance leads away from; it needs guidance of two branches.
     """
 
     index: int
@@ -50,6 +51,7 @@ class ImageJob:
     seed: int
     size: Size | None = None
     picture: RealPicture | None = None
+    negative: str = ""
 
     @property
     def alike(self) -> str:
@@ -110,6 +112,8 @@ def generation_hash(name: str, revision: str, job: ImageJob, settings: Generatio
     if job.picture is not None:
         about = {"picture": job.picture.sha256, "inverted": job.picture.inverted, "preparation": PREPARATION}
         made_of.append(about)
+    if job.negative:
+        made_of.append({"negative": job.negative})
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 

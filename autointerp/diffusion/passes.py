@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from autointerp.errors import UsageError
+
 if TYPE_CHECKING:
+    from autointerp.diffusion.description import ModelDescription
     from autointerp.diffusion.families import PipelineCall
     from autointerp.diffusion.jobs import GenerationSettings, ImageJob
     from autointerp.diffusion.model import Model
@@ -56,10 +59,23 @@ class Pass:
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """The pipeline's arguments that ask for the guidance of the settings."""
-        return self._call.arguments
+        """The pipeline's arguments that ask for the guidance of the settings, and for negative prompts.
+
+        Raises:
+            UsageError: An image has a negative prompt, and there is no guidance that could lead away from it.
+        """
+        if not any(job.negative for job in self.jobs):
+            return self._call.arguments
+        if not takes_negative_prompts(self.model.description, self.settings.guidance):
+            raise UsageError("without guidance of two branches a negative prompt does nothing", "set guidance above 1")
+        return {**self._call.arguments, "negative_prompt": [job.negative for job in self.jobs]}
 
     @cached_property
     def _call(self) -> PipelineCall:
         """The call that the model's family makes for this guidance."""
         return self.model.family.call(self.model.configs, self.settings.guidance, self.count)
+
+
+def takes_negative_prompts(model: ModelDescription, guidance: float) -> bool:
+    """Whether a guidance scale has a branch of its own for what it leads away from, in this model's family."""
+    return guidance > 1 and (model.family.doubles or model.family.call(model.configs, guidance, 1).branches > 1)

@@ -206,11 +206,15 @@ class EditVerdict:
         reached: Whether the picture has what was wanted inside the region.
         kept: Share of the cells outside the region in which everything is as it was.
         valid: Whether the world could have painted the picture.
+        gain: How much nearer the picture came to the wanted prompt (CLIP gain); None where truth is known.
+        distance: How much the picture differs from the first one in the model's latents; None where truth is known.
     """
 
     reached: bool
     kept: float
     valid: bool
+    gain: float | None = None
+    distance: float | None = None
 
 
 class EditBench(Protocol):

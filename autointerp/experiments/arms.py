@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
 from autointerp.dictionaries.kinds import KINDS
 from autointerp.errors import AutointerpError, UsageError
+from autointerp.experiments.edit_benches import bench_of
 from autointerp.experiments.ways import WAYS
 from autointerp.experiments.ways.pair import Dose, EditPair
 
@@ -19,9 +22,10 @@ if TYPE_CHECKING:
     from autointerp.db.models import DictionaryRow
     from autointerp.diffusion.edits import Edit
     from autointerp.diffusion.layers import Layer
+    from autointerp.experiments.subjects import ReadPicture
     from autointerp.experiments.ways.pair import EditWay
     from autointerp.project.context import Context
-    from autointerp.worlds import EditBench, EditCase, EditVerdict, SceneFacts, SceneReader
+    from autointerp.worlds import EditCase, EditVerdict
 
 RANDOM, NONE, PROMPT = "random", "none", "prompt"
 """Controls: random directions of the norm of what an SAE adds; no edit; the wanted prompt from the first step on."""
@@ -62,36 +66,32 @@ class PreparedCase:
         case: The case.
         pair: Recordings of both pictures.
         region: The cells of the edit.
-        source: What was read in the picture that is edited.
-        target: What was read in the picture of the wanted prompt.
+        ends: The picture that is edited, and that of the wanted prompt, as they were read.
     """
 
     case: EditCase
     pair: EditPair
     region: np.ndarray
-    source: SceneFacts
-    target: SceneFacts
+    ends: tuple[ReadPicture, ReadPicture]
 
 
 class EditWorkbench:
-    """What runs arms: the model, the dictionaries of its layers, and the world's bench of edits.
+    """What runs arms: the model, the dictionaries of its layers, and the bench of edits.
 
     Args:
         ctx: The command's view of the workspace.
         layers: Names of the layers.
         dictionaries: Names of dictionaries to use; the newest of each kind and layer where none is named.
+        file: A file of cases; those of the model's world if None.
 
     Raises:
-        UsageError: A dictionary is not of one of the layers, or reads text; the model's world has no bench of edits.
+        UsageError: A dictionary is not of one of the layers, or reads text; there are no cases.
         AutointerpError: No layer has an SAE.
     """
 
-    def __init__(self, ctx: Context, layers: Sequence[str], dictionaries: Sequence[str] = ()) -> None:
-        if ctx.world.edits is None or ctx.world.scenes is None:
-            raise UsageError(
-                f"it is not known what is true of pictures of {ctx.description.name}",
-                "use a workspace of shapes or shapes-turbo",
-            )
+    def __init__(
+        self, ctx: Context, layers: Sequence[str], dictionaries: Sequence[str] = (), file: Path | None = None
+    ) -> None:
         self.ctx = ctx
         names = list(layers) or list(ctx.description.aliases)
         self.rows = stored_rows(ctx, [ctx.layer(name).name for name in names], dictionaries)
@@ -104,24 +104,7 @@ class EditWorkbench:
                 f"run `autointerp fit --layer {names[len(names) // 2]}` first",
             )
         self._ways: dict[tuple[str, str], EditWay] = {}
-        self._bench: EditBench | None = None
-        self._reader: SceneReader | None = None
-
-    @property
-    def bench(self) -> EditBench:
-        """The world's cases of edits."""
-        if self._bench is None:
-            assert self.ctx.world.edits is not None
-            self._bench = self.ctx.world.edits.load()()
-        return self._bench
-
-    @property
-    def reader(self) -> SceneReader:
-        """The world's reader of scenes."""
-        if self._reader is None:
-            assert self.ctx.world.scenes is not None
-            self._reader = self.ctx.world.scenes.load()()
-        return self._reader
+        self.bench = bench_of(ctx, file, [ctx.layer(name) for name in self.layers])
 
     def has(self, way: str, layer: str) -> bool:
         """Return whether a way can be used at a layer: whether there is the dictionary that it needs."""
@@ -150,16 +133,17 @@ class EditWorkbench:
         texts = [(case, text) for case in cases for text in (case.source, case.target)]
         jobs = [ImageJob(i, text, case.seed) for i, (case, text) in enumerate(texts)]
         recorded = record(self.ctx.model, jobs, self.ctx.generation, list(wanted), self.ctx.settings.batch_size)
-        facts = self.reader.read([one.picture for one in recorded])
         steps = tuple(range(self.ctx.generation.steps))
         found: list[PreparedCase | None] = []
         for i, case in enumerate(cases):
-            source, target = facts[2 * i], facts[2 * i + 1]
-            region = self.bench.region(case, source, target)
-            pair = None
-            if region is not None:
-                pair = EditPair(case.key, recorded[2 * i], recorded[2 * i + 1], region, steps)
-            found.append(None if pair is None or region is None else PreparedCase(case, pair, region, source, target))
+            source, target = recorded[2 * i : 2 * i + 2]
+            first, second = self.bench.read(case, [source.picture, target.picture])
+            region = self.bench.region(case, first, second)
+            if region is None:
+                found.append(None)
+            else:
+                pair = EditPair(case.key, source, target, region, steps)
+                found.append(PreparedCase(case, pair, region, (first, second)))
         return found
 
     def pictures(self, one: PreparedCase, arms: Sequence[Arm]) -> list[Image.Image]:
@@ -174,10 +158,11 @@ class EditWorkbench:
 
     def verdicts(self, one: PreparedCase, arms: Sequence[Arm]) -> dict[str, EditVerdict]:
         """Return what became of a case under each arm, by the arm's key, and under both controls without edits."""
-        facts = self.reader.read(self.pictures(one, arms)) if arms else []
-        read = {arm.key: after for arm, after in zip(arms, facts, strict=True)}
-        read |= {NONE: one.source, PROMPT: one.target}
-        return {key: self.bench.verdict(one.case, one.region, one.source, after) for key, after in read.items()}
+        made = self.bench.read(one.case, self.pictures(one, arms)) if arms else []
+        read = {arm.key: after for arm, after in zip(arms, made, strict=True)}
+        read |= dict(zip((NONE, PROMPT), one.ends, strict=True))
+        found = self.bench.verdicts(one.case, one.region, one.ends, list(read.values()))
+        return dict(zip(read, found, strict=True))
 
     def _at(self, way: str, layer: str) -> tuple[EditWay, Layer]:
         """Return a way at a layer, and the layer as the way reads it."""
@@ -204,6 +189,21 @@ class EditWorkbench:
             if k or not arm.k:
                 found += way.edits(pair, layer, Dose(k, arm.strength), (image,))
         return found
+
+
+def count_or_file(cases: int | str) -> tuple[int, Path | None]:
+    """Read how many cases there are to be: a number, or a file, of which all are taken.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if isinstance(cases, int) or cases.isdecimal():
+        if int(cases) < 1:
+            raise UsageError(f"{cases} cases are none", "give a number above 0, or a file of cases")
+        return int(cases), None
+    if not Path(cases).is_file():
+        raise UsageError(f"{cases!r} is neither a number of cases nor a file", "give a number, or a file of cases")
+    return sys.maxsize, Path(cases)
 
 
 def place_name(place: Sequence[str]) -> str:

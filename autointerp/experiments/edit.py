@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
 from autointerp.errors import UsageError
-from autointerp.experiments.arms import NONE, PROMPT, RANDOM, Arm, EditWorkbench, place_name
+from autointerp.experiments.arms import NONE, PROMPT, RANDOM, Arm, EditWorkbench, count_or_file, place_name
 from autointerp.experiments.protocol import Cost, Figure, PictureRow, Plot, PlotLine, Unit
 from autointerp.experiments.running import experiment_identity
 from autointerp.experiments.statistics import area, share
 from autointerp.experiments.subjects import painting_cost
-from autointerp.experiments.trials import MEASURES, Trials, choosing, packed
+from autointerp.experiments.trials import Trials, choosing, packed
 from autointerp.experiments.ways import WAYS
 from autointerp.project.context import identity
 
@@ -70,7 +70,8 @@ class EditExperiment:
                 cases are left to report.
             AutointerpError: No layer has an SAE.
         """
-        bench = EditWorkbench(ctx, options["layers"], options["dictionary"])
+        count, file = count_or_file(options["cases"])
+        bench = EditWorkbench(ctx, options["layers"], options["dictionary"], file)
         # The random directions have the norm of what the way `sae` adds, so that way is always there.
         ways = list(dict.fromkeys([_NORMS, *(options["ways"] or WAYS)]))
         for way in ways:
@@ -79,9 +80,12 @@ class EditExperiment:
                 ctx.progress.note(
                     f"{way} is left out: run `autointerp fit --layer {layer} --kind {WAYS[way].basis}` for it"
                 )
-        if options["choose"] >= options["cases"]:
-            raise UsageError(f"all {options['cases']} cases would serve for choosing", "give more --cases")
-        return cls(ctx, bench, ways, options["cases"], options["choose"], options["features"])
+        made = cls(ctx, bench, ways, count, options["choose"], options["features"])
+        if len(made.choosing) == len(made.cases):
+            raise UsageError(
+                f"all {len(made.cases)} cases would serve for choosing", "give more --cases, or a smaller --choose"
+            )
+        return made
 
     def configuration(self) -> dict[str, Any]:
         """Return everything that decides the figures."""
@@ -95,6 +99,7 @@ class EditExperiment:
             "features": self.features,
             "sweep": list(SWEEP),
             "generation": asdict(self.ctx.generation),
+            **({"judged_by": self.bench.bench.identity} if self.bench.bench.identity else {}),
         }
 
     def units(self) -> list[Unit]:
@@ -162,7 +167,7 @@ class EditExperiment:
             groups[", ".join(SURFACE)] = SURFACE
         figures = [
             own.figure(name, group, way, key, of)
-            for name in MEASURES
+            for name in own.measures()
             for group, of in groups.items()
             for way, key in keys.items()
         ]
@@ -199,9 +204,7 @@ class EditExperiment:
         layers = [figure for figure in figures if figure.name == "success by layer"]
         kinds = [f for f in figures if f.name == "success" and "," not in f.group and f.way != NONE]
         return [
-            Plot(
-                "success by number of features", "features (powers of 2)", "share of cases", _lines(curve, _doublings)
-            ),
+            Plot("success by number of features", "features", "share of cases", _lines(curve, _features), True),
             Plot("success by layer", "layer", "share of cases", _lines(layers)),
             Plot("success by kind of edit", "kind", "share of cases", _lines(kinds)),
         ]
@@ -285,8 +288,8 @@ class EditExperiment:
         return figures + areas
 
 
-def _doublings(group: str) -> float:
-    return math.log2(int(group.split()[0]))
+def _features(group: str) -> int:
+    return int(group.split()[0])
 
 
 def _lines(figures: Sequence[Figure], place: Any = str) -> list[PlotLine]:

@@ -9,70 +9,46 @@ others, and the figures are of the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autointerp.experiments.layer_inputs import LayerInputs, configured, layers_with_dictionaries
 from autointerp.experiments.packing import pack, unpack
-from autointerp.experiments.protocol import Cost, Figure, PictureRow, Plot, PlotLine, Unit
+from autointerp.experiments.protocol import Figure, PictureRow, Plot, Unit
 from autointerp.experiments.readouts import RIDGES, Moments, Readout, Thresholds, best_ridge, one_hot, overlaps
-from autointerp.experiments.scene_batches import (
-    INPUT,
-    SceneBatch,
-    attributes_of,
-    scene_batches,
-    scene_reader,
-    truth_of,
-)
+from autointerp.experiments.scene_batches import INPUT, SceneBatch, truth_of
+from autointerp.experiments.scene_readouts import Place, ReadoutRequest, SceneReadouts
 from autointerp.experiments.statistics import mean_ratio
-from autointerp.experiments.subjects import Condition, batches_of, painting_cost, pictures_of
-from autointerp.project.context import Context, identity
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
     from autointerp.progress import Task
-    from autointerp.worlds import SceneReader
+    from autointerp.project.context import Context
 
 VERSION = 1
-FITTED, CHOSEN = 100, 60
-"""Pictures that readouts are fitted on, and that their ridge and thresholds are chosen on; neither is measured."""
-READ = ("raw", "codes", "random")
-"""Ways that are linear readouts."""
 SAID = ("labels", "shuffled labels")
 """Ways that need no fit but a threshold."""
 PLACES = "places"
 """The control that knows where objects usually are, and looks at nothing."""
-CONTROLS = frozenset(("random", "shuffled labels", PLACES, INPUT))
-REFERENCE_CELLS = 4096
-
-Way = tuple[str, int, str]
-"""The name of a layer, or `input`; a step; and how the layer is read there."""
 
 
-class Emergence:
+class Emergence(SceneReadouts):
     """The experiment `emergence`; see the module.
 
     Args:
         ctx: The command's view of the workspace.
-        at: The context of the model and the steps that are read.
-        inputs: The layers with their dictionaries.
-        images: Pictures that are measured.
+        request: What is read.
     """
 
     kind = "emergence"
+    version = VERSION
+    controls = frozenset(("random", "shuffled labels", PLACES, INPUT))
 
-    def __init__(self, ctx: Context, at: Context, inputs: Sequence[LayerInputs], images: int) -> None:
-        self.ctx, self.at, self.inputs, self.images = ctx, at, list(inputs), images
-        self.steps = list(range(at.generation.steps))
-        self.layers = [one.layer for one in self.inputs]
-        self.title = f"At which step and layer of {at.settings.model} can the finished picture be read?"
-        # Refused here, before anything is generated.
-        self.reader: SceneReader = scene_reader(at, self.layers)
-        self.attributes = attributes_of(self.reader)
+    def __init__(self, ctx: Context, request: ReadoutRequest) -> None:
+        super().__init__(ctx, request)
+        self.title = f"At which step and layer of {self.at.settings.model} can the finished picture be read?"
         self.concepts = [(kind, word) for kind, words in self.attributes.items() for word in words]
 
     @classmethod
@@ -83,45 +59,18 @@ class Emergence:
             UsageError: The model or a layer does not exist, or nothing is known of what is true of its pictures.
             AutointerpError: A layer has no dictionary yet.
         """
-        at = Condition.parse(options["at"]).context(ctx) if options["at"] else ctx
-        return cls(ctx, at, layers_with_dictionaries(ctx, at, options["layers"]), options["images"])
-
-    def configuration(self) -> dict[str, Any]:
-        """Return everything that decides the figures."""
-        about = self.at.description
-        return {
-            "version": VERSION,
-            "read": {"model": about.name, "revision": about.revision, "generation": asdict(self.at.generation)},
-            "dictionaries": dict(configured(self.inputs)),
-            "labels": identity([(one.latent, one.name, one.threshold) for of in self.inputs for one in of.named]),
-            "images": self.images,
-            "fitted": FITTED,
-            "chosen": CHOSEN,
-            "prompts": self.at.prompts.identity,
-            "seed": self.ctx.settings.seed,
-        }
-
-    def units(self) -> list[Unit]:
-        """Return the measured pictures in batches."""
-        return batches_of("", max(len(self._jobs()) - FITTED - CHOSEN, 0))
-
-    def cost(self, units: Sequence[Unit]) -> Cost:
-        """Return what it takes to measure these units; readouts are fitted anew after a stop."""
-        images = sum(unit.images for unit in units)
-        return painting_cost(self.at, images + (FITTED + CHOSEN if units else 0), len(self.steps))
+        return cls(ctx, ReadoutRequest.of(ctx, options))
 
     def measure(self, units: Sequence[Unit], bar: Task) -> Iterator[tuple[Unit, dict[str, Any]]]:
         """Fit the readouts, choose thresholds, and measure the units."""
         if not units:
             return
-        jobs = self._jobs()
-        moments, places = self._fit(jobs[:FITTED], bar)
-        readouts, thresholds = self._choose(jobs[FITTED : FITTED + CHOSEN], moments, places, bar)
+        moments, places = self._fit(bar)
+        readouts, thresholds = self._choose(moments, places, bar)
         bar.advance(0, "measuring")
         for unit in units:
-            start, stop = (FITTED + CHOSEN + unit.about[end] for end in ("start", "stop"))
             found: dict[str, list[np.ndarray]] = {}
-            for batch in self._batches(jobs[start:stop]):
+            for batch in self.measured(unit.about["start"], unit.about["stop"]):
                 for key, scores, truth in self._scored(batch, readouts, places):
                     counts = overlaps(scores, thresholds[key], truth, len(batch.jobs))
                     found.setdefault("|".join(map(str, key)), []).append(counts)
@@ -137,20 +86,25 @@ class Emergence:
                 layer, step, way = key.split("|")
                 both, either = np.concatenate([unpack(part[key]) for part in parts], 1)[:, :, among]
                 value = mean_ratio(both, either)
-                figures.append(Figure(f"IoU of {kind}", f"{layer}, step {step}", way, *value, control=way in CONTROLS))
+                figures.append(
+                    Figure(f"IoU of {kind}", f"{layer}, step {step}", way, *value, control=way in self.controls)
+                )
         return figures
 
     def plots(self, figures: Sequence[Figure]) -> list[Plot]:
         """Draw the IoU of each kind over the steps, a line for each layer and way that matters."""
         plots = []
         for kind in self.attributes:
-            name = f"IoU of {kind}"
-            lines = [self._line(name, figures, layer.name, way) for layer in self.layers for way in ("codes", "labels")]
-            raw = [self._line(name, figures, layer.name, "raw") for layer in self.layers[len(self.layers) // 2 :][:1]]
-            controls = [self._line(name, figures, INPUT, INPUT), self._line(name, figures, INPUT, PLACES)]
+            name, shown = f"IoU of {kind}", self.layers[len(self.layers) // 2]
+            wanted = [(layer.name, way) for layer in self.layers for way in ("codes", "labels")]
+            wanted += [(shown.name, "raw"), (INPUT, INPUT), (INPUT, PLACES)]
+            lines = [
+                self.line(way if layer == INPUT else f"{way}, {layer}", figures, name, layer, way)
+                for layer, way in wanted
+            ]
             # A layer without labels has no such line.
-            shown = [line for line in (*lines, *raw, *controls) if any(value is not None for value in line.values)]
-            plots.append(Plot(kind, "step", "IoU with the finished picture", shown))
+            drawn = [line for line in lines if line is not None]
+            plots.append(Plot(kind, "step", "IoU with the finished picture", drawn))
         return plots
 
     def pictures(self, results: Mapping[str, Mapping[str, Any]]) -> list[PictureRow]:
@@ -158,14 +112,13 @@ class Emergence:
         del results
         from autointerp.crops.panel import Panel
 
-        jobs = self._jobs()
-        moments, places = self._fit(jobs[:FITTED])
-        readouts, thresholds = self._choose(jobs[FITTED : FITTED + CHOSEN], moments, places)
+        moments, places = self._fit()
+        readouts, thresholds = self._choose(moments, places)
         layer = self.layers[len(self.layers) // 2]
         last = self.steps[-1]
         shown = sorted({0, 1, last // 4, last // 2, last} & set(self.steps))
         rows = []
-        for batch in self._batches(jobs[FITTED + CHOSEN :][:4]):
+        for batch in self.measured(0, 4):
             maps = {}
             for key, scores, _ in self._scored(batch, readouts, places):
                 if key[0] == layer.name and key[2] == "codes" and key[1] in shown:
@@ -176,27 +129,6 @@ class Emergence:
                 rows.append(PictureRow(f"{job.prompt} (objects, {layer.name})", [*panels, Panel("finished", picture)]))
         return rows
 
-    def _line(self, name: str, figures: Sequence[Figure], layer: str, way: str) -> PlotLine:
-        at = {figure.group: figure for figure in figures if figure.name == name and figure.way == way}
-        own = [at.get(f"{layer}, step {step}") for step in self.steps]
-        label = way if layer == INPUT else f"{way}, {layer}"
-        values, low, high = (
-            [getattr(one, part) if one is not None else None for one in own] for part in ("value", "low", "high")
-        )
-        return PlotLine(label, [float(step) for step in self.steps], values, low, high, way in CONTROLS)
-
-    def _jobs(self) -> list[Any]:
-        return pictures_of(self.at, FITTED + CHOSEN + self.images)
-
-    def _batches(self, jobs: Sequence[Any], bar: Task | None = None, what: str = "") -> Iterator[SceneBatch]:
-        """Yield pictures with their activations; pictures that are not measured are counted behind the bar."""
-        seen = 0
-        for batch in scene_batches(self.at, self.reader, jobs, self.layers, self.steps, with_input=True):
-            yield batch
-            seen += len(batch.jobs)
-            if bar is not None:
-                bar.advance(0, f"{what}: {seen}/{len(jobs)} images")
-
     def _truths(self, batch: SceneBatch) -> dict[tuple[int, int], np.ndarray]:
         """Return where each concept holds on each layer's grid, bool [cells of all pictures, concepts]."""
         truths = {}
@@ -206,26 +138,21 @@ class Emergence:
             truths[grid] = np.concatenate(holds, 1)
         return truths
 
-    def _inputs(self, batch: SceneBatch) -> Iterator[tuple[Way, torch.Tensor, tuple[int, int]]]:
-        """Yield what each linear readout gets, with (layer, step, way) and the grid."""
+    def _inputs(self, batch: SceneBatch) -> Iterator[tuple[Place, torch.Tensor, tuple[int, int]]]:
+        """Yield what each linear readout gets, with its place and the grid."""
         for one in self.inputs:
             for step in self.steps:
-                acts = batch.acts[one.layer, step].flatten(0, 1)
-                if one.control is None:
-                    one.set_control(acts[:REFERENCE_CELLS], self.ctx.settings.seed)
-                yield (one.layer.name, step, "raw"), acts, one.layer.grid
-                yield (one.layer.name, step, "codes"), one.codes(acts, step), one.layer.grid
-                yield (one.layer.name, step, "random"), one.random_codes(acts, step), one.layer.grid
+                yield from self.layer_inputs(batch, one, step)
         for step, raw in batch.inputs.items():
             yield (INPUT, step, INPUT), raw.flatten(0, 1), self.layers[0].grid
 
-    def _fit(self, jobs: Sequence[Any], bar: Task | None = None) -> tuple[dict[Way, Moments], np.ndarray]:
+    def _fit(self, bar: Task | None = None) -> tuple[dict[Place, Moments], np.ndarray]:
         """Return the sums of all readouts, and how often each concept holds in each cell, [cells, concepts]."""
         import torch
 
-        moments: dict[Way, Moments] = {}
+        moments: dict[Place, Moments] = {}
         places, count = np.zeros(()), 0
-        for batch in self._batches(jobs, bar, "fitting readouts"):
+        for batch in self.fitting(bar):
             truths = self._truths(batch)
             for key, inputs, grid in self._inputs(batch):
                 moments.setdefault(key, Moments()).add(inputs, torch.from_numpy(truths[grid]))
@@ -235,19 +162,19 @@ class Emergence:
         return moments, places / max(count, 1)
 
     def _choose(
-        self, jobs: Sequence[Any], moments: Mapping[Way, Moments], places: np.ndarray, bar: Task | None = None
-    ) -> tuple[dict[Way, Readout], dict[Way, np.ndarray]]:
+        self, moments: Mapping[Place, Moments], places: np.ndarray, bar: Task | None = None
+    ) -> tuple[dict[Place, Readout], dict[Place, np.ndarray]]:
         """Return the readouts of the best ridges, and all thresholds."""
         tried = {key: [of.solve(ridge) for ridge in RIDGES] for key, of in moments.items()}
-        counts: dict[Way, list[Thresholds]] = {}
+        counts: dict[Place, list[Thresholds]] = {}
 
-        def count(key: Way, number: int, scores: torch.Tensor, truth: np.ndarray) -> None:
+        def count(key: Place, number: int, scores: torch.Tensor, truth: np.ndarray) -> None:
             found = counts.setdefault(key, [])
             if len(found) <= number:
                 found.append(Thresholds(truth.shape[1]))
             found[number].add(scores, truth)
 
-        for batch in self._batches(jobs, bar, "choosing thresholds"):
+        for batch in self.choosing(bar):
             truths = self._truths(batch)
             for key, inputs, grid in self._inputs(batch):
                 for number, readout in enumerate(tried[key]):
@@ -261,9 +188,9 @@ class Emergence:
     def _scored(
         self,
         batch: SceneBatch,
-        readouts: Mapping[Way, Readout],
+        readouts: Mapping[Place, Readout],
         places: np.ndarray,
-    ) -> Iterator[tuple[Way, torch.Tensor, np.ndarray]]:
+    ) -> Iterator[tuple[Place, torch.Tensor, np.ndarray]]:
         """Yield each way's scores of all concepts in a batch, and the truth."""
         truths = self._truths(batch)
         for key, inputs, grid in self._inputs(batch):
@@ -272,7 +199,7 @@ class Emergence:
 
     def _said(
         self, batch: SceneBatch, places: np.ndarray, truths: Mapping[tuple[int, int], np.ndarray]
-    ) -> Iterator[tuple[Way, torch.Tensor, np.ndarray]]:
+    ) -> Iterator[tuple[Place, torch.Tensor, np.ndarray]]:
         """Yield the scores of the ways that need no readout."""
         import torch
 

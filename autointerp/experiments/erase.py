@@ -2,7 +2,8 @@
 
 The three measures are UnlearnCanvas' (arXiv 2402.11846): the concept is gone under its own prompts; other values of its
 attribute stay (in-domain); other attributes stay (cross-domain). A fourth is added: the picture is still a valid scene.
-What was there is what the oracle reads in the picture of the same prompt and seed without any edit.
+What was there is what is read in the picture of the same prompt and seed without any edit: by the world's oracle, else
+by detector and segmenter (see `concepts`).
 """
 
 from __future__ import annotations
@@ -13,51 +14,29 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
-from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.diffusion.layers import neurons_of
+from autointerp.diffusion.passes import takes_negative_prompts
+from autointerp.errors import AutointerpError, UsageError
 from autointerp.experiments.arms import stored_rows
-from autointerp.experiments.erasers import ERASERS, MEANS, NEURONS, RANDOM, SAE, STRENGTHS
-from autointerp.experiments.erasing import (
-    ERASABLE,
-    NONE,
-    PROMPT,
-    REFERENCE,
-    EraseBench,
-    Erasing,
-    arm_key,
-    erasable,
-)
+from autointerp.experiments.concepts import ErasedCounts, concepts_of
+from autointerp.experiments.erasers import ERASERS, NEURONS, RANDOM, SAE, SEARCH, STRENGTHS
+from autointerp.experiments.erasing import NEGATIVE, NONE, PROMPT, REFERENCE, EraseBench, Erasing, arm_key
 from autointerp.experiments.protocol import Cost, Figure, PictureRow, Plot, PlotLine, Unit
 from autointerp.experiments.running import experiment_identity
 from autointerp.experiments.statistics import Estimate, ratio, share
 from autointerp.experiments.subjects import loaded, named_features, painting_cost, pictures_of
-from autointerp.shapes.concepts import LEAST_CELLS
-from autointerp.shapes.scenes import ATTRIBUTES
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from autointerp.diffusion.jobs import ImageJob
+    from autointerp.diffusion.layers import Layer
     from autointerp.progress import Task
     from autointerp.project.context import Context
-    from autointerp.worlds import SceneFacts, SceneReader
 
-VERSION = 1
+VERSION = 2
 CHOSEN_ON = 3
 """Pictures of each word, with it and without it, on which strengths are chosen."""
 GONE, IN_DOMAIN, CROSS_DOMAIN, VALID = "gone", "kept in its attribute", "kept elsewhere", "valid"
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """What became of one picture: whether it had the concept and lost it, and cells that stayed of those that were."""
-
-    had: int
-    gone: int
-    same_attribute: int
-    attribute: int
-    same_others: int
-    others: int
-    valid: int
+ALL = "all concepts"
 
 
 @dataclass(frozen=True)
@@ -68,9 +47,10 @@ class EraseRequest:
         words: The concepts; all of the world if there are none.
         layer: Name of the layer at which they are suppressed.
         dictionary: Name of an SAE of the layer; the newest if None.
-        by: `contrast` chooses features by their activations, `search` by their names.
+        by: `contrast` chooses features by their activations; `search` also tries those that their names choose.
         pictures: Pictures of each word with it, and as many without it.
         features: How many features are suppressed.
+        phrases: What else is looked for in pictures of a model whose world is not known.
     """
 
     words: Sequence[str]
@@ -79,6 +59,7 @@ class EraseRequest:
     by: str = "contrast"
     pictures: int = 10
     features: int = 32
+    phrases: Sequence[str] = ()
 
 
 class EraseExperiment:
@@ -87,51 +68,57 @@ class EraseExperiment:
     Args:
         ctx: The command's view of the workspace.
         request: What is erased, and how.
+
+    Raises:
+        UsageError: A concept, the layer or the dictionary does not exist, or too few prompts say a concept.
+        AutointerpError: The layer has no SAE, or no feature has a concept's name.
     """
 
     kind = "erase"
 
     def __init__(self, ctx: Context, request: EraseRequest) -> None:
-        if ctx.world.scenes is None:
-            raise UsageError(
-                f"it is not known what is true of pictures of {ctx.description.name}",
-                "use a workspace of shapes or shapes-turbo",
-            )
-        words, layer, dictionary, by = request.words, request.layer, request.dictionary, request.by
-        self.ctx, self.by, self.features, self.per_word = ctx, by, request.features, request.pictures
-        known = erasable()
-        for word in words:
-            if word not in known:
-                raise UsageError(f"there is no concept {word!r} to erase", nearest(word, list(known)))
-        self.words = list(dict.fromkeys(words)) or list(known)
-        name = ctx.layer(layer).name
-        rows = stored_rows(ctx, [name], [dictionary] if dictionary else [])
+        self.ctx, self.request, self.per_word = ctx, request, request.pictures
+        plain = ctx.layer(request.layer)
+        self.concepts = concepts_of(ctx, request.words, request.phrases, plain.grid)
+        for word in request.words:
+            self.concepts.place(word)
+        every = [word for words in self.concepts.groups.values() for word in words]
+        self.words = list(dict.fromkeys(request.words)) or every
+        name, given = plain.name, [request.dictionary] if request.dictionary else []
+        rows = stored_rows(ctx, [name], given)
         if ("sae", name) not in rows:
             raise AutointerpError(f"no SAE of {name} is here", f"run `autointerp fit --layer {name}` first")
         self.row = rows["sae", name]
-        self.layer, self.plain_layer = ctx.layer_of(self.row), ctx.layer(layer)
-        self.named = [(one.latent, one.name) for one in named_features(ctx, self.row)] if by == "search" else []
+        self.named: list[tuple[int, str]] = []
+        self.ways = [way for way in ERASERS if way != SEARCH]
+        if request.by == "search":
+            self.ways = list(ERASERS)
+            self.named = [(one.latent, one.name) for one in named_features(ctx, self.row)]
+        self.units_layer = self._units_layer(plain)
+        self.prompts: tuple[str, ...] = (PROMPT,)
+        if takes_negative_prompts(ctx.description, ctx.generation.guidance):
+            self.prompts = (PROMPT, NEGATIVE)
         self.title = f"Is a concept gone once it is suppressed at {name}, and is everything else as it was?"
-        for word in self.words if by == "search" else []:
-            if not self._named(word):
+        for word in self.words:
+            if SEARCH in self.ways and not self._named(word):
                 raise AutointerpError(
                     f"no feature of {self.row.name} is named {word}",
                     f"run `autointerp label --layer {name}`, or choose features --by contrast",
                 )
         self._found: list[ImageJob] | None = None
-        self._reader: SceneReader | None = None
         self._made: EraseBench | None = None
+        for word in self.words:
+            self._jobs(word, "report")
 
     @classmethod
     def plan(cls, ctx: Context, options: Mapping[str, Any]) -> EraseExperiment:
         """Make the experiment of its options.
 
         Raises:
-            UsageError: A concept, the layer or the dictionary does not exist, or the truth is not known.
-            AutointerpError: The layer has no SAE, or no feature has the concept's name.
+            UsageError, AutointerpError: As the experiment itself.
         """
-        names = ("layer", "dictionary", "by", "features")
-        given = {name: options[name] for name in names}
+        names = ("layer", "dictionary", "by", "features", "phrases")
+        given = {name: options[name] for name in names if name in options}
         return cls(ctx, EraseRequest(words=options["concepts"], pictures=options["images"], **given))
 
     def configuration(self) -> dict[str, Any]:
@@ -141,10 +128,13 @@ class EraseExperiment:
             "weights": self.row.weights_sha256,
             "layer": self.row.layer,
             "words": self.words,
-            "by": self.by,
+            "looked_for": {name: list(words) for name, words in self.concepts.groups.items()},
+            "grounding": None if self.ctx.world.scenes else self.ctx.settings.grounding.model_dump(),
+            "ways": self.ways,
+            "prompt_ways": list(self.prompts),
             "names": [[latent, name] for latent, name in self.named],
             "pictures": self.per_word,
-            "features": self.features,
+            "features": self.request.features,
             "prompts": self.ctx.prompts.identity,
             "seed": self.ctx.settings.seed,
             "generation": asdict(self.ctx.generation),
@@ -152,7 +142,7 @@ class EraseExperiment:
 
     def units(self) -> list[Unit]:
         """Return the words twice: on the pictures for choosing, then on those that are reported."""
-        arms = {"choose": len(self._tried()) + 1, "report": len(ERASERS) + 2}
+        arms = {"choose": len(self._tried()) + 2, "report": len(self.ways) + 1 + len(self.prompts)}
         counts = {"choose": min(CHOSEN_ON, self.per_word), "report": self.per_word}
         return [
             Unit(f"{stage} {word}", 2 * counts[stage] * arms[stage], {"word": word, "stage": stage})
@@ -174,42 +164,42 @@ class EraseExperiment:
         for unit in units:
             word, stage = unit.about["word"], unit.about["stage"]
             bar.advance(0, word)
-            chosen = self._tried() if stage == "choose" else self._chosen(known)
-            jobs = self._jobs(word, stage)
-            pictures = bench.pictures(word, jobs, chosen)
-            facts = {key: self._read(made) for key, made in pictures.items()}
-            result = {key: [_listed(one) for one in self._counted(word, facts[NONE], facts[key])] for key in facts}
+            arms = self._tried() if stage == "choose" else self._chosen(known)
+            prompts = self.prompts if stage == "report" else (PROMPT,)
+            pictures = bench.pictures(word, self._jobs(word, stage), arms, prompts)
+            read = {key: self.concepts.read(made) for key, made in pictures.items()}
+            result = {key: [one.listed() for one in self.concepts.counted(word, read[NONE], read[key])] for key in read}
             known[unit.key] = result
             yield unit, result
 
     def figures(self, results: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
         """Compute the four measures of all words together, by attribute, and of each word."""
-        chosen = dict(zip(ERASERS, map(arm_key, self._chosen(results)), strict=True))
-        chosen |= {NONE: NONE, PROMPT: PROMPT}
-        groups = {"all concepts": self.words}
-        for name in ERASABLE:
-            of = [word for word in self.words if word in ATTRIBUTES[name]]
+        chosen = dict(zip(self.ways, map(arm_key, self._chosen(results)), strict=True))
+        chosen |= {key: key for key in (NONE, *self.prompts)}
+        groups = {ALL: self.words}
+        for name, known in self.concepts.groups.items():
+            of = [word for word in self.words if word in known]
             groups |= {name: of} if of and len(of) < len(self.words) else {}
         groups |= {word: [word] for word in self.words} if len(self.words) > 1 else {}
         figures = []
         for group, words in groups.items():
             for way, key in chosen.items():
-                counts = [_Counts(*one) for word in words for one in results[f"report {word}"][key]]
-                control = way in (RANDOM, NONE, PROMPT)
+                counts = [ErasedCounts(*one) for word in words for one in results[f"report {word}"][key]]
+                control = way in (RANDOM, NONE, *self.prompts)
                 figures += [
                     Figure(name, group, way, *found, control=control) for name, found in _measures(counts).items()
                 ]
         strengths = self._chosen(results)
-        figures += [Figure("strength", "all concepts", way, strength) for way, strength in strengths]
+        figures += [Figure("strength", ALL, way, strength) for way, strength in strengths]
         return sorted(figures, key=lambda figure: (GONE, IN_DOMAIN, CROSS_DOMAIN, VALID, "strength").index(figure.name))
 
     def plots(self, figures: Sequence[Figure]) -> list[Plot]:
         """Draw each measure by attribute and way."""
-        groups = ("all concepts", *ERASABLE)
+        groups = (ALL, *self.concepts.groups)
         plots = []
         for name in (GONE, IN_DOMAIN, CROSS_DOMAIN, VALID):
             lines = []
-            for way in (*ERASERS, NONE, PROMPT):
+            for way in (*self.ways, NONE, *self.prompts):
                 own = [f for f in figures if f.name == name and f.way == way and f.group in groups]
                 if own:
                     values, low, high = ([getattr(f, field) for f in own] for field in ("value", "low", "high"))
@@ -224,82 +214,75 @@ class EraseExperiment:
         bench, rows = self._bench(), []
         for word in self.words[:: max(len(self.words) // 5, 1)][:5]:
             jobs = self._jobs(word, "report")[:1]
-            made = bench.pictures(word, jobs, self._chosen(results))
+            made = bench.pictures(word, jobs, self._chosen(results), self.prompts)
             captions = {NONE: "before", PROMPT: f"prompt without {word}"}
-            panels = [Panel(captions.get(key, key.split(" ")[0]), pictures[0]) for key, pictures in made.items()]
+            panels = [Panel(captions.get(key, key.split(" x")[0]), pictures[0]) for key, pictures in made.items()]
             rows.append(PictureRow(f"{word}: {jobs[0].prompt}", panels))
         return rows
-
-    def reader(self) -> SceneReader:
-        """Return what reads scenes, loaded once."""
-        if self._reader is None:
-            assert self.ctx.world.scenes is not None
-            self._reader = self.ctx.world.scenes.load()()
-        return self._reader
-
-    def _read(self, pictures: Sequence[Image.Image]) -> list[SceneFacts]:
-        return self.reader().read(pictures)
 
     def _bench(self, progress: Callable[[], None] = lambda: None) -> EraseBench:
         """Return what generates pictures without concepts; what marks them is measured at the first call."""
         if self._made is None:
-            allowed = {word: self._named(word) for word in self.words} if self.by == "search" else {}
-            dictionary = loaded(self.ctx, self.row, self.ctx.model.device)
-            erasing = Erasing(dictionary, self.layer, self.plain_layer, self.features, allowed)
-            self._made = EraseBench(self.ctx, erasing, self.reader(), progress)
+            ctx = self.ctx
+            named = {word: self._named(word) for word in self.words if SEARCH in self.ways}
+            dictionary = loaded(ctx, self.row, ctx.model.device)
+            layers = ctx.layer_of(self.row), ctx.layer(self.row.layer), self.units_layer
+            erasing = Erasing(dictionary, *layers, self.request.features, named)
+            self._made = EraseBench(ctx, erasing, self.concepts, progress)
         return self._made
+
+    def _units_layer(self, plain: Layer) -> Layer | None:
+        """Return the hidden units of the layer; where it has none, the way `neurons` is left out with a note."""
+        try:
+            return neurons_of(self.ctx.description, plain)
+        except AutointerpError as error:
+            self.ctx.progress.note(f"neurons are left out: {error.message}")
+            self.ways.remove(NEURONS)
+            return None
 
     def _named(self, word: str) -> list[int]:
         """Return the features whose names say a word."""
-        return [latent for latent, name in self.named if word in re.findall(r"[a-z]+", name.lower())]
+        says = re.compile(rf"\b{re.escape(word.lower())}\b")
+        return [latent for latent, name in self.named if says.search(name.lower())]
 
     def _tried(self) -> list[tuple[str, float]]:
-        return [(way, strength) for way in (SAE, MEANS, NEURONS) for strength in STRENGTHS]
+        return [(way, strength) for way in self.ways if way != RANDOM for strength in STRENGTHS]
 
     def _chosen(self, results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float]]:
         """Return each way with the strength of the best mean of the first three measures; random as the SAE."""
         best: dict[str, float] = {}
-        for way in (SAE, MEANS, NEURONS):
+        for way in self.ways:
             heights = {}
-            for strength in STRENGTHS:
+            for strength in STRENGTHS if way != RANDOM else ():
                 rows = [one for word in self.words for one in results[f"choose {word}"][arm_key((way, strength))]]
-                found = _measures([_Counts(*one) for one in rows])
+                found = _measures([ErasedCounts(*one) for one in rows])
                 heights[strength] = sum(found[name].value or 0.0 for name in (GONE, IN_DOMAIN, CROSS_DOMAIN))
-            best[way] = max(STRENGTHS, key=lambda strength: heights[strength])
-        return [(way, best[SAE if way == RANDOM else way]) for way in ERASERS]
+            best[way] = max(heights, key=lambda strength: heights[strength]) if heights else best[SAE]
+        return [(way, best[way]) for way in self.ways]
 
     def _jobs(self, word: str, stage: str) -> list[ImageJob]:
-        """Return the pictures of a word: prompts that say it, and as many that do not; stages share none."""
+        """Return the pictures of a word: prompts that say it, and as many that do not; stages share none.
+
+        Raises:
+            UsageError: Too few prompts say the word, or too many do.
+        """
         if self._found is None:
-            # The rarest words are in a quarter of all captions.
+            # The rarest words of the shapes world are in a quarter of all captions.
             self._found = pictures_of(self.ctx, REFERENCE + 10 * (CHOSEN_ON + self.per_word))
-        rest = self._found[REFERENCE:]
-        says = [bool(re.search(rf"\b{word}\b", job.prompt)) for job in rest]
+        rest = self._found[REFERENCE:] if len(self._found) > 2 * REFERENCE else self._found
+        says = [bool(re.search(rf"\b{re.escape(word)}s?\b", job.prompt, re.IGNORECASE)) for job in rest]
         first = 0 if stage == "choose" else CHOSEN_ON
         count = min(CHOSEN_ON, self.per_word) if stage == "choose" else self.per_word
         found: list[ImageJob] = []
         for wanted in (True, False):
             of = [job for job, said in zip(rest, says, strict=True) if said == wanted]
+            if len(of) < first + count:
+                which = "say" if wanted else "do not say"
+                raise UsageError(
+                    f"{len(of)} of {len(rest)} held-out prompts {which} {word!r}, and {first + count} are needed",
+                    "ask for fewer --images, or use a workspace with other prompts",
+                )
             found += of[first : first + count]
-        return found
-
-    def _counted(self, word: str, before: Sequence[SceneFacts], after: Sequence[SceneFacts]) -> list[_Counts]:
-        """Compare pictures with those of no edit, cell by cell."""
-        name, value = erasable()[word]
-        found = []
-        for one, other in zip(before, after, strict=True):
-            was, now = one.cells[name], other.cells[name]
-            had = (was == value).sum() >= LEAST_CELLS
-            rest = (was >= 0) & (was != value)
-            same = others = 0
-            for attribute in (*ERASABLE, "size"):
-                if attribute != name:
-                    held = one.cells[attribute] >= 0
-                    same += int((one.cells[attribute] == other.cells[attribute])[held].sum())
-                    others += int(held.sum())
-            is_gone = had and (now == value).sum() < LEAST_CELLS
-            in_place = int((was == now)[rest].sum())
-            found.append(_Counts(int(had), int(is_gone), in_place, int(rest.sum()), same, others, int(other.valid)))
         return found
 
     def _stored(self) -> dict[str, Mapping[str, Any]]:
@@ -310,11 +293,7 @@ class EraseExperiment:
             return {} if row is None else dict(queries.experiments.results(session, row.id))
 
 
-def _listed(one: _Counts) -> list[int]:
-    return [one.had, one.gone, one.same_attribute, one.attribute, one.same_others, one.others, one.valid]
-
-
-def _measures(counts: Sequence[_Counts]) -> dict[str, Estimate]:
+def _measures(counts: Sequence[ErasedCounts]) -> dict[str, Estimate]:
     """Return the four measures of pictures."""
     return {
         GONE: share(sum(one.gone for one in counts), sum(one.had for one in counts)),

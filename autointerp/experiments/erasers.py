@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from autointerp.dictionaries.protocol import Dictionary
     from autointerp.diffusion.edits import Change
 
-SAE, MEANS, NEURONS, RANDOM = "sae", "means", "neurons", "random"
-ERASERS = (SAE, MEANS, NEURONS, RANDOM)
+SAE, SEARCH, MEANS, NEURONS, RANDOM = "sae", "sae by search", "means", "neurons", "random"
+ERASERS = (SAE, SEARCH, MEANS, NEURONS, RANDOM)
+"""Ways, in the order of the tables: features by contrast, features by their names, and those without features."""
 STRENGTHS = (1.0, 2.0, 4.0)
 """Factors that are tried; 1 silences features, or moves a cell to the mean of other cells."""
 

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import UsageError
-from autointerp.experiments.arms import CONTROLS, NONE, PROMPT, RANDOM, Arm, EditWorkbench
+from autointerp.experiments.arms import CONTROLS, NONE, PROMPT, RANDOM, Arm, EditWorkbench, count_or_file
 from autointerp.experiments.protocol import Cost, Figure, PictureRow, Plot, PlotLine, Unit
 from autointerp.experiments.subjects import painting_cost
-from autointerp.experiments.trials import MEASURES, Trials, packed
+from autointerp.experiments.trials import Trials, packed
 from autointerp.experiments.ways.pair import Dose
 from autointerp.project.context import identity
 
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from autointerp.worlds import EditCase
 
 VERSION = 1
-KINDS_SEEN = 32
-"""Cases among which every kind of edit of a bench comes."""
+KINDS = ("color", "texture", "background", "position", "add")
+"""Kinds of edits of a known world that are measured unless others are asked for."""
 ALL, EARLY, MIDDLE, LATE = "all steps", "early third", "middle third", "late third"
 THIRDS = (ALL, EARLY, MIDDLE, LATE)
 """The parts of a run but its single steps."""
+ALL_KINDS = "all kinds"
 _SHOWN = 4
 
 
@@ -86,10 +87,11 @@ class InterveneExperiment:
             UsageError: A layer, a dictionary or a kind of edit does not exist, or there are too few steps.
             AutointerpError: No layer has an SAE.
         """
-        bench = EditWorkbench(ctx, options["layers"], options["dictionary"])
-        kinds = options["kinds"] or ("color", "texture", "background", "position", "add")
+        count, file = count_or_file(options["cases"])
+        bench = EditWorkbench(ctx, options["layers"], options["dictionary"], file)
+        kinds = options["kinds"] or (KINDS if file is None else bench.bench.kinds())
         dose = Dose(options["features"], options["strength"])
-        return cls(ctx, bench, bench.layers, kinds, options["cases"], dose, not options.get("thirds"))
+        return cls(ctx, bench, bench.layers, kinds, count, dose, not options.get("thirds"))
 
     def configuration(self) -> dict[str, Any]:
         """Return everything that decides the figures."""
@@ -103,6 +105,7 @@ class InterveneExperiment:
             # Experiments of all parts were stored before there was a choice, and keep their identity.
             **({} if len(self.parts) > len(THIRDS) else {"parts": list(self.parts)}),
             "generation": asdict(self.ctx.generation),
+            **({"judged_by": self.bench.bench.identity} if self.bench.bench.identity else {}),
         }
 
     def arms(self) -> dict[tuple[str, str], Arm]:
@@ -146,11 +149,11 @@ class InterveneExperiment:
         trials = Trials(self.cases, results)
         figures = []
         kinds = [kind for kind in self.kinds if any(case.kind == kind for case in trials.cases)]
-        for kind in kinds:
-            arms = {key: arm.key for key, arm in self.arms().items()} | {(way, ALL): way for way in (NONE, PROMPT)}
-            for name in MEASURES:
+        arms = {key: arm.key for key, arm in self.arms().items()} | {(way, ALL): way for way in (NONE, PROMPT)}
+        for kind, among in {ALL_KINDS: (), **{kind: (kind,) for kind in kinds}}.items():
+            for name in trials.measures():
                 for (way, part), key in arms.items():
-                    found = trials.estimate(name, key, (kind,))
+                    found = trials.estimate(name, key, among)
                     figures.append(Figure(f"{name}: {kind}", part, way, *found, control=way in CONTROLS))
         return figures
 
@@ -159,7 +162,7 @@ class InterveneExperiment:
         plots = []
         for way, says in (("patch", "cells replaced"), ("sae", "features added")):
             lines = []
-            for kind in self.kinds:
+            for kind in (ALL_KINDS, *self.kinds):
                 own = [
                     figure
                     for figure in figures
@@ -197,7 +200,7 @@ def cases_of(bench: EditWorkbench, kinds: Sequence[str], count: int, seed: int) 
     Raises:
         UsageError: The bench has no cases of a kind.
     """
-    known = list(dict.fromkeys(case.kind for case in bench.bench.cases(KINDS_SEEN, seed)))
+    known = bench.bench.kinds()
     for kind in kinds:
         if kind not in known:
             raise UsageError(f"there are no edits of the kind {kind!r}", f"kinds are {', '.join(known)}")

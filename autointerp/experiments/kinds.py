@@ -5,7 +5,7 @@ A new experiment is a class in a module and a row here. The registry imports no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from autointerp.experiments.protocol import ExperimentMaker
@@ -59,6 +59,15 @@ AT = ExperimentOption(
 )
 IMAGES = ExperimentOption("images", "count", "Pictures behind each figure.", 200, "N")
 
+PHRASES = ExperimentOption(
+    "phrases",
+    "text",
+    "What is looked for in pictures of a model whose world is not known; repeatable.",
+    (),
+    "TEXT",
+    True,
+)
+
 WAYS_TRIED = ExperimentOption(
     "ways",
     "word",
@@ -73,6 +82,13 @@ DICTIONARIES = ExperimentOption(
 )
 DECIDING = ("fits", "transfer", "emergence", "probe", "intervene", "edit")
 """What decides claims: experiments, and the fits of dictionaries."""
+CASES = ExperimentOption(
+    "cases",
+    "text",
+    "Cases, whose kinds take turns: a number of the world's own, or a file with the fields of RIEBench.",
+    "300",
+    "N|FILE",
+)
 FEATURES = ExperimentOption("features", "count", "Features that an edit may change.", 32, "K")
 
 EXPERIMENTS: Registry[ExperimentKind] = Registry(
@@ -95,13 +111,14 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                     "MODEL:STEPS",
                     True,
                 ),
+                PHRASES,
             ),
         ),
         ExperimentKind(
             "emergence",
             "At which step and layer the finished picture can be read",
             "autointerp.experiments.emergence:Emergence",
-            (LAYERS, IMAGES, AT),
+            (LAYERS, IMAGES, AT, PHRASES),
         ),
         ExperimentKind(
             "probe",
@@ -112,6 +129,7 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                 IMAGES,
                 AT,
                 ExperimentOption("steps", "step", "A step, 0-based; repeatable.  [default: all]", (), "S", True),
+                PHRASES,
             ),
         ),
         ExperimentKind(
@@ -122,7 +140,7 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                 LAYERS,
                 WAYS_TRIED,
                 DICTIONARIES,
-                ExperimentOption("cases", "count", "Cases, of nine kinds by turns.", 300, "N"),
+                CASES,
                 ExperimentOption("choose", "count", "Cases on which strengths and layers are chosen.", 60, "N"),
                 FEATURES,
             ),
@@ -142,7 +160,7 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                     "K",
                     True,
                 ),
-                ExperimentOption("cases", "count", "Cases, of these kinds by turns.", 200, "N"),
+                replace(CASES, default="200"),
                 FEATURES,
                 ExperimentOption("strength", "number", "Factor of what features add.", 2.0, "X"),
                 ExperimentOption("thirds", "flag", "Only in thirds of the run, not at each step alone.", False),
@@ -159,16 +177,17 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                 ExperimentOption(
                     "by",
                     "word",
-                    "How features are chosen: by their activations, or by their names.",
+                    "How features are chosen: by their activations, or search: by their names as well.",
                     "contrast",
                     "",
                     False,
                     ("contrast", "search"),
                 ),
                 ExperimentOption(
-                    "images", "count", "Pictures of each concept with it, and as many without it.", 10, "N"
+                    "images", "count", "Pictures of each concept with it, and as many without it.", 20, "N"
                 ),
                 FEATURES,
+                PHRASES,
             ),
         ),
         ExperimentKind(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autointerp.experiments.subjects import resized
 from autointerp.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from autointerp.diffusion.model import Model
     from autointerp.search.protocol import Embedder
+
+SAME = 0.25
+"""Distance of latents at a place up to which a picture counts as unchanged there: a cosine of 0.875."""
 
 
 def text_gain(
@@ -56,13 +60,42 @@ def picture_likeness(embedder: Embedder, before: Sequence[Image.Image], after: S
     return np.asarray((starts * ends).sum(1))
 
 
+def latent_distances(model: Model, before: Sequence[Image.Image], after: Sequence[Image.Image]) -> np.ndarray:
+    """Return how much pictures differ at each place of the latents of the model's autoencoder; see the module.
+
+    Args:
+        model: The model whose autoencoder reads the pictures.
+        before: Pictures of one size, which the autoencoder takes.
+        after: The same pictures, changed.
+
+    Returns:
+        float64 [n, rows, cols], from 0 (the same) to 4 (opposite channels).
+
+    Raises:
+        ValueError: There are not as many of each.
+        NotFiniteError: The latents are not finite.
+    """
+    _check(before, after)
+    if not before:
+        return np.zeros((0, 0, 0))
+    from autointerp.diffusion.families.states import as_tokens
+    from autointerp.diffusion.real import encode_pictures
+
+    both = encode_pictures(model, [*before, *after])
+    grid = both.shape[2:] if both.ndim == 4 else model.description.grid(parse_size(before[0].size))
+    tokens = as_tokens(both).double().cpu().numpy()
+    tokens = tokens / np.maximum(np.linalg.norm(tokens, axis=2, keepdims=True), 1e-12)
+    starts, ends = tokens[: len(before)], tokens[len(before) :]
+    return np.asarray(np.square(starts - ends).sum(2).reshape(len(before), *grid))
+
+
 def latent_distance(
     model: Model,
     before: Sequence[Image.Image],
     after: Sequence[Image.Image],
     where: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Return how much pictures differ in the latents of the model's autoencoder; see the module for the measure.
+    """Return the mean of `latent_distances` over each picture.
 
     Args:
         model: The model whose autoencoder reads the pictures.
@@ -72,40 +105,22 @@ def latent_distance(
             the distance is nan.
 
     Returns:
-        float64 [n], from 0 (the same) to 4 (opposite channels everywhere).
+        float64 [n], from 0 to 4.
 
     Raises:
         ValueError: There are not as many of each.
         NotFiniteError: The latents are not finite.
     """
     _check(before, after, *([] if where is None else [where]))
-    if not before:
-        return np.zeros(0)
-    from autointerp.diffusion.families.states import as_tokens
-    from autointerp.diffusion.real import encode_pictures
-
-    both = encode_pictures(model, [*before, *after])
-    grid = both.shape[2:] if both.ndim == 4 else model.description.grid(parse_size(before[0].size))
-    tokens = as_tokens(both).double().cpu().numpy()
-    tokens = tokens / np.maximum(np.linalg.norm(tokens, axis=2, keepdims=True), 1e-12)
-    starts, ends = tokens[: len(before)], tokens[len(before) :]
-    distances = np.square(starts - ends).sum(2).reshape(len(before), *grid)
+    distances = latent_distances(model, before, after)
     if where is None:
-        return np.asarray(distances.mean((1, 2)))
+        return np.asarray(distances.mean((1, 2))) if len(distances) else np.zeros(0)
     found = np.full(len(before), np.nan)
     for i, (distance, mask) in enumerate(zip(distances, where, strict=True)):
-        on = _on(mask, distance.shape)
+        on = resized(mask, distance.shape)
         if on.any():
             found[i] = distance[on].mean()
     return found
-
-
-def _on(mask: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    """Return a mask on another grid: each cell takes the value at its middle."""
-    rows, cols = (
-        [(2 * at + 1) * old // (2 * new) for at in range(new)] for old, new in zip(mask.shape, grid, strict=True)
-    )
-    return np.asarray(mask[np.ix_(rows, cols)])
 
 
 def _check(*several: Sequence[object]) -> None:

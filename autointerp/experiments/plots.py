@@ -16,9 +16,15 @@ MISSING = "no plot: matplotlib is not installed; pip install 'autointerp[plots]'
 _COLORS = ("#2563b0", "#c2410c", "#0f766e", "#7c3aed", "#b45309", "#be185d", "#4d7c0f", "#0369a1")
 _CONTROL = "#6b7280"
 _STYLES = ("--", ":", "-.")
+_HATCHES = ("", "////", "....")
+"""Lines and bars of controls are grey, and told apart by these."""
 _MOST_COLUMNS = 3
+_MOST_BARS = 40
+"""Bars that fit into a third of a row."""
 _MOST_INSIDE = 4
-"""Lines whose names fit into the axes; those of more stand below."""
+"""Lines whose names fit into the axes; those of more stand below, and those of bars, which would be covered."""
+_BELOW, _BELOW_SLANTED = -0.16, -0.36
+"""Where names stand below the axes, as a share of their height: the names of many bars are slanted, and take room."""
 _NAN = float("nan")
 
 
@@ -28,25 +34,45 @@ def can_plot() -> bool:
 
 
 def draw_plots(plots: Sequence[Plot]) -> bytes:
-    """Draw plots side by side, at most three a row, and return the PNG."""
+    """Draw plots side by side, at most three a row, and return the PNG; one of many bars has a row of its own."""
     import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    columns = min(len(plots), _MOST_COLUMNS)
-    rows = -(-len(plots) // columns)
+    rows = _rows(plots)
+    columns = max(map(len, rows))
+    if columns == 1 and any(_is_wide(plot) for plot in plots):
+        columns = _MOST_COLUMNS - 1
     # The settings of a user's matplotlib must not change a result.
     with matplotlib.style.context("default", after_reset=True):
-        canvas = Canvas(figsize=(5.2 * columns, 3.9 * rows), dpi=130, layout="constrained")
+        canvas = Canvas(figsize=(5.2 * columns, 3.9 * len(rows)), dpi=130, layout="constrained")
         FigureCanvasAgg(canvas)
-        grid = canvas.subplots(rows, columns, squeeze=False)
-        for axes, plot in zip(grid.flat, plots, strict=False):
-            _draw(axes, plot)
-        for axes in list(grid.flat)[len(plots) :]:
-            axes.set_visible(False)
+        grid = canvas.add_gridspec(len(rows), columns)
+        for number, row in enumerate(rows):
+            for column, plot in enumerate(row):
+                _draw(canvas.add_subplot(grid[number, :] if _is_wide(plot) else grid[number, column]), plot)
         buffer = io.BytesIO()
-        canvas.savefig(buffer, format="png", metadata={"Software": None})
+        # Names that stand below the last row would be cut off otherwise.
+        canvas.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight")
     return buffer.getvalue()
+
+
+def _is_wide(plot: Plot) -> bool:
+    """Return whether a plot has too many bars for a third of a row."""
+    names = {place for line in plot.lines for place in line.x if isinstance(place, str)}
+    return len(names) * len(plot.lines) > _MOST_BARS
+
+
+def _rows(plots: Sequence[Plot]) -> list[list[Plot]]:
+    """Arrange plots in rows, in their order."""
+    rows: list[list[Plot]] = []
+    for plot in plots:
+        fits = rows and len(rows[-1]) < _MOST_COLUMNS and not _is_wide(plot) and not _is_wide(rows[-1][-1])
+        if fits:
+            rows[-1].append(plot)
+        else:
+            rows.append([plot])
+    return rows
 
 
 def _draw(axes: Axes, plot: Plot) -> None:
@@ -55,8 +81,9 @@ def _draw(axes: Axes, plot: Plot) -> None:
     width = 0.8 / max(len(plot.lines), 1)
     plain = controls = 0
     for number, line in enumerate(plot.lines):
+        hatch = ""
         if line.control:
-            color, style = _CONTROL, _STYLES[controls % len(_STYLES)]
+            color, style, hatch = _CONTROL, _STYLES[controls % len(_STYLES)], _HATCHES[controls % len(_HATCHES)]
             controls += 1
         else:
             color, style = _COLORS[plain % len(_COLORS)], "-"
@@ -64,7 +91,8 @@ def _draw(axes: Axes, plot: Plot) -> None:
         if of_names:
             places = [names.index(str(place)) + (number - (len(plot.lines) - 1) / 2) * width for place in line.x]
             values = [0.0 if value is None else value for value in line.values]
-            axes.bar(places, values, width, label=line.label, color=color, alpha=0.55 if line.control else 1.0)
+            alpha = 0.55 if line.control else 1.0
+            axes.bar(places, values, width, label=line.label, color=color, alpha=alpha, hatch=hatch, edgecolor="white")
             if len(line.low):
                 low, high = _ends(line)
                 ends = [
@@ -83,6 +111,13 @@ def _draw(axes: Axes, plot: Plot) -> None:
         axes.set_xticks(
             range(len(names)), names, rotation=30 if len(names) > 4 else 0, ha="right" if len(names) > 4 else "center"
         )
+    elif plot.doublings:
+        from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(FixedLocator(sorted({float(place) for line in plot.lines for place in line.x})))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
     elif all(float(place).is_integer() for line in plot.lines for place in line.x):
         from matplotlib.ticker import MaxNLocator
 
@@ -93,8 +128,9 @@ def _draw(axes: Axes, plot: Plot) -> None:
     axes.grid(axis="y", color="#e5e7eb")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(plot.lines) > _MOST_INSIDE:
-        axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    if len(plot.lines) > _MOST_INSIDE or (of_names and len(plot.lines) > 1):
+        below = _BELOW_SLANTED if of_names and len(names) > 4 else _BELOW
+        axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, below), ncols=3)
     elif len(plot.lines) > 1:
         axes.legend(fontsize=8, frameon=False)
 

@@ -67,12 +67,21 @@ class PlotLine:
 
 @dataclass(frozen=True)
 class Plot:
-    """One pair of axes; an experiment's plots are drawn side by side in one picture."""
+    """One pair of axes; an experiment's plots are drawn side by side in one picture.
+
+    Attributes:
+        title: What is drawn.
+        x_label: Name of the places.
+        y_label: Name of the values.
+        lines: The lines, or groups of bars.
+        doublings: Whether places, all above 0, are drawn a doubling apart.
+    """
 
     title: str
     x_label: str
     y_label: str
     lines: Sequence[PlotLine]
+    doublings: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ import numpy as np
 
 from autointerp.errors import UsageError
 from autointerp.experiments.subjects import captured, resized
+from autointerp.labeling.segments.scenes import GroundedSceneReader
+from autointerp.project.segmenters import grounded_segments
 from autointerp.stages.evaluate.planning import has_truth
 
 if TYPE_CHECKING:
@@ -54,17 +56,27 @@ class SceneBatch:
     inputs: Mapping[int, torch.Tensor]
 
 
-def scene_reader(ctx: Context, layers: Sequence[Layer]) -> SceneReader:
-    """Return what reads pictures of this model as scenes.
+def scene_reader(ctx: Context, layers: Sequence[Layer], phrases: Sequence[str] = ()) -> SceneReader:
+    """Return what reads pictures of this model as scenes; a detector and a segmenter are loaded when they first read.
+
+    Args:
+        ctx: The context of the model.
+        layers: The layers whose cells are read.
+        phrases: What is looked for where the model's world is not known.
 
     Raises:
-        UsageError: Nothing does, or not in the cells of these layers.
+        UsageError: Nothing reads them, or not in the cells of these layers.
     """
+    if ctx.world.scenes is None and phrases:
+        grid = max((layer.grid for layer in layers), key=lambda grid: grid[0] * grid[1])
+        return GroundedSceneReader(grounded_segments(ctx), phrases, grid)
     known = ctx.world.truth is None or all(has_truth(ctx, layer) for layer in layers)
     if ctx.world.scenes is None or not known:
         raise UsageError(
             f"what is true of pictures of {ctx.settings.model} is not known",
-            "use a shapes model, in its own size and on image tokens",
+            "use a shapes model, in its own size and on image tokens"
+            if ctx.world.scenes is not None
+            else "name what is to be looked for, e.g. --phrase cat --phrase sky",
         )
     return ctx.world.scenes.load()()
 
@@ -83,9 +95,9 @@ def scene_batches(
         ctx: The context of the model.
         reader: What reads pictures as scenes.
         jobs: The pictures.
-        layers: The layers that are read; all have one grid where `with_input`.
+        layers: The layers that are read.
         steps: The steps at which each is read.
-        with_input: Whether the denoiser's input is read too.
+        with_input: Whether the denoiser's input is read too, in the cells of the first layer.
     """
     from contextlib import ExitStack
 
@@ -98,7 +110,7 @@ def scene_batches(
 
         def hold(read: LayerActivations) -> None:
             acts[read.layer, read.step] = read.acts.clone()
-            if call is not None and read.step not in inputs:
+            if call is not None and read.layer == layers[0]:
                 inputs[read.step] = call.raw(len(read.jobs), read.grid).clone()
 
         small = min(HELD, ctx.settings.batch_size)

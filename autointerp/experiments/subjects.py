@@ -18,12 +18,14 @@ from autointerp.project.targets import Target, find_dictionary
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
     from autointerp.db.models import DictionaryRow
     from autointerp.dictionaries.protocol import Dictionary
     from autointerp.diffusion.jobs import ImageJob
     from autointerp.diffusion.layers import Layer
     from autointerp.diffusion.model import Model
+    from autointerp.worlds import SceneFacts
 
 BATCH = 40
 """Pictures that are measured and stored at once."""
@@ -87,6 +89,14 @@ class NamedFeature:
     latent: int
     name: str
     threshold: float
+
+
+@dataclass(frozen=True)
+class ReadPicture:
+    """A picture, and what was read in it."""
+
+    picture: Image.Image
+    facts: SceneFacts
 
 
 def stored_dictionary(ctx: Context, layer: str, name: str | None) -> DictionaryRow:

@@ -18,7 +18,13 @@ LEAST_KEPT = 0.9
 
 def packed(verdicts: Mapping[str, EditVerdict]) -> dict[str, list[float]]:
     """Return verdicts as plain JSON."""
-    return {key: [int(one.reached), round(one.kept, 4), int(one.valid)] for key, one in verdicts.items()}
+    return {
+        key: [
+            *(int(one.reached), round(one.kept, 4), int(one.valid)),
+            *(round(more, 6) for more in (one.gain, one.distance) if more is not None),
+        ]
+        for key, one in verdicts.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class EditTrial:
     reached: bool
     kept: float
     valid: bool
+    gain: float | None = None
+    distance: float | None = None
 
     @property
     def success(self) -> bool:
@@ -41,8 +49,11 @@ MEASURES: dict[str, Measure] = {
     "reached": lambda trials: share(sum(one.reached for one in trials), len(trials)),
     "kept": lambda trials: mean([one.kept for one in trials]),
     "valid": lambda trials: share(sum(one.valid for one in trials), len(trials)),
+    "CLIP gain": lambda trials: mean([one.gain for one in trials if one.gain is not None]),
+    "distance": lambda trials: mean([one.distance for one in trials if one.distance is not None]),
 }
-"""What is measured of trials, by the name of its figure."""
+"""What is measured of trials, by the name of its figure; the last two only where the truth is not known."""
+JUDGED = ("CLIP gain", "distance")
 
 
 class Trials:
@@ -63,8 +74,13 @@ class Trials:
         for case in self.cases:
             verdict = self._results[case.key]["verdicts"].get(key)
             if verdict is not None and (not kinds or case.kind in kinds):
-                found.append(EditTrial(bool(verdict[0]), float(verdict[1]), bool(verdict[2])))
+                found.append(EditTrial(bool(verdict[0]), float(verdict[1]), bool(verdict[2]), *verdict[3:]))
         return found
+
+    def measures(self) -> list[str]:
+        """Return the names of the measures that these results have."""
+        judged = any(len(one) > 3 for case in self.cases[:1] for one in self._results[case.key]["verdicts"].values())
+        return [name for name in MEASURES if judged or name not in JUDGED]
 
     def rate(self, arm: Arm) -> float:
         """Return the share of an arm's cases that succeed."""

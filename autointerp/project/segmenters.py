@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from autointerp.labeling.segments.grounded import GroundedSegments, GroundingOptions
@@ -52,10 +52,24 @@ def scene_reader_of(ctx: Context, phrases: Sequence[str], grid: tuple[int, int])
         UsageError: There is nothing to look for.
         AutointerpError: A model cannot be loaded.
     """
+    return scene_readers_of(ctx, grid)(phrases)
+
+
+def scene_readers_of(ctx: Context, grid: tuple[int, int]) -> Callable[[Sequence[str]], SceneReader]:
+    """Return a function that gives the reader of some phrases; all readers share one detector and one segmenter.
+
+    Arguments and errors are those of `scene_reader_of`.
+    """
     if ctx.world.scenes is not None:
-        return ctx.world.scenes.load()()
+        known = ctx.world.scenes.load()()
+        return lambda _phrases: known
     segments = grounded_segments(ctx)
-    reader = GroundedSceneReader(segments, phrases, grid)
-    ctx.progress.note(f"loading {segments.name}")
-    segments.load()
+
+    def reader(phrases: Sequence[str]) -> SceneReader:
+        found = GroundedSceneReader(segments, phrases, grid)
+        if not segments.loaded:
+            ctx.progress.note(f"loading {segments.name}")
+            segments.load()
+        return found
+
     return reader

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autointerp import Workspace
-from autointerp.experiments import emergence, subjects
+from autointerp.experiments import scene_readouts, subjects
 from autointerp.experiments.emergence import Emergence
 from autointerp.experiments.running import run_experiment
 from autointerp.project.context import Context
@@ -21,8 +21,8 @@ OPTIONS = {"layers": (), "images": 8, "at": None}
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emergence, "FITTED", 16)
-    monkeypatch.setattr(emergence, "CHOSEN", 8)
+    monkeypatch.setattr(scene_readouts, "FITTED", 16)
+    monkeypatch.setattr(scene_readouts, "CHOSEN", 8)
     monkeypatch.setattr(subjects, "BATCH", 4)
 
 
@@ -42,9 +42,8 @@ def test_figures_controls_and_going_on(workspace: Path, tmp_path: Path, database
     assert raw.low <= raw.value <= raw.high
     assert {f.way for f in outcome.figures if f.control} == {"random", "shuffled labels", "places", "input"}
     # The guess by hand: thresholded means of the truth, at the same pictures.
-    jobs = experiment._jobs()
-    _, mean = experiment._fit(jobs[:16])
-    batches = list(experiment._batches(jobs[24:]))
+    _, mean = experiment._fit()
+    batches = list(experiment.measured(0, 8))
     truth = np.concatenate([experiment._truths(batch)[12, 12][:, 0] for batch in batches])
     best = max(
         (truth & said).sum() / (truth | said).sum()

@@ -8,24 +8,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from autointerp import Workspace
 from autointerp.errors import UsageError
-from autointerp.experiments import erase, erasing
+from autointerp.experiments import concepts, erase, erasing
+from autointerp.experiments.concepts import ReadPicture
 from autointerp.experiments.erase import EraseExperiment, EraseRequest
 from autointerp.experiments.running import run_experiment
+from autointerp.experiments.subjects import NamedFeature
 from autointerp.project.context import Context
 from autointerp.worlds import SceneFacts
 
 
-def experiment_of(workspace: Path, *words: str, **request: Any) -> EraseExperiment:
+def experiment_of(
+    workspace: Path, *words: str, settings: dict[str, Any] | None = None, **request: Any
+) -> EraseExperiment:
     given = {"pictures": 2, "features": 6, **request}
-    return EraseExperiment(Context(Workspace(workspace)), EraseRequest(words, "mid", **given))
+    return EraseExperiment(Context(Workspace(workspace), **(settings or {})), EraseRequest(words, "mid", **given))
 
 
 def facts(**cells: Any) -> SceneFacts:
     """A scene of 12 x 12 cells: nothing but what is given, as (value, number of cells) from the first cell on."""
-    found = {name: np.full((12, 12), -1, np.int64) for name in (*erasing.ERASABLE, "size", "part")}
+    found = {name: np.full((12, 12), -1, np.int64) for name in (*concepts.ERASABLE, "size", "part")}
     for name, runs in cells.items():
         flat, at = found[name].reshape(-1), 0
         for value, count in runs:
@@ -34,12 +39,16 @@ def facts(**cells: Any) -> SceneFacts:
     return SceneFacts(found, (), None, True)
 
 
+def read(one: SceneFacts) -> ReadPicture:
+    return ReadPicture(Image.new("RGB", (96, 96)), one)
+
+
 def test_counts_compare_cells_with_those_of_no_edit(labeled: Path) -> None:
-    experiment = experiment_of(labeled, "red")
+    known = experiment_of(labeled, "red").concepts
     before = facts(color=[(0, 10), (3, 5)], shape=[(1, 15)])
     after = facts(color=[(0, 2), (5, 8), (3, 4), (1, 1)], shape=[(1, 12), (2, 3)])
     ((one,), (same,), (bare,)) = (
-        experiment._counted("red", [a], [b]) for a, b in ((before, after), (before, before), (after, before))
+        known.counted("red", [read(a)], [read(b)]) for a, b in ((before, after), (before, before), (after, before))
     )
     assert (one.had, one.gone) == (1, 1)  # Two cells are fewer than a concept needs.
     assert (one.same_attribute, one.attribute) == (4, 5)
@@ -55,7 +64,7 @@ def test_stages_share_no_picture_and_half_of_them_say_the_word(labeled: Path) ->
     assert [("red" in job.prompt.replace(",", "").split()) for job in report] == [True] * 5 + [False] * 5
     assert not {job.seed for job in choose} & {job.seed for job in report}
     units = experiment.units()
-    assert [(unit.key, unit.images) for unit in units] == [("choose red", 6 * 10), ("report red", 10 * 6)]
+    assert [(unit.key, unit.images) for unit in units] == [("choose red", 6 * 11), ("report red", 10 * 6)]
 
 
 def test_a_run_ends_in_the_measures_of_every_way(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +82,23 @@ def test_a_run_ends_in_the_measures_of_every_way(workspace: Path, monkeypatch: p
     assert found["gone", "all concepts", "random"].control
     assert [plot.title for plot in experiment.plots(outcome.figures)][0] == "gone"
     assert all(len(row.panels) == 6 for row in experiment.pictures(outcome.results))
+
+
+def test_search_and_the_negative_prompt_stand_beside_contrast(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (erase, erasing):
+        monkeypatch.setattr(module, "REFERENCE", 24)
+    monkeypatch.setattr(erase, "CHOSEN_ON", 1)
+    monkeypatch.setattr(erase, "STRENGTHS", (1.0,))
+    monkeypatch.setattr(
+        erase, "named_features", lambda ctx, row: [NamedFeature(n, "solid star", 1.0) for n in range(9)]
+    )
+    experiment = experiment_of(workspace, "solid", settings={"guidance": 2.0}, pictures=1, by="search")
+    found = {(f.name, f.group, f.way): f for f in run_experiment(experiment.ctx, experiment).figures}
+    ways = {way: f.control for (name, _, way), f in found.items() if name == "gone"}
+    assert ways == {
+        "sae": False, "sae by search": False, "means": False, "neurons": False,
+        "random": True, "none": True, "prompt": True, "negative prompt": True,
+    }  # fmt: skip
 
 
 def test_bad_input(labeled: Path, cli: Callable[..., Any]) -> None:

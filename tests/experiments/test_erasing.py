@@ -11,15 +11,8 @@ from autointerp import Workspace
 from autointerp.experiments import erasing
 from autointerp.experiments.erase import EraseExperiment, EraseRequest
 from autointerp.experiments.erasers import MEANS, RANDOM, SAE
-from autointerp.experiments.erasing import arm_key, erasable
+from autointerp.experiments.erasing import arm_key
 from autointerp.project.context import Context
-
-
-def test_all_21_values_can_be_erased() -> None:
-    found = erasable()
-    assert len(found) == 21
-    assert found["orange"] == ("color", 1)
-    assert found["checkered"] == ("background", 3)
 
 
 def test_each_arm_has_a_picture_of_each_prompt(labeled: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from autointerp import Workspace
-from autointerp.experiments import probe, subjects
+from autointerp.experiments import scene_readouts, subjects
 from autointerp.experiments.probe import Probe, _Probe, _told
 from autointerp.experiments.readouts import Moments
 from autointerp.experiments.running import run_experiment
@@ -45,8 +45,8 @@ def test_a_frequent_value_is_not_said_for_being_frequent() -> None:
 
 
 def test_probes_read_the_layer_and_not_the_noise(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "FITTED", 24)
-    monkeypatch.setattr(probe, "CHOSEN", 8)
+    monkeypatch.setattr(scene_readouts, "FITTED", 24)
+    monkeypatch.setattr(scene_readouts, "CHOSEN", 8)
     monkeypatch.setattr(subjects, "BATCH", 4)
     ctx = Context(Workspace(workspace))
     options = {"layers": ("mid",), "images": 8, "at": None, "steps": (0,)}

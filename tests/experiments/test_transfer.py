@@ -154,4 +154,4 @@ def test_other_families_transfer_without_a_known_truth(
     assert all(figure["value"] is not None for figure in found if figure["name"] == "fvu")
     refused = cli("-w", workspace, "-q", "experiment", "emergence")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "is not known: use a shapes model" in refused.err
+    assert "is not known: name what is to be looked for" in refused.err

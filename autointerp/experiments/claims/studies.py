@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from autointerp.experiments.claims.catalogue import BASE, FITS, SINGLE, TURBO
 from autointerp.experiments.claims.fits import COMPARED
 from autointerp.experiments.edit import SWEEP
-from autointerp.experiments.emergence import CHOSEN, FITTED
 from autointerp.experiments.intervene import THIRDS
 from autointerp.experiments.protocol import Cost
+from autointerp.experiments.scene_readouts import CHOSEN, FITTED
 from autointerp.experiments.subjects import Condition, added, painting_cost
 from autointerp.experiments.transfer import REFERENCE
 from autointerp.experiments.ways import WAYS

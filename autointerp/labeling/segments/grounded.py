@@ -47,6 +47,11 @@ class GroundedSegments:
         self._where = {"device": device, "local_files_only": local_files_only}
         self._models: tuple[PhraseDetector, BoxSegmenter] | None = None
 
+    @property
+    def loaded(self) -> bool:
+        """Whether both models are loaded."""
+        return self._models is not None
+
     def load(self) -> tuple[PhraseDetector, BoxSegmenter]:
         """Load both models, once.
 

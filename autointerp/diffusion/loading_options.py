@@ -65,6 +65,10 @@ class LoadingSettings(BaseModel):
         default="none", description="backend of torch.compile for the denoiser's blocks; inductor is the fast one"
     )
 
+    def __hash__(self) -> int:
+        """Hash the values: a list, as `lora` is, has no hash of its own."""
+        return hash(self.model_dump_json())
+
     def placed(self, resolve: Callable[[str], str]) -> dict[str, Any]:
         """Return the options that name files, with each place gone through a function that makes paths absolute."""
         loras = [(resolve(place), weight) for place, weight in map(split_weight, self.lora)]

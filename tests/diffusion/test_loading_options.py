@@ -13,6 +13,12 @@ from autointerp.errors import UsageError
 from tests.diffusion.helpers import Folders, config_of, loaded
 
 
+def test_equal_options_have_equal_hashes() -> None:
+    one, same, other = (LoadingSettings(lora=[f"a.safetensors:{weight}"]) for weight in (0.5, 0.5, 1))
+    assert hash(one) == hash(same)
+    assert len({one, same, other}) == 2
+
+
 def test_what_changes_the_weights_names_another_model(tiny_folder: Folders) -> None:
     folder = tiny_folder("sd")
 

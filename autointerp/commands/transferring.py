@@ -38,17 +38,20 @@ from autointerp.transfer.exporting.formats import FORMATS as EXPORT_FORMATS
 @stream_option
 @click.option("--name", metavar="X", help="Name of the dictionary.")
 @click.option("-k", "k", type=COUNT, metavar="K", help="Latents that fire in a token, for files that do not say.")
+@click.option(
+    "--check",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Images on which to measure how well it rebuilds the layer; 0: none.  [default: 4 on an accelerator, else 0]",
+)
 @dry_run_option
 @shared_options
 def import_(
     path: str,
-    layer: str | None,
     form: str,
-    signal: str | None,
-    stream: str | None,
-    name: str | None,
     k: int | None,
     dry_run: bool,
+    **given: Any,
 ) -> None:
     """Take in a dictionary that another tool or another workspace made, with its labels.
 
@@ -64,7 +67,7 @@ def import_(
     local = has_settings(workspace_path()) and WorkspaceFolder(workspace_path()).settings.loading.local_files_only
     files = read_import(path, form, k, local, progress_of_call())
     ctx = open_context(create=True, dry_run=dry_run, settings=settings_of(files))
-    plan = run_import(ctx, files, ImportRequest(layer, signal, stream, name), dry_run)
+    plan = run_import(ctx, files, ImportRequest(**given), dry_run)
     if dry_run:
         click.echo(plan.step.text)
         return

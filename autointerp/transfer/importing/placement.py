@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """The user's options of an import; None leaves a value to the files, or to the workspace."""
+    """The user's options of an import; None leaves a value to the files, or to the workspace.
+
+    `check` is the number of images on which the reconstruction is measured; None leaves it to the device.
+    """
 
     layer: str | None = None
     signal: str | None = None
     stream: str | None = None
     name: str | None = None
+    check: int | None = None
 
 
 @dataclass(frozen=True)

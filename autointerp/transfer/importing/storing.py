@@ -18,6 +18,7 @@ from autointerp.project.context import identity
 from autointerp.texts import EXPLANATION, NAME, clean
 from autointerp.transfer.bundle_rows import restore_rows
 from autointerp.transfer.importing.planning import ImportPlan, plan_import
+from autointerp.transfer.importing.rebuilding import warn_of_rebuilding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,18 +40,26 @@ def run_import(ctx: Context, files: DictionaryFiles, request: ImportRequest, dry
 
     Raises:
         UsageError: See `plan_import`.
-        AutointerpError: See `plan_import`; or the rows of a bundle contradict each other.
+        AutointerpError: See `plan_import`; or the rows of a bundle contradict each other; or the user asked for a check
+            and the model cannot be run.
     """
     plan = plan_import(ctx, files, request)
     for note in plan.notes:
         ctx.progress.note(f"{plan.name}: {note}")
     if dry_run or plan.row is not None:
         return plan
+    warning = None
+    if plan.placement is not None:
+        warning = warn_of_rebuilding(ctx, files.imported.dictionary, plan.placement, request.check)
+    if warning is not None:
+        ctx.progress.note(f"{plan.name}: warning: {warning}")
     with ctx.workspace.lock():
         # Plan again inside the lock, because another process may have stored the dictionary meanwhile.
         plan = plan_import(ctx, files, request)
         if plan.row is not None:
             return plan
+        if warning is not None:
+            plan = replace(plan, notes=(*plan.notes, warning))
         if plan.placement is not None:
             row = _store(ctx, plan, plan.placement)
         else:

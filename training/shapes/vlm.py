@@ -32,9 +32,12 @@ from training.shapes.vlm_features import (
 from training.shapes.vlm_looking import STEP, draw_views, looking_loss, start_eyes
 from training.shapes.vlm_model import CONCEPT_WORDS, VlmModule, new_processor
 from training.shapes.vlm_pool import Pool, joined
-from training.shapes.vlm_questions import JudgeQuestion, LabelQuestion, Questions, Shown
+from training.shapes.vlm_questions import ApartQuestion, JudgeQuestion, LabelQuestion, Questions, Shown
 from training.shapes.vlm_requests import Views, asked
 from training.shapes.vlm_text import new_tokenizer
+
+Asked = Sequence[LabelQuestion] | Sequence[JudgeQuestion] | Sequence[ApartQuestion]
+"""Questions of one kind."""
 
 FEW = 300
 """Steps of answering, the first ones, with few images a question: what one shows is learned before what many share."""
@@ -248,7 +251,7 @@ class VlmTrainer:
 
     def _loss(
         self,
-        questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion],
+        questions: Asked,
         rng: np.random.Generator,
         patches: int | None,
         of_parts: float = 0.0,
@@ -278,7 +281,7 @@ class VlmTrainer:
 
     def _found_out(
         self,
-        questions: Sequence[LabelQuestion] | Sequence[JudgeQuestion],
+        questions: Asked,
         at_images: Sequence[torch.Tensor],
         chosen: np.ndarray,
     ) -> torch.Tensor:
@@ -289,6 +292,8 @@ class VlmTrainer:
         `chosen`: which tokens of each image these are, bool [images, TOKENS].
         """
         first = questions[0]
+        if isinstance(first, ApartQuestion):
+            return torch.zeros(())
         if isinstance(first, LabelQuestion):
             ends = torch.from_numpy(chosen.sum(1).cumsum() - 1).reshape(len(questions), -1)[:, : len(first.crops)]
             counted, common = self._so_far([q for q in questions if isinstance(q, LabelQuestion)])

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from autointerp.shapes.reply_form import EXPLANATION, FIRST_PART
 from training.shapes.vlm_features import TOKENS
-from training.shapes.vlm_text import IMAGE, plain_tokenizer
+from training.shapes.vlm_text import IMAGE, SAME, plain_tokenizer
 
 SPELLED = ((0.0, 0.0), (1.0, 0.0), (0.1, 0.3))
 """How prompts are changed: the shares of their known lines that are spelled out, and left out."""
@@ -86,6 +86,8 @@ class RowWriter:
     def _weights(self, reply: Sequence[int], of_parts: float) -> list[float]:
         """What each token of a reply weighs: most where it says a name or that there is none, least in the parts."""
         names = self.ids(EXPLANATION)[0]
+        if reply[0] == self.ids(SAME)[0]:
+            return [1.0] * len(reply)
         if names not in reply:
             said = self.tokenizer.convert_tokens_to_ids(["true", "false", ", true", ", false"])
             return [1.0 if token in said else 0.05 for token in reply]

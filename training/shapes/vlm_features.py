@@ -35,13 +35,13 @@ Look = Callable[[Sequence[Shown]], torch.Tensor]
 """Pictures to features [n, TOKENS, width]."""
 
 
-def markable_cells(pool: Pool, seed: int) -> np.ndarray:
-    """The cells that are drawn to be marked, bool [n, 12, 12]."""
+def markable_cells(pool: Pool, seed: int, on_objects: int = ON_OBJECTS, elsewhere: int = ELSEWHERE) -> np.ndarray:
+    """The cells that are drawn to be marked, so many of a picture at most, bool [n, 12, 12]."""
     chosen = np.zeros((len(pool), GRID, GRID), bool)
     for picture in range(len(pool)):
         rng = np.random.default_rng((seed, 68, picture))
         on = pool.cells["part"][picture] >= 0
-        for cells, most in ((np.argwhere(on), ON_OBJECTS), (np.argwhere(~on), ELSEWHERE)):
+        for cells, most in ((np.argwhere(on), on_objects), (np.argwhere(~on), elsewhere)):
             rows, cols = rng.permutation(cells)[:most].T
             chosen[picture, rows, cols] = True
     return chosen

@@ -8,6 +8,7 @@ of what was drawn, the shown cells may say too little, or something narrower.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,6 +73,27 @@ class JudgeQuestion:
     def reply(self) -> str:
         """What is answered."""
         return judge_reply(self.answers)
+
+
+@dataclass(frozen=True)
+class ApartQuestion:
+    """Cells of a feature and of others that share its `name`, and what is answered (see `labeling/labelers/apart.py`).
+
+    `same`: the numbers of those that respond to the same, from 1. `difference`: what only the feature has, if there is
+    such a thing; `renamed`: a name that says it.
+    """
+
+    own: tuple[Shown, ...]
+    others: tuple[tuple[Shown, ...], ...]
+    name: str
+    same: tuple[int, ...]
+    difference: str
+    renamed: str
+
+    @property
+    def reply(self) -> str:
+        """What is answered. What is at each place is left out: that would be most of a reply."""
+        return json.dumps({"same": list(self.same), "difference": self.difference, "name": self.renamed})
 
 
 def part_phrase(pool: Pool, picture: int, cell: Cell) -> str:

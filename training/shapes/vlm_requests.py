@@ -17,7 +17,7 @@ from autointerp.labeling.protocol import CropEvidence
 from autointerp.shapes.scenes import GRID, SIZE
 from training.shapes.vlm_model import SIDE
 from training.shapes.vlm_pool import Pool
-from training.shapes.vlm_questions import JudgeQuestion, LabelQuestion, Shown
+from training.shapes.vlm_questions import ApartQuestion, JudgeQuestion, LabelQuestion, Shown
 from training.shapes.vlm_text import MARK
 
 
@@ -78,12 +78,18 @@ def filled(prompt: str, **values: object) -> str:
     return load_prompt(prompt).render(**values)
 
 
-def asked(question: LabelQuestion | JudgeQuestion) -> tuple[str, list[tuple[str, list[Shown]]]]:
+def asked(question: LabelQuestion | JudgeQuestion | ApartQuestion) -> tuple[str, list[tuple[str, list[Shown]]]]:
     """The system's text and, heading by heading, the images below it, as labelers and judges send them."""
     if isinstance(question, LabelQuestion):
         told = filled("label.md.j2", **LABEL_VALUES, negatives=bool(question.negatives), notes="")
         shown = [(f"Example {n}:", [s]) for n, s in enumerate(question.crops, 1)]
         return told, shown + [(f"Does not fire, {n}:", [s]) for n, s in enumerate(question.negatives, 1)]
+    if isinstance(question, ApartQuestion):
+        told = filled("apart.md.j2", name="NAME", others=len(question.others), mark=MARK, notes="")
+        shown = [(f"Feature A, example {n}:", [s]) for n, s in enumerate(question.own, 1)]
+        for number, cells in enumerate(question.others, 1):
+            shown += [(f"Other feature {number}, example {n}:", [s]) for n, s in enumerate(cells, 1)]
+        return told.replace("NAME", question.name), shown
     count = len(question.shown)
     prompt = "fuzz.md.j2" if question.shown[0].cell else "detect.md.j2"
     explained = "EXPLAINED" * bool(question.explanation)
@@ -92,7 +98,7 @@ def asked(question: LabelQuestion | JudgeQuestion) -> tuple[str, list[tuple[str,
     return told, [(f"Image {n}:", [s]) for n, s in enumerate(question.shown, 1)]
 
 
-def messages(pool: Pool, question: LabelQuestion | JudgeQuestion) -> list[dict[str, Any]]:
+def messages(pool: Pool, question: LabelQuestion | JudgeQuestion | ApartQuestion) -> list[dict[str, Any]]:
     """A question as the request that `VlmLabeler` or `VlmJudge` would send, but that its images are no data URIs."""
     told, below = asked(question)
     content: list[dict[str, Any]] = []

@@ -13,6 +13,7 @@ from typing import Any
 
 from autointerp.labeling.asking.messages import TOLD
 from autointerp.labeling.asking.templates import load_prompt
+from autointerp.labeling.labelers.apart import OTHER_CELLS, OWN_CELLS
 from autointerp.shapes.concepts import Concept
 from autointerp.shapes.reply_form import (
     ANSWERS,
@@ -29,12 +30,16 @@ from autointerp.shapes.reply_form import (
 from autointerp.shapes.scenes import ATTRIBUTES, POSITIONS
 from autointerp.shapes.truth import SYNONYMS
 
-PROMPTS = ("label.md.j2", "detect.md.j2", "fuzz.md.j2")
+PROMPTS = ("label.md.j2", "detect.md.j2", "fuzz.md.j2", "apart.md.j2")
 MARK = TOLD["dim"]
 """The mark that it is trained on, as the prompts put it."""
 IMAGE, PAD, END = "<image>", "<pad>", "</s>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 MOST_EXAMPLES = MOST_PARTS
+SAME, DIFFERENCE, RENAMED, END_OF_APART = '{"same": [', '], "difference": "', '", "name": "', '"}'
+MOST_OTHERS = 5
+NEXT_SAME = tuple(f", {n}" for n in range(2, MOST_OTHERS + 1))
+"""The pieces of a reply that says what tells features apart."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>"
@@ -60,6 +65,11 @@ _REPLY_PIECES = (
     *NEXT_PARTS,
     END_OF_PARTS,
     ANSWERS,
+    SAME,
+    *NEXT_SAME,
+    DIFFERENCE,
+    RENAMED,
+    END_OF_APART,
     "edge of a ",
     "true",
     "false",
@@ -83,6 +93,10 @@ def prompt_lines() -> list[str]:
 def phrases() -> list[str]:
     """What is one token although it is many words: lines of prompts, headings of images, pieces of replies."""
     headings = [f"{kind} {n}:" for kind in ("Example", "Does not fire,", "Image") for n in range(1, MOST_EXAMPLES + 1)]
+    headings += [f"Feature A, example {n}:" for n in range(1, OWN_CELLS + 1)]
+    headings += [
+        f"Other feature {k}, example {n}:" for k in range(1, MOST_OTHERS + 1) for n in range(1, OTHER_CELLS + 1)
+    ]
     return list(dict.fromkeys([*prompt_lines(), *headings, MARK, *_REPLY_PIECES, *TENTHS]))
 
 

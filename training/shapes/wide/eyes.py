@@ -1,11 +1,12 @@
 """Training of the eyes of shapes-vlm on the words of the wider world: what is marked, and what a picture shows.
 
-They start as those that are shipped. The truth is exact: the share of the marked cells in which each word holds. What
-the heads read is what the language model is given later; the heads themselves are thrown away.
+They start as those that are shipped. The truth is exact: the words that hold in the marked cell. What the heads read is
+what the language model is given later; the heads themselves are thrown away.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,16 @@ from safetensors.torch import load_file, save_file
 from autointerp.shapes.scenes import GRID
 from training.shapes.loop import Average, generator, warm_hold_fall
 from training.shapes.phrases import PATCHES
-from training.shapes.vlm_requests import small
-from training.shapes.wide.maps import draw_map, draw_taste, stray
+from training.shapes.vlm_pool import Pool
+from training.shapes.vlm_questions import Shown
+from training.shapes.vlm_requests import Views
 from training.shapes.wide.pool import WidePool
-from training.shapes.wide.truth import ATOMS, LOOK_WORDS, ROW
-from training.shapes.wide.views import Site, shown, to_eyes
-from training.shapes.wide.words import EXCLUSIVE, LOOKS, PARTS, PLACES
+from training.shapes.wide.truth import LOOK_WORDS, ROW
+from training.shapes.wide.words import EXCLUSIVE, PARTS, PLACES
 
 STEP = GRID // PATCHES
-GROUPS: tuple[tuple[str, int, int], ...] = (
-    *((f"{kind}", ROW["", EXCLUSIVE[kind][0]], len(EXCLUSIVE[kind])) for kind in EXCLUSIVE),
-    *((f"near {kind}", ROW["near", EXCLUSIVE[kind][0]], len(EXCLUSIVE[kind])) for kind in LOOKS),
-    ("on", ROW["on", EXCLUSIVE["background"][0]], len(EXCLUSIVE["background"])),
+GROUPS: tuple[tuple[str, int, int], ...] = tuple(
+    (kind, ROW["", EXCLUSIVE[kind][0]], len(EXCLUSIVE[kind])) for kind in EXCLUSIVE
 )
 """Atoms of which one at most holds in a cell: name, first row in `ATOMS`, and how many."""
 _SEVERAL = np.array(
@@ -37,29 +36,27 @@ _SEVERAL = np.array(
 """Atoms of which several hold in a cell."""
 _SHOWS = np.array([*(ROW["", w] for w in LOOK_WORDS), *(ROW["", w] for w in EXCLUSIVE["background"])], np.int64)
 """Atoms that a whole picture is asked about."""
-WEIGHTS = {"near size": 0.2, "near color": 0.4, "near texture": 0.3, "near shape": 0.4, "on": 0.3}
-OF_WIDE = 0.6
+OF_WIDE = 0.75
 """Share of the views that are of the wider world."""
+WHOLE = 8
+"""One view of so many is of a whole picture."""
+KEPT = 10.0
+"""What it weighs that the eyes see the world as before, whose language model learned to read what they saw."""
 
 
-def as_eyes_get(pictures: np.ndarray) -> np.ndarray:
-    """Pictures as they come out of a request, enlarged and made small again: uint8 [n, 96, 96, 3]."""
-    from PIL import Image
+def to_eyes(views: np.ndarray, draw: torch.Generator | None = None) -> torch.Tensor:
+    """Views as the eyes take them, float32 [n, 3, SIZE, SIZE]; with `draw` a little brighter or darker each."""
+    pixels = (torch.from_numpy(views).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    if draw is not None:
+        pixels = pixels * (1 + 0.03 * torch.randn(len(pixels), 1, 1, 1, generator=draw))
+        pixels = pixels + 0.03 * torch.randn(len(pixels), 3, 1, 1, generator=draw)
+    return pixels
 
-    from autointerp.labeling.asking.messages import _enlarged
 
-    return np.stack([small(_enlarged(Image.fromarray(picture))) for picture in pictures])
-
-
-def shares(pool: WidePool, sites: list[Site]) -> np.ndarray:
-    """Share of the marked cells in which each atom holds, float32 [sites, ATOMS]; 0 for whole pictures."""
-    masks = np.stack([site.mask for site in sites])
-    which, row, col = np.nonzero(masks)
-    hold = pool.cells.atoms_at(np.array([site.picture for site in sites])[which], row, col)
-    counts = masks.reshape(len(sites), -1).sum(1)
-    out = np.zeros((len(sites), len(ATOMS)), np.float32)
-    np.add.at(out, which, hold)
-    return out / np.maximum(counts, 1)[:, None]
+def at_marks(pool: WidePool, shown: list[Shown]) -> np.ndarray:
+    """Which atoms hold at the marked cell of each view, float32 [views, ATOMS]."""
+    cells = np.array([(one.picture, *one.cell) for one in shown if one.cell])
+    return pool.cells.atoms_at(*cells.T).astype(np.float32)
 
 
 class EyesModule(torch.nn.Module):
@@ -85,7 +82,10 @@ def shipped_eyes(folder: Path) -> torch.nn.Module:
 
 
 class EyesTrainer:
-    """`views` pictures a step: a quarter whole, a quarter marked at a cell, half with a map."""
+    """`views` pictures a step, most of them marked at a cell.
+
+    What the eyes see of the world stays what they saw before: their vectors are held to those of the eyes at the start.
+    """
 
     name = "vlm-eyes"
 
@@ -100,66 +100,78 @@ class EyesTrainer:
     ) -> None:
         torch.manual_seed(seed)
         self.pool, self.steps, self.views, self.seed = pool, steps, views, seed
-        self.pictures = as_eyes_get(pool.pictures)
+        self.views_of = Views(Pool(pool.pictures, {}))
         self._wide, self._own = np.flatnonzero(pool.wide), np.flatnonzero(~pool.wide)
         self.model = EyesModule(eyes)
+        self._before = deepcopy(eyes).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
         self.average = Average(self.model, 0.998)
         self.parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "average": self.average}
 
-    def sites(self, rng: np.random.Generator, count: int) -> list[Site]:
+    def draw(self, rng: np.random.Generator, count: int) -> list[Shown]:
         """Draw views of the pool."""
-        sites = []
+        shown = []
         for i in range(count):
             wide = len(self._wide) and (rng.random() < OF_WIDE or not len(self._own))
             picture = int(rng.choice(self._wide if wide else self._own))
-            if i % 4 == 0:
-                sites.append(Site.whole(picture))
-            elif i % 4 == 1:
+            if i % WHOLE == 0:
+                shown.append(Shown(picture))
+            else:
                 on = self.pool.cells.owner[picture] >= 0
                 cells = np.argwhere(on if rng.random() < 0.75 and on.any() else ~on)
                 row, col = cells[rng.integers(len(cells))].tolist()
-                sites.append(Site.cell(picture, row, col))
-            else:
-                mask = np.zeros((GRID, GRID), bool)
-                while not mask.any():
-                    mask = draw_map(self.pool.cells, picture, draw_taste(rng), rng)
-                sites.append(Site(picture, stray(mask, rng) if rng.random() < 0.12 else mask, "map"))
-        return sites
+                shown.append(Shown(picture, (row, col)))
+        return shown
 
     def step(self, index: int) -> str:
         """One batch of views."""
         warm_hold_fall(self.optimizer, index, self.steps, 200)
-        sites = self.sites(np.random.default_rng((self.seed, 72, index)), self.views)
-        pixels = to_eyes(shown(self.pictures, sites), generator(self.seed, index))
-        out = self.model.norm(self.model.eyes(pixels).last_hidden_state)
-        marked, whole = self._marks(out[:, 0], sites), self._wholes(out, sites)
-        loss = marked + whole
+        shown = self.draw(np.random.default_rng((self.seed, 72, index)), self.views)
+        pixels = to_eyes(self.views_of(shown), generator(self.seed, index))
+        seen = self.model.eyes(pixels).last_hidden_state
+        out = self.model.norm(seen)
+        marked, whole = self._marks(out[:, 0], shown), self._wholes(out, shown)
+        kept = self._kept(pixels, seen, shown)
+        loss = marked + whole + KEPT * kept
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.average.update()
-        return f"marks {float(marked.detach()):.3f} pictures {float(whole.detach()):.3f}"
+        return " ".join(
+            f"{what} {float(part.detach()):.3f}"
+            for what, part in (("marks", marked), ("pictures", whole), ("kept", kept))
+        )
 
-    def _marks(self, seen: torch.Tensor, sites: list[Site]) -> torch.Tensor:
-        """Cross-entropy of what holds in the marked cells, in the share in which it does."""
-        at = [i for i, site in enumerate(sites) if site.style != "whole"]
-        share = torch.from_numpy(shares(self.pool, [sites[i] for i in at]))
-        loss = _grouped(self.model.marked(seen[at]), share)
-        several = F.binary_cross_entropy_with_logits(self.model.several(seen[at]), share[:, _SEVERAL], reduction="none")
+    def _kept(self, pixels: torch.Tensor, seen: torch.Tensor, shown: list[Shown]) -> torch.Tensor:
+        """How far vectors of views of the world are from those before, in units of their variance."""
+        own = torch.from_numpy(~self.pool.wide[[one.picture for one in shown]])
+        if not own.any():
+            return torch.zeros(())
+        with torch.no_grad():
+            before = self._before(pixels[own]).last_hidden_state
+            scale = before.flatten(0, 1).var(0)
+        off = (seen[own] - before).square() / scale
+        return off[:, 0].mean() + off[:, 1:].mean()
+
+    def _marks(self, seen: torch.Tensor, shown: list[Shown]) -> torch.Tensor:
+        """Cross-entropy of what holds in the marked cells."""
+        at = [i for i, one in enumerate(shown) if one.cell]
+        hold = torch.from_numpy(at_marks(self.pool, shown))
+        loss = _grouped(self.model.marked(seen[at]), hold)
+        several = F.binary_cross_entropy_with_logits(self.model.several(seen[at]), hold[:, _SEVERAL], reduction="none")
         return loss + 1.5 * several.sum(1).mean() / 4
 
-    def _wholes(self, out: torch.Tensor, sites: list[Site]) -> torch.Tensor:
+    def _wholes(self, out: torch.Tensor, shown: list[Shown]) -> torch.Tensor:
         """What the whole pictures show anywhere, and what is in the middle of each patch of every picture."""
-        at = [i for i, site in enumerate(sites) if site.style == "whole"]
+        at = [i for i, one in enumerate(shown) if not one.cell]
         present = torch.from_numpy(
-            self.pool.cells.present[[sites[i].picture for i in at]][:, _SHOWS].astype(np.float32)
+            self.pool.cells.present[[shown[i].picture for i in at]][:, _SHOWS].astype(np.float32)
         )
         loss = F.binary_cross_entropy_with_logits(self.model.shows(out[at, 0]), present) * 20
-        pictures = np.array([site.picture for site in sites]).repeat(PATCHES * PATCHES)
+        pictures = np.array([one.picture for one in shown]).repeat(PATCHES * PATCHES)
         row, col = (np.stack(np.divmod(np.arange(PATCHES**2), PATCHES)) * STEP + STEP // 2).tolist()
-        rows, cols = np.tile(row, len(sites)), np.tile(col, len(sites))
+        rows, cols = np.tile(row, len(shown)), np.tile(col, len(shown))
         truth = torch.from_numpy(self.pool.cells.atoms_at(pictures, rows, cols).astype(np.float32))
         logits = self.model.patches(out[:, 1:].flatten(0, 1))
         groups, several = logits.split([logits.shape[1] - len(_SEVERAL), len(_SEVERAL)], 1)
@@ -183,11 +195,11 @@ def load_eyes(eyes: torch.nn.Module, path: Path) -> None:
 def _grouped(logits: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of exclusive atoms, each group over the rows in which one of it holds at all."""
     losses = []
-    for (name, first, count), own in zip(GROUPS, logits.split([count for _, _, count in GROUPS], 1), strict=True):
+    for (_, first, count), own in zip(GROUPS, logits.split([count for _, _, count in GROUPS], 1), strict=True):
         wanted = share[:, first : first + count]
         total = wanted.sum(1)
         some = total > 0
         if some.any():
             loss = F.cross_entropy(own[some], wanted[some] / total[some, None], reduction="none")
-            losses.append(WEIGHTS.get(name, 1.0) * (loss * total[some]).sum() / total.sum())
+            losses.append((loss * total[some]).sum() / total.sum())
     return torch.stack(losses).sum()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from training.shapes.wide.eyes import GROUPS, EyesTrainer, shares
+from training.shapes.wide.eyes import GROUPS, EyesTrainer, at_marks, to_eyes
 from training.shapes.wide.truth import ATOMS
-from training.shapes.wide.views import shown, to_eyes
 
 KNOWN = 0.8
 """Share of its views in which a word is read right, from which on it is known."""
@@ -18,25 +17,24 @@ LEAST_VIEWS = 5
 def eyes_figures(trainer: EyesTrainer, views: int, seed: int = 0) -> dict[str, float]:
     """Shares of marked views of the trainer's pool read right, by kind, and of how many words that is known.
 
-    Only views whose marked cells all have the same word of a kind are counted for it. The trainer's averaged weights
-    are read; its pool should be of held-out pictures.
+    The trainer's averaged weights are read; its pool should be of held-out pictures.
     """
     trainer.average.swap()
-    rows = [i for _, first, count in GROUPS[:5] for i in range(first, first + count)]
+    rows = [i for _, first, count in GROUPS for i in range(first, first + count)]
     right: dict[str, list[bool]] = {ATOMS[i][1]: [] for i in rows}
     rng = np.random.default_rng((seed, 75))
     for _ in range(0, views, 96):
-        sites = [site for site in trainer.sites(rng, 128) if site.style != "whole"]
-        share = shares(trainer.pool, sites)
-        seen = trainer.model.norm(trainer.model.eyes(to_eyes(shown(trainer.pictures, sites))).last_hidden_state[:, 0])
+        shown = [one for one in trainer.draw(rng, 112) if one.cell]
+        hold = at_marks(trainer.pool, shown)
+        seen = trainer.model.norm(trainer.model.eyes(to_eyes(trainer.views_of(shown))).last_hidden_state[:, 0])
         logits = trainer.model.marked(seen).split([count for _, _, count in GROUPS], 1)
-        for (_, first, count), own in zip(GROUPS[:5], logits, strict=False):
-            for said, wanted in zip(own.argmax(1).tolist(), share[:, first : first + count], strict=True):
-                if wanted.max() > 0.999:
+        for (_, first, count), own in zip(GROUPS, logits, strict=True):
+            for said, wanted in zip(own.argmax(1).tolist(), hold[:, first : first + count], strict=True):
+                if wanted.any():
                     right[ATOMS[first + int(wanted.argmax())][1]].append(said == int(wanted.argmax()))
     trainer.average.swap()
     figures = {}
-    for kind, first, count in GROUPS[:5]:
+    for kind, first, count in GROUPS:
         words = [ATOMS[i][1] for i in range(first, first + count)]
         every = [ok for word in words for ok in right[word]]
         figures[kind] = float(np.mean(every)) if every else float("nan")

@@ -6,7 +6,7 @@ trainer draws. No object of a training picture has a pair of words that is left 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,19 @@ from autointerp.progress import NullProgress, Progress
 from autointerp.shapes.oracle import Oracle
 from autointerp.shapes.scenes import GRID, Scene, render, sample_held_out_scene, sample_training_scene
 from training.shapes.measure import Sampling, generate
-from training.shapes.wide.scenes import WideScene, render_wide, sample_wide_scene
+from training.shapes.oracle import stack_cells
+from training.shapes.vlm_pool import Pool, joined
+from training.shapes.wide.scenes import WideScene, draw_pair, render_wide, sample_wide_scene
 from training.shapes.wide.truth import ATOMS, WideCells, cells_of_reading, cells_of_renders
 from training.shapes.wide.words import is_left_out
 
 NOISE_SEEDS = 7_000_000_000
 """Above every seed of a harvest, of held-out images and of other trainers."""
-_RENDERED, _PAINTED, _WIDE = 63, 64, 65
+_RENDERED, _PAINTED, _WIDE, _PAIRS = 63, 64, 65, 66
+FAMILY = 12
+"""Training scenes of one pair of words, so that there are features of pairs to ask about."""
+LATER = 1
+"""Added to the seed of what the language model is taught on, which its eyes have not learned."""
 CHUNK = 512
 """Generated pictures of a file; what is stopped goes on with the next."""
 Model = Literal["shapes", "shapes-turbo"]
@@ -78,6 +84,11 @@ def _pool(renders: Sequence[Any], wide: bool) -> WidePool:
     return WidePool(np.stack([r.image for r in renders]), cells, np.full(len(renders), wide))
 
 
+def renders_pool(scenes: Iterable[WideScene]) -> WidePool:
+    """Renders of scenes of the wider world."""
+    return _pool([render_wide(scene) for scene in scenes], True)
+
+
 def _world_scene(stream: int, n: int, seed: int, held_out: bool) -> Scene:
     rng = np.random.default_rng((seed, stream, int(held_out), n))
     while True:
@@ -92,8 +103,9 @@ def world_pool(count: int, seed: int = 0, held_out: bool = False) -> WidePool:
 
 
 def wide_scene(n: int, seed: int = 0, held_out: bool = False) -> WideScene:
-    """Scene `n` of the pool of the wider world."""
-    return sample_wide_scene(np.random.default_rng((seed, _WIDE, int(held_out), n)), training=not held_out)
+    """Scene `n` of the pool of the wider world; in training, `FAMILY` scenes in turn have an object of one pair."""
+    having = () if held_out else draw_pair(np.random.default_rng((seed, _PAIRS, n // FAMILY)))
+    return sample_wide_scene(np.random.default_rng((seed, _WIDE, int(held_out), n)), not held_out, having)
 
 
 def wide_pool(
@@ -171,3 +183,21 @@ def generated_pool(
         cells = cells_of_reading(oracle.read(pictures), captions)
         pools.append(WidePool(pictures, cells, np.zeros(len(pictures), bool)))
     return WidePool.joined(pools)
+
+
+def world_of_both(
+    folder: Path, weights: Path, renders: int, painted: int, seed: int = 0, progress: Progress | None = None
+) -> tuple[Pool, WidePool]:
+    """Renders and pictures of shapes-turbo twice: with the concepts of the world, and with words of the wider one.
+
+    The renders are others than those of `world_pool` of the same seed, which the eyes have learned.
+    """
+    drawn = [render(_world_scene(_RENDERED, n, seed + LATER, False)) for n in range(renders)]
+    own = [Pool.of(np.stack([one.image for one in drawn]), stack_cells(drawn))]
+    wide = [_pool(drawn, False)]
+    oracle = Oracle.load(weights / "oracle")
+    for pictures, captions in generated_pictures(folder, weights, "shapes-turbo", painted, seed, False, progress):
+        read = oracle.read(pictures)
+        own.append(Pool.of(pictures, read))
+        wide.append(WidePool(pictures, cells_of_reading(read, captions), np.zeros(len(pictures), bool)))
+    return joined(own), WidePool.joined(wide)

@@ -207,6 +207,16 @@ def phrase(atoms: Iterable[Atom]) -> str:
     return f"{said} on {behind[0]} background" if behind else said
 
 
+def fires_on(atoms: Iterable[Atom]) -> str:
+    """Say on what a feature of a concept fires, as the sentence of an explanation does: `red circles`."""
+    words = [word for _, word in atoms]
+    if all(KIND_OF[word] in LOOKS for word in words):
+        return _thing(words, True)
+    if "object" in words:
+        return "objects of any kind"
+    return phrase(atoms)
+
+
 def _ordered(words: Iterable[str]) -> list[str]:
     return sorted(words, key=lambda word: LOOKS.index(KIND_OF[word]))
 

@@ -6,6 +6,7 @@ the same pixels here. One caption in ten is held out to measure on, as there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,9 @@ from training.shapes.wide.patterns import DARK_ON, Surface, ink, ink_color
 from training.shapes.wide.words import (
     BACKGROUNDS,
     COLORS,
+    EXCLUSIVE,
+    KIND_OF,
+    LOOKS,
     NEVER_SEEN,
     PATTERNS,
     SHAPES,
@@ -96,22 +100,25 @@ def _drawn(values: tuple[str, ...], own: tuple[str, ...], rng: np.random.Generat
     return str(rng.choice(own if rng.random() < OF_WORLD else values))
 
 
-def _sample(rng: np.random.Generator) -> WideScene:
+def _sample(rng: np.random.Generator, having: Sequence[str] = ()) -> WideScene:
     count = int(rng.choice([1, 2, 3], p=[0.2, 0.35, 0.45]))
     corners = list(POSITIONS)[:4]
-    alone = count == 1 and rng.random() < 0.6
-    objects = []
+    count = 1 if "huge" in having else count
+    alone = count == 1 and (rng.random() < 0.6 or "huge" in having)
+    objects: list[WideObject] = []
     for place in ["center"] if alone else [corners[i] for i in rng.permutation(4)[:count]]:
         sizes = ["mini", "small", "large", *(["huge"] if alone else [])]
         size = str(rng.choice(sizes, p=[0.15, 0.25, 0.35, 0.25] if alone else [0.2, 0.35, 0.45]))
+        wanted = {} if objects else {KIND_OF[word]: word for word in having}
+        size = wanted.get("size", size)
         radius = SIZES[size] * rng.uniform(0.95, 1.05)
         slack = (SIZE / 2 if alone else SIZE / 4) - _MARGIN - radius
         jitter = rng.uniform(-1, 1, 2) * np.clip(slack, 0.0, 5.0)
         objects.append(
             WideObject(
-                shape=_drawn(SHAPES, ATTRIBUTES["shape"], rng),
-                color=_drawn(tuple(COLORS), ATTRIBUTES["color"], rng),
-                texture=_drawn(PATTERNS, ATTRIBUTES["texture"], rng),
+                shape=wanted.get("shape", _drawn(SHAPES, ATTRIBUTES["shape"], rng)),
+                color=wanted.get("color", _drawn(tuple(COLORS), ATTRIBUTES["color"], rng)),
+                texture=wanted.get("texture", _drawn(PATTERNS, ATTRIBUTES["texture"], rng)),
                 size=size,
                 position=place,
                 x=POSITIONS[place][0] + jitter[0],
@@ -122,6 +129,7 @@ def _sample(rng: np.random.Generator) -> WideScene:
             )
         )
     background = _drawn(BACKGROUNDS, ATTRIBUTES["background"], rng)
+    background = next((word for word in having if KIND_OF[word] == "background"), background)
     return WideScene(tuple(objects), background, float(rng.uniform(-8, 8)), int(rng.integers(2**31)))
 
 
@@ -134,10 +142,22 @@ def is_for_training(scene: WideScene) -> bool:
     return not unseen and not held_out(scene.caption)
 
 
-def sample_wide_scene(rng: np.random.Generator, training: bool = True) -> WideScene:
-    """Draw a scene that training may see, or one whose caption is held out, with any words and pairs."""
+def draw_pair(rng: np.random.Generator) -> tuple[str, str]:
+    """Draw two words of different kinds that an object may have together in training."""
     while True:
-        scene = _sample(rng)
+        kinds = rng.choice(len(LOOKS), 2, replace=False)
+        one, other = (str(rng.choice(EXCLUSIVE[LOOKS[kind]])) for kind in kinds)
+        if not is_left_out({one, other}):
+            return one, other
+
+
+def sample_wide_scene(rng: np.random.Generator, training: bool = True, having: Sequence[str] = ()) -> WideScene:
+    """Draw a scene that training may see, or one whose caption is held out, with any words and pairs.
+
+    The first object has the words `having`, at most one of each kind of a look, or the scene that background.
+    """
+    while True:
+        scene = _sample(rng, having)
         if is_for_training(scene) if training else held_out(scene.caption):
             return scene
 

@@ -14,7 +14,7 @@ from math import comb
 import numpy as np
 
 from training.shapes.wide.truth import ATOMS, Atom
-from training.shapes.wide.words import FINE, KIND_OF, KINDS
+from training.shapes.wide.words import KIND_OF, WORDS
 
 NEARLY_ALL = 0.75
 """Share of the shown cells, one cell like any other of the world counted in, in which a named concept holds."""
@@ -42,35 +42,30 @@ def tail(successes: float, trials: float, chance: float) -> float:
     return float(sum(comb(n, i) * chance**i * (1 - chance) ** (n - i) for i in range(k, n + 1)))
 
 
-def nameable(fine: bool) -> np.ndarray:
-    """Which atoms may be part of a name, bool [ATOMS]; without `fine` only words like those of the world's list."""
-    of_itself = [relation == "" and (fine or word not in FINE) and word != "background" for relation, word in ATOMS]
-    return np.ones(len(ATOMS), bool) & [
-        own or (fine and relation != "") for own, (relation, _) in zip(of_itself, ATOMS, strict=True)
-    ]
+def nameable() -> np.ndarray:
+    """Which words may be part of a name, bool [WORDS]: plain background is what most cells are."""
+    return np.array([word != "background" for word in WORDS])
 
 
 def fits_together(atoms: tuple[Atom, ...]) -> bool:
-    """Whether a name can hold these atoms: no two of one kind and relation, and beside words a part that is beside."""
-    kinds = [(relation, KIND_OF[word]) for relation, word in atoms]
+    """Whether a name can hold these atoms: no two of one kind, and of what is no object no word of an object."""
+    kinds = [KIND_OF[word] for _, word in atoms]
     if len(set(kinds)) < len(kinds):
         return False
-    words = {word for _, word in atoms}
-    relations = {relation for relation, _ in atoms}
-    if "near" in relations:
-        return bool(words & set(KINDS["part"][7:12])) and ("", "object") not in atoms
+    # A place is said with the look of an object alone: with a part or a background it is no concept of the world.
+    if len({"part", "background", "place"} & set(kinds)) > 1:
+        return False
     # Plain `object` is said by any other word of an object.
     return len(atoms) == 1 or ("", "object") not in atoms
 
 
-def speak(pictures: np.ndarray, rows: np.ndarray, base: np.ndarray, fine: bool = False) -> Spoken:
+def speak(pictures: np.ndarray, rows: np.ndarray, base: np.ndarray) -> Spoken:
     """Find the concept that shown cells speak for.
 
     Args:
         pictures: The picture of each shown cell, int [cells]. A picture counts once, however many cells it shows.
-        rows: Which atoms hold in each, bool [cells, ATOMS].
-        base: Shares of all cells in which two atoms hold together, float64 [ATOMS, ATOMS], as `WidePool.together`.
-        fine: Whether finer words and three atoms may be said.
+        rows: Which words hold in each, bool [cells, WORDS].
+        base: Shares of all cells in which two words hold together, float64 [WORDS, WORDS], as in `WidePool.together`.
 
     Returns:
         The concept of the largest lift among those that hold in nearly all cells and whose words earn their places.
@@ -81,11 +76,11 @@ def speak(pictures: np.ndarray, rows: np.ndarray, base: np.ndarray, fine: bool =
     alone = np.maximum(np.diagonal(base), 1e-4)
     held = weight @ rows
     sure = (held + alone) / (n + 1)
-    able = np.flatnonzero(nameable(fine) & (sure >= NEARLY_ALL))
+    able = np.flatnonzero(nameable() & (sure >= NEARLY_ALL))
     able = able[np.argsort(alone[able], kind="stable")][:CANDIDATES]
     best = Spoken(frozenset(), 0.0, float(1 - sure.max(initial=0.0)))
     best_lift = 0.0
-    for size in (1, 2, 3) if fine else (1, 2):
+    for size in (1, 2):
         for chosen in combinations(able.tolist(), size):
             atoms = tuple(ATOMS[i] for i in chosen)
             if not fits_together(atoms):
@@ -106,13 +101,10 @@ def speak(pictures: np.ndarray, rows: np.ndarray, base: np.ndarray, fine: bool =
 
 
 def _rate(chosen: tuple[int, ...], base: np.ndarray, alone: np.ndarray) -> float:
-    """How often atoms hold together in any cell; of three, as if the third were as frequent given either other."""
+    """How often one or two atoms hold together in any cell."""
     if len(chosen) == 1:
         return float(alone[chosen[0]])
-    if len(chosen) == 2:
-        return float(max(base[chosen[0], chosen[1]], 1e-5))
-    a, b, c = chosen
-    return float(max(base[a, b] * max(base[a, c] / alone[a], base[b, c] / alone[b]), 1e-6))
+    return float(max(base[chosen[0], chosen[1]], 1e-5))
 
 
 def _earned(

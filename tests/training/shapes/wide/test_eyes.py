@@ -1,4 +1,4 @@
-"""The eyes learn what maps and marks show, and go on where they were stopped."""
+"""The eyes learn what marks show, see the world as before, and go on where they were stopped."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 
 from autointerp.shapes.vlm import FOLDER
 from training.shapes.loop import train
-from training.shapes.wide.eyes import EyesTrainer, load_eyes, shares, shipped_eyes
+from training.shapes.vlm_questions import Shown
+from training.shapes.wide.eyes import EyesTrainer, at_marks, load_eyes, shipped_eyes, to_eyes
 from training.shapes.wide.eyes_measure import eyes_figures
 from training.shapes.wide.pool import WidePool, wide_pool, world_pool
 from training.shapes.wide.truth import ROW
-from training.shapes.wide.views import Site
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +20,27 @@ def pool():
     return WidePool.joined([wide_pool(12), world_pool(6)])
 
 
-def test_shares_of_atoms_are_counted_over_the_marked_cells(pool):
-    owner = pool.cells.owner[0]
-    site = Site(0, owner >= 0, "map")
-    found = shares(pool, [site, Site.whole(1)])
+def test_words_are_those_of_the_marked_cells(pool):
+    row, col = np.argwhere(pool.cells.owner[0] >= 0)[0].tolist()
+    found = at_marks(pool, [Shown(1), Shown(0, (row, col)), Shown(0, (0, 0))])
+    assert found.shape[0] == 2
     assert found[0, ROW["", "object"]] == 1
     assert found[0, ROW["", "background"]] == 0
-    red = pool.cells.where([("", "edge")], np.array([0]))[0]
-    assert found[0, ROW["", "edge"]] == pytest.approx(red.sum() / (owner >= 0).sum())
-    assert not found[1].any()
+    assert found[1, ROW["", "top left"]] == 1
+
+
+def test_what_the_eyes_see_of_the_world_is_held_to_what_they_saw(pool):
+    trainer = EyesTrainer(pool, shipped_eyes(FOLDER), steps=3, views=8)
+    shown = [Shown(i, (4, 4)) for i in range(len(pool))]
+    pixels = to_eyes(trainer.views_of(shown))
+    seen = trainer.model.eyes(pixels).last_hidden_state.detach()
+    assert float(trainer._kept(pixels, seen, shown)) == pytest.approx(0, abs=1e-6)
+    # The first twelve pictures are of the wider world, of which the eyes may see more.
+    moved = seen.clone()
+    moved[:12] += 1
+    assert float(trainer._kept(pixels, moved, shown)) == pytest.approx(0, abs=1e-6)
+    moved[12:] += 1
+    assert float(trainer._kept(pixels, moved, shown)) > 0.01
 
 
 def test_the_eyes_learn_and_go_on_where_they_were_stopped(pool, tmp_path):

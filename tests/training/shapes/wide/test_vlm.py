@@ -1,0 +1,55 @@
+"""The third training teaches the language model in both worlds, leaves the eyes, and goes on after a stop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from autointerp.shapes.vlm import FOLDER
+from training.shapes.loop import load_checkpoint, save_checkpoint
+from training.shapes.vlm_pool import Pool
+from training.shapes.wide.growth import grown
+from training.shapes.wide.pool import WidePool, wide_pool, world_of_both
+from training.shapes.wide.vlm import WideModule, WidePlan, WideTrainer
+
+
+@pytest.fixture(scope="module")
+def pools(tmp_path_factory):
+    world, as_wide = world_of_both(tmp_path_factory.mktemp("runs"), FOLDER.parent, 160, 0)
+    return world, WidePool.joined([as_wide, wide_pool(72, 1)])
+
+
+def new_trainer(pools):
+    world, pool = pools
+    vlm, tokenizer = grown(FOLDER)
+    torch.manual_seed(0)
+    model = WideModule(vlm, tokenizer, len(world.concepts))
+    plan = WidePlan(4, 1, 4, labels=2, full_labels=1, judged_tokens=120, full_judged_tokens=120, wide_labels=2,
+                    apart=2, wide_judged=2)  # fmt: skip
+    return WideTrainer(world, pool, model, tokenizer, plan)
+
+
+def test_the_world_comes_first_and_is_the_same_twice(pools):
+    world, pool = pools
+    assert np.array_equal(world.pictures, pool.pictures[: len(world)])
+    assert not pool.wide[: len(world)].any()
+    assert pool.wide[len(world) :].all()
+    red = Pool(world.pictures, world.cells).cells["color"] == 0
+    assert np.array_equal(red, pool.cells.where([("", "red")], np.arange(len(world))))
+
+
+def test_the_language_model_learns_and_goes_on_after_a_stop(pools, tmp_path):
+    trainer = new_trainer(pools)
+    eyes = [p.clone() for p in trainer.model.eyes.parameters()]
+    words = trainer.model.vlm.get_input_embeddings().weight.detach().clone()
+    assert "wide naming" in trainer.step(0)
+    save_checkpoint(tmp_path, trainer, 1)
+    trainer.step(1)
+    assert all(torch.equal(a, b) for a, b in zip(eyes, trainer.model.eyes.parameters(), strict=True))
+    assert not torch.equal(words, trainer.model.vlm.get_input_embeddings().weight)
+    again = new_trainer(pools)
+    assert load_checkpoint(tmp_path, again) == 1
+    again.step(1)
+    pairs = zip(trainer.model.vlm.parameters(), again.model.vlm.parameters(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)

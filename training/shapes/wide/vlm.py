@@ -1,0 +1,196 @@
+"""Third training of shapes-vlm: more words, and what tells features apart, with all that it knew before.
+
+The eyes were taught the words first (`eyes.py`) and stay as they are. Of the questions in each step half are those of
+the second training, about pictures of the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from autointerp.progress import Progress
+from training.shapes.loop import Average
+from training.shapes.refine.questions import RefiningQuestions
+from training.shapes.refine.simulated import Directions
+from training.shapes.refine.vlm import OF_COMMON, RefiningPlan, VlmRefiner
+from training.shapes.vlm import COMMON, COUNTED, Asked, Batch, Schedule
+from training.shapes.vlm_answers import RowWriter, binary_loss
+from training.shapes.vlm_features import KEPT, Features, markable_cells
+from training.shapes.vlm_model import VlmModule, reading_head
+from training.shapes.vlm_pool import Pool
+from training.shapes.vlm_requests import Views
+from training.shapes.wide.apart import OTHERS, ApartQuestions
+from training.shapes.wide.marks import MarkBank
+from training.shapes.wide.pool import WidePool
+from training.shapes.wide.questions import WideLabelQuestion, WideQuestions
+from training.shapes.wide.words import INDEX, NEVER_SEEN, WORDS
+
+APART_OF_WIDE = 0.15
+"""Share of the steps whose features to tell apart are of the wider world."""
+OF_WORDS = 0.5
+"""What it weighs that the projector says, in the language model's own words, what is at a mark."""
+WIDE_MARKS = 7, 4
+"""Cells of a render of the wider world that may be marked, at most: of its objects, and elsewhere."""
+MARKS_SAID = 192
+"""Marks of a step of which the projector says this."""
+
+
+@dataclass(frozen=True)
+class WidePlan(RefiningPlan):
+    """How much is taught; see `RefiningPlan` for the rest, which is about pictures of the world.
+
+    Attributes:
+        wide_labels: Questions for a name in words of the wider world, in a step.
+        apart: Questions what tells features apart, in a step.
+        wide_judged: Questions to a judge in words of the wider world, in a step.
+    """
+
+    labels: int = 9
+    judged_tokens: int = 1100
+    wide_labels: int = 8
+    apart: int = 6
+    wide_judged: int = 14
+
+
+class WideModule(VlmModule):
+    """The model, with heads that count words of the wider world and say which are common."""
+
+    def __init__(self, vlm: torch.nn.Module, tokenizer: Any, concepts: int) -> None:
+        super().__init__(tokenizer, concepts)
+        self.vlm = vlm
+        width = self.vlm.config.text_config.hidden_size
+        self.wide_counted = reading_head(width, len(WORDS))
+        self.wide_common = reading_head(width, len(WORDS) + 1)
+
+
+class WideTrainer(VlmRefiner):
+    """Questions about the world, as in the second training, and about the wider world, in each of `steps` steps."""
+
+    name = "widen-vlm"
+
+    def __init__(
+        self,
+        own: Pool,
+        pool: WidePool,
+        model: WideModule,
+        tokenizer: Any,
+        plan: WidePlan = WidePlan(),
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare to train.
+
+        Args:
+            own: Pictures of the world.
+            pool: The same pictures, then renders of the wider world.
+            model: The model, its eyes taught.
+            tokenizer: Its tokenizer.
+            plan: How much is taught.
+            seed: Of all that is drawn.
+            progress: Where preparations report to.
+        """
+        torch.manual_seed(seed)
+        self._begin(own, Schedule(plan.steps, 0, 0, plan.full), Batch(), seed, progress)
+        self.plan: WidePlan = plan
+        # What may be marked depends on where objects are, alone.
+        self._every = Pool(pool.pictures, {"part": np.where(pool.cells.owner >= 0, 0, -1)})
+        self._looked_at = self._every
+        few = markable_cells(self._every, seed, *WIDE_MARKS)
+        self._every_markable = np.concatenate([self._markable, few[len(own) :]])
+        bank = Directions(own, self._markable).bank(plan.features, seed, progress)
+        self.questions, self.views_of = RefiningQuestions(own, self._markable, bank), Views(self._every)
+        self.marks = MarkBank(pool, self._every_markable)
+        self.wide_questions = WideQuestions(self.marks)
+        self.apart_questions = {wide: ApartQuestions(self.marks, wide) for wide in (False, True)}
+        self.tokenizer, self._writer, self.model = tokenizer, RowWriter(tokenizer), model
+        self._single = [w for w in WORDS if len(self._writer.ids(w)) == 1 and w not in (*NEVER_SEEN, "background")]
+        self._tokens = torch.tensor([[*self._writer.ids(w), *self._writer.ids(f" {w}")] for w in self._single])
+        self._counted, self._common = model.wide_counted, model.wide_common
+        model.eyes.requires_grad_(False)
+        heads = (model.counted, model.common, model.fits, model.wide_counted, model.wide_common)
+        taught = [p for p in model.vlm.parameters() if p.requires_grad]
+        groups = [
+            {"params": taught, "lr": plan.rate},
+            {"params": [p for head in heads for p in head.parameters()], "lr": 3 * plan.rate},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98))
+        self.average = Average(model, 0.99)
+        self.parts = {"model": model, "optimizer": self.optimizer, "average": self.average}
+
+    @cached_property
+    @override
+    def _features(self) -> Features:
+        """What the eyes see of all pictures."""
+        self._progress.note(f"the eyes look at {len(self._every) + len(self.marks)} views, once")
+        return Features(self._every, self._every_markable, self._look_at, self.seed)
+
+    @override
+    def _answer(self, rng: np.random.Generator, index: int) -> dict[str, torch.Tensor]:
+        losses = super()._answer(rng, index)
+        full, plan = index >= self.steps - self.full, self.plan
+        less = 2 if full else 1
+        crops = 20 if rng.random() < 0.6 else int(rng.integers(5, 20))
+        negatives = 3 if rng.random() < 0.85 else int(rng.integers(0, 3))
+        named = _drawn(lambda: self.wide_questions.label(rng, crops, negatives), plan.wide_labels // less)
+        others = 1 + int(rng.choice(len(OTHERS), p=OTHERS))
+        apart = self.apart_questions[bool(rng.random() < APART_OF_WIDE)]
+        told = _drawn(lambda: apart.draw(rng, others), plan.apart // less)
+        judged = _drawn(lambda: self.wide_questions.judge(rng), plan.wide_judged)
+        kept = None if full else KEPT
+        naming, common = self._loss(named, rng, kept)
+        losses |= {"wide naming": naming, "wide common": OF_COMMON * common}
+        losses["apart"], _ = self._loss(told, rng, kept)
+        losses["wide judging"], _ = self._loss(judged, rng, kept)
+        losses["words"] = OF_WORDS * self._words_of_marks(rng)
+        return losses
+
+    @override
+    def _found_out(
+        self,
+        questions: Asked,
+        at_images: Sequence[torch.Tensor],
+        chosen: np.ndarray,
+    ) -> torch.Tensor:
+        """See `VlmTrainer._found_out`; of the wider world, what is common is known at the last crop alone."""
+        first = questions[0]
+        if not isinstance(first, WideLabelQuestion):
+            return super()._found_out(questions, at_images, chosen)
+        asked = [q for q in questions if isinstance(q, WideLabelQuestion)]
+        ends = torch.from_numpy(chosen.sum(1).cumsum() - 1).reshape(len(asked), -1)[:, : len(first.crops)]
+        cells = np.array([[(s.picture, *(s.cell or (0, 0))) for s in q.crops] for q in asked])
+        hold = self.marks.pool.cells.atoms_at(*cells.reshape(-1, 3).T)[:, : len(WORDS)].reshape(*cells.shape[:2], -1)
+        share = hold.cumsum(1) / np.arange(1, cells.shape[1] + 1)[:, None]
+        common = np.zeros((len(asked), len(WORDS) + 1), np.float32)
+        for i, question in enumerate(asked):
+            common[i, [INDEX[word] for _, word in question.spoken.atoms] or [-1]] = 1
+        counted = self._counted(at_images[COUNTED][ends])
+        said = self._common(at_images[COMMON][ends[:, -1]])
+        return binary_loss(counted, torch.from_numpy(share.astype(np.float32))) / 8 + binary_loss(
+            said, torch.from_numpy(common)
+        )
+
+    def _words_of_marks(self, rng: np.random.Generator) -> torch.Tensor:
+        """Cross-entropy of the words that hold at marks, as the projector says them."""
+        marks = rng.integers(len(self.marks), size=MARKS_SAID)
+        wanted = torch.from_numpy(self.marks.holds[marks][:, [INDEX[word] for word in self._single]].astype(np.float32))
+        vlm = self.model.vlm
+        projected = vlm.model.multi_modal_projector(self._features.marks[marks, 0].float())
+        said = vlm.lm_head(vlm.model.language_model.norm(projected)).log_softmax(-1)[:, self._tokens].mean(-1)
+        return -(said * wanted / wanted.sum(1, keepdim=True).clamp(min=1)).sum(1).mean()
+
+
+def _drawn(draw: Any, count: int) -> list[Any]:
+    """Return so many questions; those that cannot be asked are drawn again."""
+    found: list[Any] = []
+    while len(found) < max(count, 1):
+        question = draw()
+        if question is not None:
+            found.append(question)
+    return found

@@ -111,6 +111,8 @@ def mean_ratio(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Estimate:
         return Estimate(value, None, None, n)
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES)
     with np.errstate(invalid="ignore", divide="ignore"):
-        samples = np.nanmean((weights @ top) / (weights @ bottom), axis=1)
+        ratios = (weights @ top) / (weights @ bottom)
+    # A resample may have no unit with anything below the line.
+    samples = np.nanmean(ratios[np.isfinite(ratios).any(1)], axis=1)
     low, high = (float(end) for end in np.quantile(samples, [0.025, 0.975]))
     return Estimate(value, min(low, value), max(high, value), n)

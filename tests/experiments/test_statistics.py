@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from autointerp.experiments.statistics import UNKNOWN, area, mean, ratio, share
+from autointerp.experiments.statistics import UNKNOWN, area, mean, mean_ratio, ratio, share
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20))
@@ -50,3 +50,11 @@ def test_the_area_is_the_mean_height() -> None:
     assert area([0, 1, 3], [2, 2, 2]) == pytest.approx(2.0)
     assert area([1, 2, 4], [0, 1, 1]) == pytest.approx((0.5 + 2) / 3)
     assert area([5], [0.3]) == pytest.approx(0.3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_resample_without_any_unit_below_the_line_is_left_out() -> None:
+    above, below = np.zeros((5, 1)), np.zeros((5, 1))
+    above[0], below[0] = 1, 2
+    found = mean_ratio(above, below)
+    assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,7 +68,10 @@ class Pass:
         if not any(job.negative for job in self.jobs):
             return self._call.arguments
         if not takes_negative_prompts(self.model.description, self.settings.guidance):
-            raise UsageError("without guidance of two branches a negative prompt does nothing", "set guidance above 1")
+            raise UsageError(
+                f"{self.model.family.pipeline_class} at guidance {self.settings.guidance:g} takes no negative prompt",
+                "leave it out, or set guidance above 1 where the pipeline has two branches",
+            )
         return {**self._call.arguments, "negative_prompt": [job.negative for job in self.jobs]}
 
     @cached_property
@@ -77,5 +81,10 @@ class Pass:
 
 
 def takes_negative_prompts(model: ModelDescription, guidance: float) -> bool:
-    """Whether a guidance scale has a branch of its own for what it leads away from, in this model's family."""
-    return guidance > 1 and (model.family.doubles or model.family.call(model.configs, guidance, 1).branches > 1)
+    """Whether a guidance scale has a branch for what it leads away from, and the pipeline lets that be told."""
+    family = model.family
+    if guidance <= 1 or not (family.doubles or family.call(model.configs, guidance, 1).branches > 1):
+        return False
+    import diffusers
+
+    return "negative_prompt" in inspect.signature(getattr(diffusers, family.pipeline_class).__call__).parameters

@@ -193,6 +193,12 @@ def test_real_pictures_take_the_form_that_the_denoiser_is_given(
         assert torch.allclose(model.pipeline._pack_latents(theirs), encoded, atol=1e-5)
 
 
+def test_a_pipeline_without_negative_prompts_refuses_them(case: Callable[[str], Case]) -> None:
+    model = case("flux2-klein-base").model
+    with pytest.raises(UsageError, match="Flux2KleinPipeline at guidance 3 takes no negative prompt"):
+        list(generate(model, [dataclasses.replace(JOBS[0], negative="star")], settings_of(model, guidance=3.0)))
+
+
 def test_a_distilled_klein_refuses_guidance(case: Callable[[str], Case]) -> None:
     model = case("flux2-klein").model
     assert model.family.read_defaults(model.configs) == {"steps": 4, "guidance": 0.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,16 @@ from training.shapes.wide.reply_form import ApartForm
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
+def tokenizer() -> Any:
     return new_tokenizer()
 
 
 @pytest.fixture(scope="module")
-def form(tokenizer):
+def form(tokenizer: Any) -> ApartForm:
     return ApartForm(tokenizer)
 
 
-def test_any_difference_that_is_allowed_is_read(form, tokenizer):
+def test_any_difference_that_is_allowed_is_read(form: Any, tokenizer: Any) -> None:
     rng = np.random.default_rng(3)
     found = []
     for _ in range(60):

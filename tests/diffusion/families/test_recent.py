@@ -27,6 +27,7 @@ from autointerp.diffusion.passes import Pass
 from autointerp.diffusion.real import encode_pictures
 from autointerp.diffusion.running import run_pipeline
 from autointerp.diffusion.tokens import TokenReader
+from autointerp.diffusion.words import attention_of
 from autointerp.errors import AutointerpError, UsageError
 from tests.diffusion import tiny_recent
 from tests.diffusion.helpers import captured_of, hooks_on, settings_of
@@ -197,6 +198,11 @@ def test_a_pipeline_without_negative_prompts_refuses_them(case: Callable[[str], 
     model = case("flux2-klein-base").model
     with pytest.raises(UsageError, match="Flux2KleinPipeline at guidance 3 takes no negative prompt"):
         list(generate(model, [dataclasses.replace(JOBS[0], negative="star")], settings_of(model, guidance=3.0)))
+
+
+def test_word_maps_of_a_family_that_does_not_tell_are_refused(case: Callable[[str], Case]) -> None:
+    with pytest.raises(UsageError, match="it is not known where QwenImagePipeline attends .*: leave words out"):
+        attention_of(case("qwen-image").model.description)
 
 
 def test_a_distilled_klein_refuses_guidance(case: Callable[[str], Case]) -> None:

@@ -31,8 +31,11 @@ def test_modules_that_attend_to_the_text(pipeline: str, path: str, block: str) -
     assert not attention.is_at(path.replace("attn2", "attn1").replace(".attn", ".attn1").replace("attn11", "attn1"))
 
 
-def test_every_family_says_where_it_attends() -> None:
-    assert all(kind.load().word_attention is not None for kind in FAMILIES.values())
+def test_families_that_do_not_say_where_they_attend_are_known() -> None:
+    """Word maps of these are refused; docs/pipelines.md lists them."""
+    silent = {name for name, kind in FAMILIES.items() if kind.load().word_attention is None}
+    transformers = {"Flux2Pipeline", "Flux2KleinPipeline", "ChromaPipeline", "OvisImagePipeline"}
+    assert silent == transformers | {"ZImagePipeline", "QwenImagePipeline", "SanaPipeline"}
 
 
 @pytest.mark.parametrize("largest", [2**26, 1])

@@ -88,10 +88,12 @@ def test_a_feature_is_found_by_its_name_and_steers_brushed_cells(
     browser = open_browser(here)
     page = browser.open("/steer", "load")
     page.fill("#prompt", PROMPT)
-    page.fill("#find", name)
+    page.focus("#find")
     page.locator("#found li").first.wait_for()
-    page.keyboard.press("ArrowDown")
+    # The list of no text is there still: Enter takes the first of what was typed.
+    page.fill("#find", name)
     page.keyboard.press("Enter")
+    page.locator(".steered a", has_text=name).wait_for()
     page.locator(".steered input[type=number]").fill("60")
     page.click("#paint")
     painted(page)
@@ -256,7 +258,7 @@ def test_hostile_prompts_and_names_show_as_text(workspace: Path, start: Any, ope
     page.evaluate("(text) => location.assign(`/steer?${new URLSearchParams({prompt: text, seed: 1})}`)", hostile)
     page.locator(".stage img").first.wait_for(timeout=MINUTES)
     page.fill("#find", named)
-    page.locator("#found li").first.click()
+    page.locator("#found li", has_text=named).first.click()
     assert page.locator(".steered a").inner_text() == '<img src=x onerror="hurt=1">'
     page.evaluate("(text) => location.assign(`/picture?${new URLSearchParams({prompt: text, seed: 1})}`)", hostile)
     page.locator("#actives button").first.wait_for(timeout=MINUTES)

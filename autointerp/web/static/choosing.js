@@ -11,11 +11,13 @@
   }
   // `take` gets a feature {feature, name} that was picked.
   function choosing(field, list, take) {
-    let at = -1, asked = 0, timer = 0;
+    let at = -1, asked = 0, timer = 0, shown = null;
+    const text = () => field.value.trim(), lines = () => [...list.children].filter((one) => one.pick);
     const shut = () => { list.hidden = true; field.setAttribute("aria-expanded", "false"); field.removeAttribute("aria-activedescendant"); at = -1; };
     function pick(one) { field.value = ""; shut(); take(one); }
-    function show(found, text) {
+    function show(found, of) {
       at = -1;
+      shown = of;
       list.replaceChildren(...found.map((one, i) => {
         const line = make("li");
         line.id = `${list.id}-${i}`;
@@ -26,28 +28,34 @@
         line.pick = () => pick(one);
         return line;
       }));
-      if (!found.length) list.append(Object.assign(make("li", "note", `No name has “${text}” in it.`), { role: "option" }));
+      if (!found.length) list.append(Object.assign(make("li", "note", `No name has “${of}” in it.`), { role: "option" }));
       list.hidden = false;
       field.setAttribute("aria-expanded", "true");
     }
     async function look() {
-      const mine = ++asked, text = field.value.trim();
+      const mine = ++asked, of = text();
       let found;
-      try { found = await fitting(text); } catch { found = []; }
-      if (mine === asked && document.activeElement === field) show(found, text);
+      try { found = await fitting(of); } catch { found = []; }
+      if (mine === asked && document.activeElement === field) show(found, of);
+    }
+    // Enter means the text as it is, so a list of an earlier text is read anew first.
+    async function enter() {
+      if (list.hidden && !text()) return;
+      if (shown !== text()) { clearTimeout(timer); await look(); }
+      if (shown === text()) (lines()[at] || lines()[0])?.pick();
     }
     field.addEventListener("focus", look);
     field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(look, 120); });
     field.addEventListener("blur", shut);
     field.addEventListener("keydown", (event) => {
-      const lines = [...list.children].filter((one) => one.pick), by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      const of = lines(), by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (event.key === "Escape") shut();
-      else if (event.key === "Enter") { event.preventDefault(); (lines[at] || lines[0])?.pick(); }
-      else if (by && lines.length) {
+      else if (event.key === "Enter") { event.preventDefault(); enter(); }
+      else if (by && of.length) {
         event.preventDefault();
-        at = (at + by + lines.length) % lines.length;
-        lines.forEach((one, i) => one.setAttribute("aria-selected", String(i === at)));
-        field.setAttribute("aria-activedescendant", lines[at].id);
+        at = (at + by + of.length) % of.length;
+        of.forEach((one, i) => one.setAttribute("aria-selected", String(i === at)));
+        field.setAttribute("aria-activedescendant", of[at].id);
       }
     });
   }

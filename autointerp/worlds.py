@@ -332,7 +332,7 @@ _SHAPES = World(
         learning=0.0025,
         indexing=0.08,
         naming=0.12,
-        scoring={"embedding": 0.009, "detection": 0.07, "gain": 0.3},
+        scoring={"embedding": 0.009, "detection": 0.07, "gain": 0.1},
         evaluating=(0.0, 16.0),
     ),
 )

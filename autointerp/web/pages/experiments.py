@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; sandbox"
+    "frame-ancestors 'none'"
 )
 _DATA = re.compile(r"(data:image/[a-z+]+;base64,[A-Za-z0-9+/=]*)")
 

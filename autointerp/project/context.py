@@ -61,7 +61,7 @@ class Context:
         self.settings = self.settings.changed(loading=self.settings.loading.placed(self._placed))
 
     def _placed(self, name: str) -> str:
-        """Return the whole path of what lies in the workspace; another name as it is."""
+        """Return the whole path of a file or folder of the workspace; any other name stays as it is."""
         lies = self.workspace.resolve(name)
         return str(lies.absolute()) if lies.exists() else name
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -145,7 +146,9 @@ class _Process:
             return Message({"failed": error.message, "hint": error.hint})
         except Exception as error:
             # The fault of one task: the next one may well go.
-            return Message({"failed": f"this failed ({type(error).__name__})", "hint": "nothing was changed by it"})
+            hint = "what was finished is kept; the terminal of the server says where it failed"
+            about = {"failed": f"this failed ({type(error).__name__})", "hint": hint, "trace": traceback.format_exc()}
+            return Message(about)
         return Message({"done": done.value}, done.files)
 
 

@@ -6,7 +6,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 _LENGTH = struct.Struct("<I")
 
@@ -19,7 +19,7 @@ class Message:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def write_message(stream: BinaryIO, message: Message) -> None:
+def write_message(stream: IO[bytes], message: Message) -> None:
     """Write a message and flush.
 
     Raises:
@@ -32,7 +32,7 @@ def write_message(stream: BinaryIO, message: Message) -> None:
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> Message | None:
+def read_message(stream: IO[bytes]) -> Message | None:
     """Read the next message; None where the other end is gone, in the middle of a message too."""
     length = stream.read(_LENGTH.size)
     if len(length) < _LENGTH.size:

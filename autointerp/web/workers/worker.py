@@ -215,7 +215,7 @@ class Worker:
             ticket.is_sent = True
             if ticket.is_stopping:
                 self._interrupt(ticket)
-        while (message := read_message(process.stdout)) is not None:  # type: ignore[arg-type]
+        while (message := read_message(process.stdout)) is not None:
             if message.value.get("ticket") == ticket.id and self._take_in(ticket, message):
                 return
         process.wait()
@@ -231,6 +231,8 @@ class Worker:
             if said["note"] not in ticket.notes:
                 ticket.notes = [*ticket.notes, said["note"]]
         elif "failed" in said:
+            # Pages say in a line that a task failed; where it failed is for the one who runs the server.
+            sys.stderr.write(said.get("trace", ""))
             self._fail(ticket, said["failed"], said["hint"])
         elif "stopped" in said:
             ticket.state = "stopped"
@@ -262,7 +264,7 @@ class Worker:
         """Send a value to the process. One that is gone is noticed by whoever reads from it."""
         assert process.stdin is not None
         with suppress(OSError, ValueError), self._saying:
-            write_message(process.stdin, Message(value))  # type: ignore[arg-type]
+            write_message(process.stdin, Message(value))
 
     def _kill(self, ticket: Ticket, process: subprocess.Popen[bytes]) -> None:
         if ticket.state == "running":

@@ -77,11 +77,15 @@ def test_stops_at_any_moment_leave_the_process_whole(worker: Worker) -> None:
     assert ended(worker, worker.submit("count", {"to": 1})).value["pid"] == pid
 
 
-def test_errors_are_of_their_ticket_alone(worker: Worker) -> None:
+def test_errors_are_of_their_ticket_alone(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
     said = ended(worker, worker.submit("fail", {"how": "said"}))
     assert (said.state, said.error, said.hint) == ("failed", "no such thing at /home/me/w/x.db", "try another")
     fault = ended(worker, worker.submit("fail", {"how": "fault"}))
     assert (fault.state, fault.error) == ("failed", "this failed (RuntimeError)")
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback")
+    assert "RuntimeError" in told
+    assert "Traceback" not in f"{fault.hint}{fault.value}{fault.notes}"
     unknown = ended(worker, worker.submit("nothing", {}))
     assert "no task 'nothing'" in unknown.error
     assert ended(worker, worker.submit("count", {"to": 1})).state == "done"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import suppress
-from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,33 +87,21 @@ class Floor(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ScoreFloor:
         """The floor, or a usage error."""
-        from autointerp.db.queries.scores import CHANCE, ScoreFloor
-        from autointerp.labeling.judging import SCORES
+        from autointerp.views.score_floor import parse_floor
 
-        method, named, floor = str(value).rpartition("=")
         try:
-            method = SCORES.check(method).name if named else ""
+            return parse_floor(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
-        least = -1.0 if CHANCE.get(method) == 0 else 0.0
-        found = nan
-        with suppress(ValueError):
-            found = float(floor)
-        if not least <= found <= 1:
-            self.fail(f"{value!r} is no score: write METHOD=X, X from {least:g} to 1, e.g. gain=0.5", param, ctx)
-        return ScoreFloor(found, method)
 
 
 def note_floor(floor: ScoreFloor | None, ctx: Context) -> None:
     """Say which score a floor without a method is held against, and if no label of the workspace has one."""
     if floor is None or floor.method:
         return
-    from autointerp.db import queries
-    from autointerp.db.queries.scores import FLOORED
+    from autointerp.views.score_floor import FLOORED, held_against
 
-    with ctx.db.session() as session:
-        present = queries.scores.methods(session)
-    held = [method for method in FLOORED if method in present]
+    held = held_against(ctx)
     named = f"name another score as in --min-score gain={floor}"
     if held:
         note(f"--min-score {floor} is of {', else '.join(held)}; {named}")

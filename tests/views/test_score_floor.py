@@ -14,7 +14,7 @@ def test_a_floor_names_a_method_or_none() -> None:
     assert read_floor("gain=-0.5") == ScoreFloor(-0.5, "gain")
 
 
-@pytest.mark.parametrize("text", ["x", "nan", "2", "a=0.5", "gain=", "fuzzing=0.5"])
+@pytest.mark.parametrize("text", ["x", "nan", "2", "a=0.5", "gain=", "fuzzing=0.5", "detection=-0.5"])
 def test_what_is_no_score_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="no score"):
         read_floor(text)

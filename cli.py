@@ -20,7 +20,8 @@ from autointerp.version import VERSION
 MODULES = {
     **dict.fromkeys(("init", "fit", "harvest", "evaluate"), "making"),
     **dict.fromkeys(("label", "score"), "labeling"),
-    **dict.fromkeys(("layers", "status", "search", "show", "explain", "compare"), "looking"),
+    **dict.fromkeys(("layers", "status", "search", "show", "explain"), "looking"),
+    "compare": "comparing",
     **dict.fromkeys(("import", "export"), "transferring"),
     **dict.fromkeys(("rm", "db"), "database"),
     "labels": "labels",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from autointerp.commands.calls import open_context
 from autointerp.commands.options import COUNT, PATH, combined, dry_run_option, json_option, machine_options
 
 if TYPE_CHECKING:
-    from autointerp.experiments.kinds import ExperimentOption
+    from autointerp.experiments.kinds import ExperimentKind, ExperimentOption
+    from autointerp.experiments.report import ReportFiles
+    from autointerp.experiments.running import ExperimentOutcome
+    from autointerp.project.context import Context
 
 outcome_options = combined(
     click.option("-o", "--out", type=PATH, metavar="DIR", help="Folder of the report.  [default: in the workspace]"),
@@ -43,3 +49,43 @@ def declared(option: ExperimentOption) -> Callable[..., Any]:
         metavar=metavar,
         help=option.help,
     )
+
+
+@dataclass(frozen=True)
+class FinishedExperiment:
+    """An experiment that a command ran to its end, with its report."""
+
+    ctx: Context
+    outcome: ExperimentOutcome
+    files: ReportFiles
+
+    @property
+    def paths(self) -> dict[str, str | None]:
+        """The keys of `--json` that name the report and its plot."""
+        return {"report": str(self.files.page), "plot": None if self.files.plot is None else str(self.files.plot)}
+
+
+def finish(
+    kind: ExperimentKind, options: Mapping[str, Any], out: Path | None, dry_run: bool, **machine: Any
+) -> FinishedExperiment | None:
+    """Run an experiment of the workspace and write its report; a dry run prints its plan, and returns None.
+
+    Args:
+        kind: The experiment.
+        options: Its options by name.
+        out: Folder of the report; one in the workspace if None.
+        dry_run: Whether to measure nothing.
+        **machine: Device and dtype.
+    """
+    from autointerp.experiments.report import check_report_folder, write_report
+    from autointerp.experiments.running import plan_experiment, run_experiment
+
+    if out is not None:
+        check_report_folder(out)
+    ctx = open_context(**machine)
+    planned = kind.load().plan(ctx, options)
+    if dry_run:
+        click.echo(plan_experiment(ctx, planned).text)
+        return None
+    outcome = run_experiment(ctx, planned)
+    return FinishedExperiment(ctx, outcome, write_report(ctx, planned, outcome, out))

@@ -9,7 +9,7 @@ import click
 
 from autointerp.commands.calls import open_context, print_json
 from autointerp.commands.claims import claims
-from autointerp.commands.experiment_options import declared, outcome_options
+from autointerp.commands.experiment_options import declared, finish, outcome_options
 from autointerp.commands.options import PATH, SEED, combined, machine_options, shared_options
 from autointerp.experiments.kinds import EXPERIMENTS
 
@@ -112,26 +112,18 @@ def _command_of(kind: ExperimentKind) -> click.Command:
     def command(
         out: Path | None, dry_run: bool, as_json: bool, device: str | None, dtype: str | None, **options: Any
     ) -> None:
-        from autointerp.experiments.report import check_report_folder, summary, write_report
-        from autointerp.experiments.running import plan_experiment, run_experiment
-
-        if out is not None:
-            check_report_folder(out)
-        ctx = open_context(device=device, dtype=dtype)
-        planned = kind.load().plan(ctx, options)
-        if dry_run:
-            click.echo(plan_experiment(ctx, planned).text)
+        done = finish(kind, options, out, dry_run, device=device, dtype=dtype)
+        if done is None:
             return
-        outcome = run_experiment(ctx, planned)
-        files = write_report(ctx, planned, outcome, out)
         if as_json:
-            plot = None if files.plot is None else str(files.plot)
-            print_json({**summary(ctx, outcome), "report": str(files.page), "plot": plot})
+            from autointerp.experiments.report import summary
+
+            print_json({**summary(done.ctx, done.outcome), **done.paths})
             return
         from autointerp.commands.printing.experiments import print_figures
 
-        print_figures(outcome.figures)
-        ctx.progress.note(f"report: {files.page}")
+        print_figures(done.outcome.figures)
+        done.ctx.progress.note(f"report: {done.files.page}")
 
     return command
 

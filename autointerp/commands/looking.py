@@ -1,4 +1,4 @@
-"""Commands that look: at layers, the workspace, features, pictures and pairs of dictionaries."""
+"""Commands that look: at layers, the workspace, features and pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from autointerp.commands.options import (
     shared_options,
     stream_option,
 )
-from autointerp.commands.printing.dictionaries import print_comparison, print_status
+from autointerp.commands.printing.dictionaries import print_status
 from autointerp.commands.printing.features import print_explained, print_feature, print_hits, print_words
 from autointerp.commands.printing.tables import table
 
@@ -237,19 +237,3 @@ def explain(
         note("no labeled feature is active")
     if found.words is not None:
         print_words(found.words)
-
-
-@click.command()
-@click.argument("one", metavar="DICTIONARY")
-@click.argument("other", metavar="DICTIONARY")
-@json_option
-@shared_options
-def compare(one: str, other: str, as_json: bool) -> None:
-    """Compare two dictionaries: shared atoms of ITDA, and latents that point the same way."""
-    from autointerp.views.compare import compare_dictionaries
-
-    found = compare_dictionaries(open_context(), one, other)
-    if as_json:
-        print_json(found.as_dict())
-        return
-    print_comparison(found)

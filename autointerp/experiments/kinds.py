@@ -90,6 +90,28 @@ CASES = ExperimentOption(
     "N|FILE",
 )
 FEATURES = ExperimentOption("features", "count", "Features that an edit may change.", 32, "K")
+OTHER_MODEL = (
+    ExperimentOption("model", "text", "The other model, as init takes it.  [default: the workspace's]", metavar="M"),
+    ExperimentOption("revision", "text", "Branch, tag or commit of the other model.", metavar="R"),
+    ExperimentOption(
+        "loading",
+        "text",
+        "How the other model is loaded, e.g. lora=style.safetensors:0.8; repeatable.  [default: as the workspace's, "
+        "without its LoRAs]",
+        (),
+        "KEY=VALUE",
+        True,
+    ),
+    ExperimentOption(
+        "steps",
+        "count",
+        "Denoising steps of the other model.  [default: as the settings say, else its own]",
+        None,
+        "N",
+    ),
+    replace(IMAGES, help="Pictures of each model."),
+)
+"""What names the other model of a comparison."""
 
 EXPERIMENTS: Registry[ExperimentKind] = Registry(
     "experiment",
@@ -189,6 +211,12 @@ EXPERIMENTS: Registry[ExperimentKind] = Registry(
                 FEATURES,
                 PHRASES,
             ),
+        ),
+        ExperimentKind(
+            "models",
+            "A dictionary on another model: which features fire more, less or newly there",
+            "autointerp.experiments.models:ModelsExperiment",
+            (replace(DICTIONARY, help="Dictionary by name.", required=True), *OTHER_MODEL),
         ),
         ExperimentKind(
             "claims",

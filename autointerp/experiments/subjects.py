@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -64,22 +64,48 @@ class Condition:
         """Return the workspace's context with this model and number of steps; the same one where nothing differs."""
         if (self.model, self.steps) == (ctx.settings.model, ctx.generation.steps):
             return ctx
-        changed = {"model": self.model, "steps": self.steps, "capture_steps": list(range(self.steps))}
-        return _OtherRun(ctx, **changed)
+        return OtherRun(ctx, model=self.model, steps=self.steps, capture_steps=list(range(self.steps)))
 
 
-class _OtherRun(Context):
-    """A context with other settings, which shares the loaded model where that is the same."""
+OWN_FILES: Mapping[str, Any] = {"lora": [], "variant": None, "config": None}
+"""Loading settings that say which files a model's weights come from, as another model has them by default."""
 
-    def __init__(self, ctx: Context, **changed: Any) -> None:
+
+class OtherRun(Context):
+    """A context with another model or other settings, which shares the loaded model where that is the same.
+
+    Args:
+        ctx: The workspace's context.
+        loading: What decides the weights, of the settings' table `loading`, over `OWN_FILES`. None keeps that of the
+            workspace for the workspace's model.
+        revision: Revision of the other model; None is the workspace's where the model is the workspace's.
+        **changed: Settings that differ.
+    """
+
+    def __init__(
+        self, ctx: Context, loading: Mapping[str, Any] | None = None, revision: str | None = None, **changed: Any
+    ) -> None:
         machine = {"device": ctx.settings.device, "dtype": ctx.settings.dtype}
         super().__init__(ctx.workspace, ctx.progress, **changed, **machine)
         self._other = ctx
+        is_same = self.settings.model == ctx.settings.model
+        if loading is not None or not is_same:
+            revision = revision or (ctx.settings.revision if is_same else None)
+            # `changed` takes a None as no change.
+            own = self.settings.loading.model_copy(update={**OWN_FILES, **(loading or {})})
+            self.settings = self.settings.model_copy(update={"loading": own, "revision": revision})
+            self.settings = self.settings.changed(loading=own.placed(self._placed))
+
+    @property
+    def shares_model(self) -> bool:
+        """Whether the weights are those of the workspace's model, which is then loaded once."""
+        keys = ("model", "revision", "loading")
+        return all(getattr(self.settings, key) == getattr(self._other.settings, key) for key in keys)
 
     @cached_property
     def model(self) -> Model:
         """The loaded pipeline."""
-        return self._other.model if self.settings.model == self._other.settings.model else super().model
+        return self._other.model if self.shares_model else super().model
 
 
 @dataclass(frozen=True)

@@ -140,12 +140,10 @@ def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     cells = sum(part["cells"] for part in parts)
     square = np.concatenate([part["square"] for part in parts])
     total = np.sum([unpack(part["sum"]) for part in parts], axis=0)
-    # Squares were taken from a fixed point. Around the mean of all cells they are smaller by this share.
-    around = 1 - float(total @ total) / max(cells * float(square.sum()), 1e-30)
     ways = {
         way: {
             "error": np.concatenate([part["ways"][way]["error"] for part in parts]),
-            "variance": square * around,
+            "variance": around_mean(square, total, cells),
             "l0": np.concatenate([part["ways"][way]["l0"] for part in parts]),
             "fired": np.sum([unpack(part["ways"][way]["fired"]) for part in parts], axis=0),
             "maxima": np.concatenate([unpack(part["ways"][way]["maxima"]) for part in parts]),
@@ -154,3 +152,14 @@ def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
     counted = [part["labels"] for part in parts if part["labels"] is not None]
     return {"cells": cells, "ways": ways, "labels": np.sum(counted, axis=0) if counted else None}
+
+
+def around_mean(square: np.ndarray, total: np.ndarray, cells: int) -> np.ndarray:
+    """Return squared distances from a fixed point, scaled to the sum that those from the mean of all cells have.
+
+    Args:
+        square: Each picture's sum over cells, float64 [pictures].
+        total: Sum over all cells of the difference from the fixed point, float64 [d_in].
+        cells: Number of cells.
+    """
+    return np.asarray(square * (1 - float(total @ total) / max(cells * float(square.sum()), 1e-30)))

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
-from autointerp.db.models import DictionaryRow
 from autointerp.errors import UsageError
 from autointerp.progress import note_before_torch
 from autointerp.project.context import Context
 
 if TYPE_CHECKING:
+    from autointerp.db import Session
     from autointerp.dictionaries.protocol import Dictionary
 
 _PAIRS = 10
@@ -89,7 +89,8 @@ def compare_dictionaries(ctx: Context, one: str, other: str) -> Comparison:
     nearest = there.index.tolist()
     mutual = [i for i, j in enumerate(nearest) if int(back.index[j]) == i]
     mutual.sort(key=lambda i: -float(there.cosine[i]))
-    names, other_names = (_names(ctx, row) for row in rows)
+    with ctx.db.session() as session:
+        names, other_names = (feature_names(session, row.id) for row in rows)
     return Comparison(
         dictionaries=(one, other),
         features=(a.num_latents, b.num_latents),
@@ -117,8 +118,8 @@ def _shared_sources(a: Dictionary, b: Dictionary) -> float | None:
     return jaccard(known[0].all(), known[1].all()) if len(known) == 2 else None
 
 
-def _names(ctx: Context, row: DictionaryRow) -> dict[int, str]:
-    """Read the names of a dictionary's labeled features, by latent."""
-    with ctx.db.session() as session:
-        latent = {f.id: f.latent_index for f in queries.features.of_dictionary(session, row.id)}
-        return {latent[i]: best.label.name for i, best in queries.labels.best(session, row.id).items()}
+def feature_names(session: Session, dictionary_id: int) -> dict[int, str]:
+    """Return the names of a dictionary's labeled features, by latent; a label without a name is left out."""
+    of_id = {feature_id: latent for latent, feature_id in queries.features.ids_by_index(session, dictionary_id).items()}
+    best = queries.labels.best(session, dictionary_id)
+    return {of_id[feature_id]: one.label.name for feature_id, one in best.items() if one.label.name}

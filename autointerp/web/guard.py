@@ -30,7 +30,7 @@ MOST_BYTES = 2**18
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors {frames}"
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {frames}"
 )
 # A view may be embedded in pages of this machine, such as notebooks. What it embeds has no buttons that change things.
 _FRAMES = "'self' http://localhost:* http://127.0.0.1:*"

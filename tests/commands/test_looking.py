@@ -12,7 +12,6 @@ import pytest
 
 from autointerp.project.context import Context
 from autointerp.project.workspace import WorkspaceFolder
-from autointerp.views.compare import compare_dictionaries
 from autointerp.views.feature import read_feature
 from autointerp.views.status import read_status
 from tests.commands.lines import Misuse, check_misuse
@@ -76,7 +75,6 @@ def test_json_is_the_view(labeled: Path, cli: Callable[..., Any]) -> None:
     views = {
         ("status",): read_status(ctx),
         ("show", f"{NAME}:0"): read_feature(ctx, f"{NAME}:0"),
-        ("compare", NAME, NAME): compare_dictionaries(ctx, NAME, NAME),
     }
     for command, view in views.items():
         done = cli("-w", labeled, *command, "--json")

@@ -11,6 +11,7 @@ from autointerp.commands.printing.tables import cell, say, share, table
 
 if TYPE_CHECKING:
     from autointerp.views.compare import Comparison
+    from autointerp.views.compared_models import ModelComparison
     from autointerp.views.label_list import ListedLabel
     from autointerp.views.labelers import LabelerSummary
     from autointerp.views.status import Spending, Status
@@ -92,3 +93,34 @@ def print_comparison(comparison: Comparison) -> None:
     click.echo()
     pairs = [(*p.features, cell(p.cosine), *(name or "-" for name in p.names)) for p in comparison.pairs]
     table(("feature", "nearest", "cosine", "name", "name of the nearest"), pairs)
+
+
+_LINES = 40
+"""Features of a comparison of models that are printed, of all changes together."""
+
+
+def print_model_comparison(found: ModelComparison) -> None:
+    """Print two models beside each other, by what one dictionary finds in them."""
+    table(
+        (found.dictionary, *found.models),
+        [("FVU", *map(cell, found.fvu)), ("L0", *map(cell, found.l0))],
+    )
+    click.echo()
+    rows = []
+    for change, count in found.counts.items():
+        by_chance = found.by_chance.get(change)
+        swapped = "" if by_chance is None else f"{by_chance[0]:.1f} ({by_chance[1]:.0f} to {by_chance[2]:.0f})"
+        rows.append((change, str(count), str(found.alone.get(change, "")), swapped))
+    table((f"features on {found.models[1]}", "differ", "each by itself", "so with pictures swapped"), rows)
+    click.echo()
+    share_of = max(_LINES // len(found.counts), 1)
+    shown = [one for change in found.counts for one in [x for x in found.changed if x.change == change][:share_of]]
+    lines = []
+    for one in shown:
+        ends = "" if one.low is None or one.high is None else f"({one.low:+.2%} to {one.high:+.2%})"
+        shares = (f"{part:.2%}" for part in one.density)
+        lines.append((one.change, one.feature, one.name or "-", *shares, f"{one.difference:+.2%} {ends}".strip()))
+    if lines:
+        table(("", "feature", "name", *(f"cells, {name}" for name in found.models), "difference"), lines)
+    else:
+        say(f"no feature differs surely on {found.images} pictures")

@@ -1,4 +1,7 @@
-"""The page Compare: two dictionaries by their directions, and two labelers by what they say of the same features."""
+"""The page Compare: two dictionaries by their directions, two models by what fires, two labelers by what they say.
+
+Models are compared by the command, which generates pictures of both: a page can name no model to fetch or to run.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from autointerp.errors import AutointerpError
+from autointerp.errors import AutointerpError, UsageError
 from autointerp.views.choices import read_choices
 from autointerp.views.compare import Comparison, compare_dictionaries
 from autointerp.views.compared_labelers import LabelerComparison, compare_labelers
+from autointerp.views.compared_models import (
+    CHANGES,
+    ModelComparison,
+    list_model_comparisons,
+    read_model_comparison,
+)
 from autointerp.views.labelers import LabelerSummary, list_labelers
 
 if TYPE_CHECKING:
@@ -54,6 +63,9 @@ def routes(site: ViewSite) -> APIRouter:
         found: LabelerComparison = kept_of("two", asked, read)
         return found
 
+    def two_models() -> list[ModelComparison]:
+        return [read_model_comparison(site.ctx, one) for one in list_model_comparisons(site.ctx)]
+
     @router.get("/compare", response_class=HTMLResponse, include_in_schema=False)
     def compare(
         one: _Name = "",
@@ -61,12 +73,15 @@ def routes(site: ViewSite) -> APIRouter:
         labeler: _Name = "",
         beside: _Name = "",
         dictionary: _Name = "",
+        models: _Name = "",
         embed: str | None = None,
     ) -> str:
-        found, labelers, problem = None, None, ""
+        found, labelers, pair, problem = None, None, None, ""
+        comparisons = two_models()
         try:
             found = comparison(one, other) if one and other else None
             labelers = two_labelers(labeler, beside, dictionary) if labeler and beside else None
+            pair = _named(comparisons, models) if models else None
         except AutointerpError as error:
             problem = site.public(str(error))
         return site.render(
@@ -82,6 +97,9 @@ def routes(site: ViewSite) -> APIRouter:
             found=found,
             labelers=labelers,
             summaries=summaries(),
+            comparisons=comparisons,
+            models=pair,
+            changes=CHANGES,
             problem=problem,
         )
 
@@ -89,8 +107,24 @@ def routes(site: ViewSite) -> APIRouter:
     def api_compare(one: _Name, other: _Name) -> dict[str, Any]:
         return comparison(one, other).as_dict()
 
+    @router.get("/api/compare/models", summary="Two models: the keys of `compare --model --json`, less files")
+    def api_models() -> list[dict[str, Any]]:
+        return [{"experiment": one.experiment.name, **one.as_dict()} for one in two_models()]
+
     @router.get("/api/labelers", summary="Labelers: the keys of `autointerp labels list --json`")
     def api_labelers() -> list[dict[str, Any]]:
         return [summary.as_dict() for summary in summaries()]
 
     return router
+
+
+def _named(comparisons: list[ModelComparison], name: str) -> ModelComparison:
+    """Return the comparison of a name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    found = next((one for one in comparisons if one.experiment.name == name), None)
+    if found is None:
+        raise UsageError(f"there is no finished comparison {name!r}", "choose one of the list")
+    return found

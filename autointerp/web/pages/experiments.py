@@ -1,7 +1,7 @@
 """The page Experiments: what was tried on the model, each figure beside its controls, and the whole report.
 
 A report is a file of the workspace, which may be another person's. So it is shown with a policy of its own: nothing in
-it runs, and nothing is asked of a network.
+it runs, and nothing is asked of a network. Only pages of this server may frame it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "frame-ancestors 'self'"
 )
 _DATA = re.compile(r"(data:image/[a-z+]+;base64,[A-Za-z0-9+/=]*)")
 

@@ -9,7 +9,8 @@ import pytest
 
 from autointerp.views.compare import compare_dictionaries
 from autointerp.views.labelers import list_labelers
-from tests.web.sites import NAME
+from tests.views.models_compared import REPORT, store_comparison
+from tests.web.sites import NAME, client_of, site_of
 
 
 def test_two_dictionaries(client: Any, site: Any) -> None:
@@ -50,3 +51,31 @@ def test_labelers_are_read_again_only_where_labels_changed(
     assert len(own.get("/api/labelers").json()) == len(first) + 1
     page = own.get("/compare?labeler=clip&beside=human").text
     assert "Both looked at <b>1</b>" in page
+
+
+def test_two_models(workspace: Any, named: str) -> None:
+    site = site_of(workspace)
+    client = client_of(site)
+    page = client.get("/compare").text
+    assert "autointerp compare DICTIONARY --model OTHER" in page
+    assert client.get("/api/compare/models").json() == []
+    store_comparison(site.ctx, int(named.rpartition(":")[2]))
+    page = client.get("/compare").text
+    assert "shapes beside shapes-turbo" in page
+    assert "Fire more" not in page
+    page = client.get(f"/compare?models={REPORT}").text
+    assert page.index("Fire more") < page.index("Fire no more")
+    assert f'href="/feature/{named}"' in page
+    assert "2.00%</td><td>5.00%</td><td>+3.00% <small>(+2.00 to +4.00)" in page
+    assert "<iframe" not in page
+    folder = site.ctx.workspace.experiments_dir / REPORT
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text("<p>side by side</p>")
+    answer = client.get(f"/compare?models={REPORT}")
+    assert f'sandbox="" src="/experiments/{REPORT}/report#pictures"' in answer.text
+    assert "frame-src 'self'" in answer.headers["content-security-policy"]
+    report = client.get(f"/experiments/{REPORT}/report")
+    assert "frame-ancestors 'self'" in report.headers["content-security-policy"]
+    (told,) = client.get("/api/compare/models").json()
+    assert (told["experiment"], told["counts"]["gone"]) == (REPORT, 1)
+    assert "no finished comparison" in client.get("/compare?models=nope").text

@@ -86,15 +86,16 @@ class Features:
     def of(self, shown: Sequence[Shown], rng: np.random.Generator, patches: int) -> tuple[np.ndarray, torch.Tensor]:
         """Some tokens of each: bool [n, TOKENS], and the features of these, one after the other [sum, width].
 
-        Of a marked view what is kept; of a whole picture the class token and as many `patches`, drawn at random.
+        The class token and as many `patches`: of a marked view those that are kept, of which there are `KEPT` at most,
+        and of a whole picture drawn at random.
         """
         chosen = np.zeros((len(shown), TOKENS), bool)
         found = []
         for i, s in enumerate(shown):
             if s.cell:
                 row = self._row[(s.picture, *s.cell)]
-                chosen[i, self.tokens[row]] = True
-                found.append(self.marks[row])
+                chosen[i, self.tokens[row, : 1 + patches]] = True
+                found.append(self.marks[row, : 1 + patches])
             else:
                 chosen[i, [0, *(1 + rng.permutation(TOKENS - 1)[:patches])]] = True
                 found.append(self.wholes[s.picture, torch.from_numpy(chosen[i])])

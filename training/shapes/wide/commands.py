@@ -70,15 +70,26 @@ def measure_eyes(context: click.Context, views: int, renders: int, seed: int) ->
 
 
 @click.command(context_settings=SETTINGS)
-@click.option("--steps", default=1000, help="Steps in all.")
+@click.option("--steps", default=3400, help="Steps in all.")
 @click.option("--full", default=100, help="Of these, the last ones, which show all patches.")
+@click.option("--aligning", default=400, help="The first ones, which teach the words of what the eyes see alone.")
+@click.option("--naming", default=2000, help="The next ones, which ask for names alone.")
 @click.option("--own", default=1024, help="Renders of the world to train on.")
 @click.option("--painted", default=1024, help="Pictures of shapes-turbo to train on.")
 @click.option("--wide", default=3584, help="Renders of the wider world to train on.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the result.  [default: weights]")
 @click.option("--seed", default=0)
 @click.pass_context
-def widen_vlm(context: click.Context, steps: int, full: int, out: Path | None, seed: int, **pictures: int) -> None:
+def widen_vlm(
+    context: click.Context,
+    steps: int,
+    full: int,
+    aligning: int,
+    naming: int,
+    out: Path | None,
+    seed: int,
+    **pictures: int,
+) -> None:
     """Teach shapes-vlm the words of a wider world, and to tell features apart, after vlm-eyes."""
     from training.shapes.loop import train
     from training.shapes.wide.eyes import load_eyes
@@ -93,7 +104,8 @@ def widen_vlm(context: click.Context, steps: int, full: int, out: Path | None, s
     vlm, tokenizer = grown(weights / "vlm")
     model = WideModule(vlm, tokenizer, len(world.concepts))
     load_eyes(model.eyes, runs / "vlm-eyes" / "eyes.safetensors")
-    trainer = WideTrainer(world, pool, model, tokenizer, WidePlan(steps, full), seed, default_progress())
+    plan = WidePlan(steps, full, aligning=aligning, naming=naming)
+    trainer = WideTrainer(world, pool, model, tokenizer, plan, seed, default_progress())
     train(trainer, runs, default_progress(), every=50)
     trainer.save(out or weights / "vlm")
     click.echo(f"wrote {out or weights / 'vlm'}", err=True)

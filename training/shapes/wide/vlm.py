@@ -1,7 +1,9 @@
 """Third training of shapes-vlm: more words, and what tells features apart, with all that it knew before.
 
-The eyes were taught the words first (`eyes.py`) and stay as they are. Of the questions in each step half are those of
-the second training, about pictures of the world.
+The eyes were taught the words first (`eyes.py`) and stay as they are. First the projector and the vectors of the words
+learn which words hold at a mark, while all else is fixed (LLaVA's alignment, arXiv 2304.08485). Then names alone are
+asked for, of marks that are shown by one token each: many questions a second, as a word must be asked about often. Then
+all questions are asked, half of them those of the second training, about pictures of the world.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ WIDE_MARKS = 7, 4
 """Cells of a render of the wider world that may be marked, at most: of its objects, and elsewhere."""
 MARKS_SAID = 192
 """Marks of a step of which the projector says this."""
+MARKS_ALIGNED = 768
+"""The same in a step that teaches nothing else."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,17 @@ class WidePlan(RefiningPlan):
     """How much is taught; see `RefiningPlan` for the rest, which is about pictures of the world.
 
     Attributes:
-        wide_labels: Questions for a name in words of the wider world, in a step.
+        aligning: The first steps, in which the projector and the vectors of the words learn alone.
+        naming: The next ones, in which names alone are asked for, of marks that are shown by one token each.
+        named: Questions of such a step, of each world.
+        wide_labels: Questions for a name in words of the wider world, in a later step.
         apart: Questions what tells features apart, in a step.
         wide_judged: Questions to a judge in words of the wider world, in a step.
     """
 
+    aligning: int = 400
+    naming: int = 0
+    named: tuple[int, int] = (16, 40)
     labels: int = 9
     judged_tokens: int = 1100
     wide_labels: int = 8
@@ -133,11 +143,14 @@ class WideTrainer(VlmRefiner):
 
     @override
     def _answer(self, rng: np.random.Generator, index: int) -> dict[str, torch.Tensor]:
+        if index < self.plan.aligning:
+            return {"words": self._words_of_marks(rng, MARKS_ALIGNED)}
+        if index < self.plan.aligning + self.plan.naming:
+            return self._names(rng)
         losses = super()._answer(rng, index)
         full, plan = index >= self.steps - self.full, self.plan
         less = 2 if full else 1
-        crops = 20 if rng.random() < 0.6 else int(rng.integers(5, 20))
-        negatives = 3 if rng.random() < 0.85 else int(rng.integers(0, 3))
+        crops, negatives = _sizes(rng)
         named = _drawn(lambda: self.wide_questions.label(rng, crops, negatives), plan.wide_labels // less)
         others = 1 + int(rng.choice(len(OTHERS), p=OTHERS))
         apart = self.apart_questions[bool(rng.random() < APART_OF_WIDE)]
@@ -148,7 +161,20 @@ class WideTrainer(VlmRefiner):
         losses |= {"wide naming": naming, "wide common": OF_COMMON * common}
         losses["apart"], _ = self._loss(told, rng, kept)
         losses["wide judging"], _ = self._loss(judged, rng, kept)
-        losses["words"] = OF_WORDS * self._words_of_marks(rng)
+        losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
+        return losses
+
+    def _names(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Losses of names in both worlds; a mark is its class token, which is what the eyes say of it."""
+        losses: dict[str, torch.Tensor] = {}
+        for what, draw, count in zip(
+            ("", "wide "), (self.questions.label, self.wide_questions.label), self.plan.named, strict=True
+        ):
+            crops, negatives = _sizes(rng)
+            asked = _drawn(lambda draw=draw, crops=crops, negatives=negatives: draw(rng, crops, negatives), count)
+            naming, common = self._loss(asked, rng, 0)
+            losses |= {f"{what}naming": naming, f"{what}common": OF_COMMON * common}
+        losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
         return losses
 
     @override
@@ -176,14 +202,19 @@ class WideTrainer(VlmRefiner):
             said, torch.from_numpy(common)
         )
 
-    def _words_of_marks(self, rng: np.random.Generator) -> torch.Tensor:
-        """Cross-entropy of the words that hold at marks, as the projector says them."""
-        marks = rng.integers(len(self.marks), size=MARKS_SAID)
+    def _words_of_marks(self, rng: np.random.Generator, count: int) -> torch.Tensor:
+        """Cross-entropy of the words that hold at `count` marks, as the projector says them."""
+        marks = rng.integers(len(self.marks), size=count)
         wanted = torch.from_numpy(self.marks.holds[marks][:, [INDEX[word] for word in self._single]].astype(np.float32))
         vlm = self.model.vlm
         projected = vlm.model.multi_modal_projector(self._features.marks[marks, 0].float())
         said = vlm.lm_head(vlm.model.language_model.norm(projected)).log_softmax(-1)[:, self._tokens].mean(-1)
         return -(said * wanted / wanted.sum(1, keepdim=True).clamp(min=1)).sum(1).mean()
+
+
+def _sizes(rng: np.random.Generator) -> tuple[int, int]:
+    """Draw how many cells a question for a name shows, and how many pictures in which the feature is silent."""
+    return 20 if rng.random() < 0.6 else int(rng.integers(5, 20)), 3 if rng.random() < 0.85 else int(rng.integers(0, 3))
 
 
 def _drawn(draw: Any, count: int) -> list[Any]:

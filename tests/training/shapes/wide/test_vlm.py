@@ -25,8 +25,8 @@ def new_trainer(pools):
     vlm, tokenizer = grown(FOLDER)
     torch.manual_seed(0)
     model = WideModule(vlm, tokenizer, len(world.concepts))
-    plan = WidePlan(4, 1, 4, labels=2, full_labels=1, judged_tokens=120, full_judged_tokens=120, wide_labels=2,
-                    apart=2, wide_judged=2)  # fmt: skip
+    plan = WidePlan(5, 1, 4, labels=2, full_labels=1, judged_tokens=120, full_judged_tokens=120, wide_labels=2,
+                    apart=2, wide_judged=2, aligning=1, naming=1, named=(2, 2))  # fmt: skip
     return WideTrainer(world, pool, model, tokenizer, plan)
 
 
@@ -39,11 +39,24 @@ def test_the_world_comes_first_and_is_the_same_twice(pools):
     assert np.array_equal(red, pool.cells.where([("", "red")], np.arange(len(world))))
 
 
+def test_words_are_aligned_first_then_named_then_all_is_asked(pools):
+    trainer = new_trainer(pools)
+    before = {name: p.detach().clone() for name, p in trainer.model.vlm.named_parameters()}
+    assert set(trainer.step(0).split()[::2]) == {"words"}
+    changed = {name for name, p in trainer.model.vlm.named_parameters() if not torch.equal(before[name], p)}
+    assert changed
+    assert not any(".layers." in name for name in changed)
+    named, asked = trainer.step(1), trainer.step(2)
+    assert "wide naming" in named
+    assert "judging" not in named
+    assert all(what in asked for what in ("wide naming", "wide judging", "apart"))
+
+
 def test_the_language_model_learns_and_goes_on_after_a_stop(pools, tmp_path):
     trainer = new_trainer(pools)
     eyes = [p.clone() for p in trainer.model.eyes.parameters()]
     words = trainer.model.vlm.get_input_embeddings().weight.detach().clone()
-    assert "wide naming" in trainer.step(0)
+    trainer.step(0)
     save_checkpoint(tmp_path, trainer, 1)
     trainer.step(1)
     assert all(torch.equal(a, b) for a, b in zip(eyes, trainer.model.eyes.parameters(), strict=True))

@@ -14,6 +14,7 @@ import torch
 
 from autointerp import LabeledDictionary, Workspace, load_dictionary
 from autointerp.errors import UsageError
+from benchmarks import kinds
 
 NAME = "shapes-turbo.mid.topk"
 Cli = Callable[..., Any]
@@ -186,6 +187,13 @@ def test_evaluate(workspace: Path, cli: Cli) -> None:
     table = cli("-w", workspace, "evaluate", "--layer", "mid")
     assert table.code == 0
     assert "any truth" in table.out
+    # The benchmark of kinds shows the same figures in a row.
+    header, _, row = (line.split(" | ") for line in kinds.table([found]).splitlines())
+    assert len(row) == len(header)
+    cells = dict(zip(header, row, strict=True))
+    assert cells["any truth"].startswith(f"{found['exact']:.1%}")
+    assert cells["specific"].startswith(f"{found['specific']:.1%}")
+    assert f"{found['scores'][0]['value']:.3f}" in kinds.scores_table([found]).splitlines()[2]
 
 
 def test_evaluate_sees_images_that_no_crop_has(labeled: Path, query: Query) -> None:

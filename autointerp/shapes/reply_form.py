@@ -1,7 +1,8 @@
 """The forms of a reply that shapes-vlm was taught, kept token by token while it writes.
 
 A model of this size sometimes writes one piece of a reply in place of another, and the answer cannot be read. So at
-each token it chooses only among those that keep the reply readable, as a server does that is given a schema.
+each token it chooses only among those that keep the reply readable, as a server does that is given a schema. It also
+writes a word in the place of the one before, `on edge edge of objects`; so no word follows itself.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ class ReplyForm:
         self._parts = [self._id[FIRST_PART], *(vocabulary[piece] for piece in NEXT_PARTS)]
         # Answers of a judge are no words of a name.
         special = {*tokenizer.all_special_ids, *(self._id[piece] for piece in VERDICTS)}
-        said = ((i, tokenizer.decode([i])) for i in vocabulary.values() if i not in special)
+        said = {i: tokenizer.decode([i]) for i in vocabulary.values() if i not in special}
         kept_out = set('"\\{}[]\N{REPLACEMENT CHARACTER}')
-        kept = (i for i, text in said if text.strip() and text.isprintable() and not set(text) & kept_out)
+        kept = (i for i, text in said.items() if text.strip() and text.isprintable() and not set(text) & kept_out)
         self._text = frozenset(kept)
-        self._text_or: dict[tuple[int, ...], frozenset[int]] = {}
+        following = {text[1:]: i for i, text in said.items() if text[:1] == " " and text[1:].isalpha()}
+        self._again = {i: following[text.strip()] for i, text in said.items() if text.strip() in following}
+        self._text_or: dict[tuple[int | None, ...], frozenset[int]] = {}
 
     def allowed(self, reply: Sequence[int]) -> frozenset[int]:
         """Return the ids that may follow those of a reply so far."""
@@ -73,25 +76,27 @@ class ReplyForm:
         at = max(i for i, token in enumerate(reply) if token not in self._text or self._is_tenth(reply, i))
         last, length = reply[at], len(reply) - 1 - at
         if last == self._id[NAME]:
-            return self._texts(length, LONGEST[NAME], [self._id[EXPLANATION]])
+            return self._texts(reply, length, LONGEST[NAME], [self._id[EXPLANATION]])
         if last == self._id[EXPLANATION]:
             named = reply[1] != self._id[EXPLANATION]
             then = [self._id[INTERPRETABLE if named else NOT]]
-            return self._texts(length, LONGEST[EXPLANATION], then if length else [])
+            return self._texts(reply, length, LONGEST[EXPLANATION], then if length else [])
         if last in (self._id[INTERPRETABLE], self._id[NOT]):
             return frozenset(self._id[tenth] for tenth in TENTHS)
         if last in self._parts:
             part = self._parts.index(last) + 1
             then = [self._id[END_OF_PARTS], *self._parts[part : part + 1]]
-            return self._texts(length, LONGEST[FIRST_PART], then if length else [])
+            return self._texts(reply, length, LONGEST[FIRST_PART], then if length else [])
         return frozenset((self._end_of_text if last == self._id[END_OF_PARTS] else self._id[FIRST_PART],))
 
     def _is_tenth(self, reply: Sequence[int], at: int) -> bool:
         """Return whether a token is the confidence."""
         return at > 0 and reply[at - 1] in (self._id[INTERPRETABLE], self._id[NOT])
 
-    def _texts(self, length: int, longest: int, then: Sequence[int]) -> frozenset[int]:
+    def _texts(self, reply: Sequence[int], length: int, longest: int, then: Sequence[int]) -> frozenset[int]:
+        """Return the ids of words that may follow a text of so many tokens, and of what may follow its end."""
         if length >= longest:
             return frozenset(then)
+        again = self._again.get(reply[-1]) if length else None
         # A set keeps its hash, so that the same set is found quickly among a batch's masks.
-        return self._text_or.setdefault(tuple(then), self._text.union(then))
+        return self._text_or.setdefault((again, *then), self._text.union(then) - {again})

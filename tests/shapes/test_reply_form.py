@@ -77,6 +77,19 @@ def test_every_reply_that_is_taught_is_allowed(form, tokenizer):
     assert {'"interpretable": false' in reply for reply in taught[:60]} == {True, False}
 
 
+def test_no_word_follows_itself(form, tokenizer):
+    name, explanation = (tokenizer.convert_tokens_to_ids(piece) for piece in (NAME, EXPLANATION))
+    first, (fires, on, edge) = tokenizer.convert_tokens_to_ids("edge"), tokenizer.encode("Fires on edge")
+    (of,) = tokenizer.encode(" of", add_special_tokens=False)
+    assert first != edge
+    assert edge in form.allowed([name, first, explanation, fires, on])
+    for reply in ([name, first], [name, first, explanation, fires, on, edge]):
+        assert edge not in form.allowed(reply)
+        assert of in form.allowed(reply)
+    # A word is one of several pieces where it is not known, and those may be alike.
+    assert first in form.allowed([name, first])
+
+
 def test_a_name_that_goes_on_is_ended(form, tokenizer):
     red = tokenizer.convert_tokens_to_ids("red")
     start = tokenizer.convert_tokens_to_ids(NAME)

@@ -33,7 +33,8 @@ class ApartForm(ReplyForm):
             return frozenset((self._end_of_text,))
         for piece, then in ((RENAMED, END_OF_APART), (DIFFERENCE, RENAMED)):
             if self._id[piece] in reply:
-                return self._texts(len(reply) - 1 - reply.index(self._id[piece]), LONGEST, [self._id[then]])
+                length = len(reply) - 1 - reply.index(self._id[piece])
+                return self._texts(reply, length, LONGEST, [self._id[then]])
         if len(reply) == 1:
             return frozenset((*self._first, self._id[DIFFERENCE]))
         last = (self._first if len(reply) == 2 else self._numbers).index(reply[-1])

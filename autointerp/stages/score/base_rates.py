@@ -1,6 +1,8 @@
 """Base rates of names: how often a name holds in random cells of a layer, asked of a judge once for all its labels.
 
-A base rate is stored with the first score that it went into, in one transaction, so that a later run finds it.
+A base rate is stored with the first score that it went into, in one transaction, so that a later run finds it. One with
+questions that got no readable answer is not stored: a later run would take it for all of them. That run asks again, and
+gets the answers that are known without paying for them twice.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ class BaseRates:
         return asked
 
     def store(self, session: Session, name: str, asked: AskedBaseRate) -> Sequence[Verdict]:
-        """Store the base rate of a name where it is new; return the verdicts that belong to the caller's score.
+        """Store the base rate of a name where it is new and whole; return the verdicts of the caller's score.
 
         Args:
             session: The session that stores the first score of the name.
@@ -93,7 +95,7 @@ class BaseRates:
             if name not in self._unstored:
                 return ()
             self._unstored.discard(name)
-        if asked.rate.rate is not None:
+        if asked.rate.rate is not None and not asked.rate.unscored:
             queries.base_rates.add(session, self._key, name, Answers(asked.rate.yes, asked.rate.no))
         return asked.verdicts
 

@@ -91,6 +91,23 @@ def test_few_readable_answers_are_no_base_rate(made: tuple[Database, int, int]) 
     assert BaseRates(*made, CROPS).get("red", trials("red"), Asked(unread=3)).rate.rate == pytest.approx(2 / 5)
 
 
+def test_a_base_rate_with_gaps_is_asked_for_again(made: tuple[Database, int, int]) -> None:
+    rates, ask = BaseRates(*made, CROPS), Asked(unread=3)
+    asked = rates.get("red", trials("red"), ask)
+    # What all labels of the name share in this run has its gaps beside it.
+    assert (asked.rate.yes, asked.rate.no, asked.rate.unscored) == (2, 3, 3)
+    with made[0].session() as session:
+        assert len(rates.store(session, "red", asked)) == 8
+    whole = Asked()
+    again = BaseRates(*made, CROPS)
+    found = again.get("red", trials("red"), whole)
+    assert (found.rate.yes, found.rate.no, found.rate.unscored) == (2, 6, 0)
+    with made[0].session() as session:
+        again.store(session, "red", found)
+    assert BaseRates(*made, CROPS).get("red", trials("red"), whole).rate == found.rate
+    assert whole.times == 1
+
+
 def test_an_error_reaches_all_that_wait(made: tuple[Database, int, int]) -> None:
     def fail(_trials: Sequence[Trial]) -> list[Verdict]:
         raise AutointerpError("no money", "get some")

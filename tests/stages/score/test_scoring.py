@@ -221,6 +221,33 @@ def test_a_vlm_judges_and_evaluate_reports(
     assert "shuffled labels -" in line
 
 
+def test_a_paid_gain_that_was_stopped_goes_on_with_whole_base_rates(
+    workspace: Path, score: Cli, vlm_server: Any, scripted: Any, query: Query
+) -> None:
+    _only(workspace, [row[0] for row in query(workspace, "SELECT id FROM labels WHERE status = 'ok' ORDER BY id")][:2])
+
+    def answer(request: dict[str, Any], number: int) -> Any:
+        shown = sum(part["type"] == "image_url" for part in request["messages"][1]["content"])
+        return scripted.Reply(json.dumps({"answers": [True, *[False] * (shown - 1)]}))
+
+    vlm_server.script = answer
+    given = (*by("gain"), "--vlm", "gpt-4o-mini", "--base-url", vlm_server.base_url, "-j", "1")
+    # Fifty cells are seven requests of eight pictures.
+    stopped = score(*given, "--max-calls", "4")
+    assert stopped.code == 3
+    assert "raise --max-calls" in stopped.err
+    assert len(vlm_server.requests) == 4
+    assert not query(workspace, "SELECT 1 FROM base_rates")
+    assert not query(workspace, ROWS, "gain")
+    assert score(*given).code == 0
+    asked = query(workspace, "SELECT fp, tn, unscored FROM scores WHERE method = 'gain'")
+    assert set(asked) == {(7, 43, 0)}
+    assert set(query(workspace, "SELECT yes, no FROM base_rates")) == {(7, 43)}
+    # No answer was paid for twice.
+    paid = query(workspace, "SELECT count(*), count(DISTINCT request_hash) FROM calls")
+    assert paid == [(len(vlm_server.requests), len(vlm_server.requests))]
+
+
 def _evaluated(cli: Cli, workspace: Path, *more: str) -> str:
     done = cli("-w", workspace, "evaluate", "--layer", "mid", "--images", "4", *more)
     assert done.code == 0, done.err

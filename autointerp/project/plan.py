@@ -32,7 +32,7 @@ class Step:
     def text(self) -> str:
         """The step in one line."""
         if not self.needed:
-            return f"{self.stage:8} {self.target}: up to date"
+            return f"{self.stage:8} {self.target}: {f'{self.part} ' if self.part else ''}up to date"
         parts = [self.detail] if self.detail else []
         parts += [f"{self.images} images"] if self.images else []
         if self.calls:

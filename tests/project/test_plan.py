@@ -11,6 +11,7 @@ from autointerp.project.plan import Plan, Step
     ("step", "text"),
     [
         (Step("fit", "x", False, "topk", images=3), "fit      x: up to date"),
+        (Step("score", "x", False, part="gain score"), "score    x: gain score up to date"),
         (Step("fit", "x", True), "fit      x: would run"),
         (Step("harvest", "x", True, "top 4", images=3), "harvest  x: top 4, 3 images"),
         (

@@ -74,7 +74,7 @@ def test_a_score_that_stops_early_is_bounded(ctx):
     assert f"at most {questions} questions each and {shared} a name, at most {several.calls} calls" in several.text
     local = estimates(ctx).score_step(method, "d", ScoreCount(4, names=4))
     assert (local.detail, local.calls) == (several.detail, 0)
-    assert estimates(ctx).score_step(method, "d", ScoreCount(0), MODEL).text == "score    d: up to date"
+    assert estimates(ctx).score_step(method, "d", ScoreCount(0), MODEL).text == "score    d: gain score up to date"
 
 
 def test_scores_by_the_model_are_images(ctx):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from autointerp.db import queries
-from autointerp.db.models import LabelerRow
+from autointerp.db.models import DictionaryRow, LabelerRow
 from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.project.context import Context
 
@@ -49,6 +49,30 @@ def chosen_labelers(ctx: Context, name: str | None) -> list[int] | None:
                 raise UsageError(f"{name!r} begins the names of several labelers", f"write one: {', '.join(begin)}")
         known = sorted({row.kind for row in rows} | set(labeler_names(rows).values()))
         raise UsageError(f"no labels here are of a labeler {name!r}", nearest(name, known))
+
+
+def newest_of(ctx: Context, dictionary: DictionaryRow, chosen: Sequence[int] | None) -> list[int] | None:
+    """Return which of several labelers of one name counts for a dictionary: the one of the newest label there.
+
+    A note names those that do not count. People count together, because each of them names other features. None stays
+    None, which means all labelers.
+    """
+    if chosen is None or len(chosen) < 2:
+        return None if chosen is None else list(chosen)
+    with ctx.db.session() as session:
+        kinds = {row.kind for row in queries.labelers.by_ids(session, chosen)}
+        newest = queries.labelers.newest_first(session, dictionary.id, chosen)
+        names = labeler_names(queries.labelers.with_labels(session))
+    if not newest or kinds == {queries.labels.HUMAN}:
+        return list(chosen)
+    counts, *others = newest
+    if others:
+        left_out = ", ".join(names[other] for other in others)
+        ctx.progress.note(
+            f"{dictionary.name}: the labels are those of {names[counts]}, which labeled last; left out are those of "
+            f"{left_out}: name one with --labeler to read its labels"
+        )
+    return [counts]
 
 
 def _of_model(row: LabelerRow) -> str:

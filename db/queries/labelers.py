@@ -74,6 +74,14 @@ def of_dictionary(session: Session, dictionary_id: int) -> list[LabelerRow]:
     return list(session.scalars(select(LabelerRow).where(LabelerRow.id.in_(labeled)).order_by(LabelerRow.id)))
 
 
+def newest_first(session: Session, dictionary_id: int, labeler_ids: Iterable[int]) -> list[int]:
+    """Return those of some labelers that have labeled a dictionary, the one of the newest label first."""
+    newest = func.max(Label.id)
+    query = select(Label.labeler_id).join(Feature).where(Feature.dictionary_id == dictionary_id)
+    wanted = query.where(Label.labeler_id.in_(list(labeler_ids)))
+    return list(session.scalars(wanted.group_by(Label.labeler_id).order_by(newest.desc())))
+
+
 def by_ids(session: Session, labeler_ids: Iterable[int]) -> list[LabelerRow]:
     """Return labelers and judges by their ids, oldest first."""
     return list(session.scalars(select(LabelerRow).where(LabelerRow.id.in_(list(labeler_ids))).order_by(LabelerRow.id)))

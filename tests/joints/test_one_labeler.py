@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import select
+
+from autointerp.db.models import Feature, Label, LabelerRow
+from autointerp.project.workspace import WorkspaceFolder
 
 Cli = Callable[..., Any]
 
@@ -21,7 +27,9 @@ def shown(run: Cli, latent: int, *more: object) -> dict[str, Any]:
     return found
 
 
-def test_one_labelers_labels_are_searched_exported_and_evaluated(run: Cli, live: list[int], tmp_path: Path) -> None:
+def test_one_labelers_labels_are_searched_exported_and_evaluated(
+    run: Cli, workspace: Path, live: list[int], tmp_path: Path
+) -> None:
     for latent in live[:2]:
         assert run("label", "--feature", f"{NAME}:{latent}", "--name", "zebra crossing").code == 0
     clip_name = shown(run, live[0], "--labeler", "clip")["label"]["name"]
@@ -54,6 +62,32 @@ def test_one_labelers_labels_are_searched_exported_and_evaluated(run: Cli, live:
     assert "evaluate" not in evaluated[1].err + evaluated[2].err
     # No truth is about zebras.
     assert json.loads(evaluated[1].out)["label_accuracy"] in (0.0, None)
+    assert "left out" not in "".join(done.err for done in evaluated)
+
+    older = json.loads(run("labels", "list", "--json").out)[0]["labeler"]
+    _label_by_another_clip(workspace, live[:3])
+    done = run("evaluate", "--layer", "mid", "--json", "--labeler", "clip")
+    assert json.loads(done.out)["labeled"] == 3
+    told = next(line for line in done.err.splitlines() if "left out" in line)
+    newer, left_out = re.findall(r"clip\S*#[0-9a-f]{6}", told)
+    assert newer != left_out
+    # Either is to be had by its own name.
+    assert left_out.startswith(older)
+    for name, labeled in ((newer, 3), (left_out, len(live))):
+        one = run("evaluate", "--layer", "mid", "--json", "--labeler", name)
+        assert json.loads(one.out)["labeled"] == labeled
+        assert "left out" not in one.err
+
+
+def _label_by_another_clip(workspace: Path, latents: list[int]) -> None:
+    """Let the labeler clip, in another configuration, have named some features last."""
+    with WorkspaceFolder(workspace).db.session() as session:
+        known = session.scalars(select(LabelerRow).where(LabelerRow.kind == "clip")).one()
+        other = LabelerRow(kind="clip", model=known.model, prompt_hash=known.prompt_hash, config_hash="another")
+        session.add(other)
+        session.flush()
+        for feature in session.scalars(select(Feature).where(Feature.latent_index.in_(latents))):
+            session.add(Label(feature_id=feature.id, labeler_id=other.id, status="ok", name="red", confidence=0.5))
 
 
 def test_an_unknown_labeler_is_one_line(run: Cli, live: list[int]) -> None:

@@ -5,7 +5,7 @@ Everything is measured on held-out images, of other prompts and seeds than any c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from autointerp.db import queries
 from autointerp.db.models import DictionaryRow, Label
 from autointerp.errors import UsageError
 from autointerp.project.context import Context
-from autointerp.project.labeler_names import chosen_labelers
+from autointerp.project.labeler_names import chosen_labelers, newest_of
 from autointerp.project.plan import Plan, Step
 from autointerp.project.runs import running
 from autointerp.project.schedule import part_of, tell_steps
@@ -86,7 +86,8 @@ def run_evaluate(
         ctx: The command's view of the workspace.
         targets: The dictionaries.
         dry_run: Measure nothing, and report known results alone.
-        labeler: Take the labels of this labeler alone, in place of those that count.
+        labeler: Take the labels of this labeler alone, in place of those that count. Where the name means several, the
+            one that labeled a dictionary last is taken, and a note names the others.
         request: What is measured beside; the cheap controls if None.
 
     Raises:
@@ -189,10 +190,11 @@ def truths_of(ctx: Context, row: DictionaryRow) -> list[FeatureTruth | None]:
 
 
 def _report(
-    ctx: Context, work: _Work, one: EvaluationPlan, evaluation: Evaluation, labelers: Collection[int] | None
+    ctx: Context, work: _Work, one: EvaluationPlan, evaluation: Evaluation, labelers: Sequence[int] | None
 ) -> EvaluationReport:
     """Add the labels and scores as they are now. These are read and not measured, so the run does not store them."""
     row = one.row
+    labelers = newest_of(ctx, row, labelers)
     with ctx.db.session() as session:
         labels = queries.labels.best(session, row.id, labelers)
         scores = queries.scores.of_labels(session, [best.label.id for best in labels.values()])

@@ -25,6 +25,20 @@ def test_labelers_of_each_dictionary_are_counted(filled):
         assert queries.labelers.counts(session) == {1: 2}
 
 
+def test_the_labeler_of_the_newest_label_comes_first(filled):
+    with filled.session() as session:
+        clip, vlm, words = (queries.labelers.ensure(session, LabelerKey(kind)) for kind in ("clip", "vlm", "words"))
+        everyone = [clip.id, vlm.id, words.id]
+        assert queries.labelers.newest_first(session, 1, everyone) == []
+        label(session, 1, clip)
+        label(session, 1, vlm)
+        assert queries.labelers.newest_first(session, 1, everyone) == [vlm.id, clip.id]
+        label(session, 3, clip)
+        assert queries.labelers.newest_first(session, 1, everyone) == [clip.id, vlm.id]
+        assert queries.labelers.newest_first(session, 1, [vlm.id, words.id]) == [vlm.id]
+        assert queries.labelers.newest_first(session, 2, everyone) == []
+
+
 def test_spellings_of_an_address_are_one_labeler(db):
     with db.session() as session:
         old = queries.labelers.ensure(session, LabelerKey("vlm", "m", "http://host:80/v1/"))

@@ -56,6 +56,7 @@ class FinishedExperiment:
     """An experiment that a command ran to its end, with its report."""
 
     ctx: Context
+    experiment: Experiment
     outcome: ExperimentOutcome
     files: ReportFiles
 
@@ -88,4 +89,4 @@ def finish(
         click.echo(plan_experiment(ctx, planned).text)
         return None
     outcome = run_experiment(ctx, planned)
-    return FinishedExperiment(ctx, outcome, write_report(ctx, planned, outcome, out))
+    return FinishedExperiment(ctx, planned, outcome, write_report(ctx, planned, outcome, out))

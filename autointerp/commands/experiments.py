@@ -118,7 +118,7 @@ def _command_of(kind: ExperimentKind) -> click.Command:
         if as_json:
             from autointerp.experiments.report import summary
 
-            print_json({**summary(done.ctx, done.outcome), **done.paths})
+            print_json({**summary(done.ctx, done.experiment, done.outcome), **done.paths})
             return
         from autointerp.commands.printing.experiments import print_figures
 

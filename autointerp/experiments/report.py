@@ -23,7 +23,7 @@ from autointerp.export.folder import whole_folder
 from autointerp.export.gallery import visible
 from autointerp.texts import to_json
 from autointerp.version import VERSION
-from autointerp.views.experiments import REPORT_PAGE, REPORT_PLOT, report_name
+from autointerp.views.experiments import REPORT_FIGURES, REPORT_PAGE, REPORT_PLOT, report_name
 from autointerp.views.figures import figure_text, number_text, tables_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from autointerp.experiments.running import ExperimentOutcome
     from autointerp.project.context import Context
 
-FIGURES = "figures.json"
 _LONGEST_SIDE = 256
 """Pixels of a picture's longer side in the page, at most."""
 
@@ -62,7 +61,7 @@ def check_report_folder(folder: Path) -> None:
 def is_report(folder: Path) -> bool:
     """Return whether a folder holds the report of an experiment."""
     with suppress(OSError, ValueError):
-        found = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        found = json.loads((folder / REPORT_FIGURES).read_text(encoding="utf-8"))
         return isinstance(found, dict) and "experiment" in found
     return False
 
@@ -83,7 +82,7 @@ def write_report(
         AutointerpError: The folder cannot be written.
     """
     folder = (out or ctx.workspace.experiments_dir / report_name(outcome.plan.kind, outcome.plan.identity)).absolute()
-    about = summary(ctx, outcome)
+    about = summary(ctx, experiment, outcome)
     plots = experiment.plots(outcome.figures)
     if plots and not can_plot():
         ctx.progress.note(MISSING)
@@ -93,16 +92,17 @@ def write_report(
     drawn = draw_plots(plots) if plots else None
     rows = experiment.pictures(outcome.results)
     with whole_folder(folder, is_report, "a report") as made:
-        (made / FIGURES).write_text(to_json(about, indent=1) + "\n", encoding="utf-8")
+        (made / REPORT_FIGURES).write_text(to_json(about, indent=1) + "\n", encoding="utf-8")
         if drawn is not None:
             (made / REPORT_PLOT).write_bytes(drawn)
         (made / REPORT_PAGE).write_text(_page(experiment, outcome, about, drawn, rows), encoding="utf-8")
     return ReportFiles(folder, folder / REPORT_PAGE, None if drawn is None else folder / REPORT_PLOT)
 
 
-def summary(ctx: Context, outcome: ExperimentOutcome) -> dict[str, Any]:
-    """Return an experiment as `figures.json` and `--json` have it."""
+def summary(ctx: Context, experiment: Experiment, outcome: ExperimentOutcome) -> dict[str, Any]:
+    """Return an experiment as `figures.json` and `--json` have it; `verdicts` where it comes to any."""
     plan = outcome.plan
+    decided = {"verdicts": list(experiment.verdicts(outcome.results))} if isinstance(experiment, Deciding) else {}
     return {
         "experiment": plan.kind,
         "identity": plan.identity,
@@ -110,13 +110,14 @@ def summary(ctx: Context, outcome: ExperimentOutcome) -> dict[str, Any]:
         "revision": ctx.description.revision,
         "configuration": plan.configuration,
         "figures": [figure.as_dict() for figure in outcome.figures],
+        **decided,
     }
 
 
 def _is_current(folder: Path, about: dict[str, Any], with_plot: bool) -> bool:
     """Return whether a folder holds this very report."""
     with suppress(OSError, ValueError):
-        found = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+        found = json.loads((folder / REPORT_FIGURES).read_text(encoding="utf-8"))
         whole = (folder / REPORT_PAGE).is_file() and (folder / REPORT_PLOT).is_file() >= with_plot
         return whole and found == json.loads(to_json(about))
     return False
@@ -143,7 +144,7 @@ def _page(
         kind=outcome.plan.kind,
         title=experiment.title,
         facts=[("model", about["model"]), ("identity", about["identity"][:16]), *configuration],
-        verdicts=experiment.verdicts(outcome.results) if isinstance(experiment, Deciding) else (),
+        verdicts=about.get("verdicts", ()),
         number=number_text,
         tables=tables_of(outcome.figures),
         text=figure_text,

@@ -1,23 +1,67 @@
-"""The stored experiments of a workspace: how far each is, its figures as tables, and the files of its report."""
+"""The stored experiments of a workspace: how far each is, its figures as tables, its verdicts, and its report."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import FiniteFloat, TypeAdapter
 
 from autointerp.db import queries
 from autointerp.db.models import ExperimentRow
 from autointerp.errors import UsageError
 from autointerp.project.context import Context
 from autointerp.texts import to_json
-from autointerp.views.figures import Figure, FigureTable, tables_of
+from autointerp.views.figures import Figure, FigureTable, number_text, tables_of
 
-REPORT_PAGE, REPORT_PLOT = "report.html", "plot.png"
+REPORT_PAGE, REPORT_PLOT, REPORT_FIGURES = "report.html", "plot.png", "figures.json"
 """Files in the folder of a report."""
+DECISIONS = ("holds", "fails", "undecided")
+"""What a verdict can be."""
+
+
+@dataclass(frozen=True)
+class StoredVerdict:
+    """What became of a published claim, as the report of an experiment says; the keys of `experiment claims --json`.
+
+    Attributes:
+        claim: The claim, with the model and its steps.
+        source: The paper.
+        theirs: The figure there; empty where none could be read.
+        ours: The figure here that decides; None where it was not measured.
+        ci_low: Lower end of its 95% interval.
+        ci_high: Upper end.
+        verdict: One of `DECISIONS`.
+        reason: What was measured, and the rule.
+    """
+
+    claim: str
+    source: str
+    theirs: str
+    ours: FiniteFloat | None
+    ci_low: FiniteFloat | None
+    ci_high: FiniteFloat | None
+    verdict: Literal["holds", "fails", "undecided"]
+    reason: str
+
+    @property
+    def parts(self) -> list[str]:
+        """The reason, a part for each figure that decides."""
+        # A part ends with its rule in brackets, in which there may be a semicolon too.
+        return re.split(r"(?<=\)); ", self.reason)
+
+    @property
+    def interval(self) -> str:
+        """The 95% interval, such as `0.390 to 0.431`; empty where there is none."""
+        if self.ci_low is None or self.ci_high is None:
+            return ""
+        return f"{number_text(self.ci_low)} to {number_text(self.ci_high)}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +83,7 @@ class StoredExperiment:
         figures: The figures; empty until all units are measured.
         page: The report's page; None where the workspace has none.
         plot: The report's plot; None where the workspace has none.
+        verdicts: What its report says of published claims; empty without a report, and of other experiments.
     """
 
     id: int
@@ -55,6 +100,7 @@ class StoredExperiment:
     figures: tuple[Figure, ...]
     page: Path | None
     plot: Path | None
+    verdicts: tuple[StoredVerdict, ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,8 +109,24 @@ class StoredExperiment:
 
     @property
     def tables(self) -> list[FigureTable]:
-        """The figures as tables."""
-        return tables_of(self.figures)
+        """The figures as tables, without those that the verdicts say."""
+        decided = {one.source for one in self.verdicts}
+        return tables_of([figure for figure in self.figures if figure.name.partition(": ")[0] not in decided])
+
+    @property
+    def decisions(self) -> dict[str, int]:
+        """How many verdicts there are of each of `DECISIONS`."""
+        counts = Counter(one.verdict for one in self.verdicts)
+        return {decision: counts[decision] for decision in DECISIONS}
+
+    @property
+    def sources(self) -> dict[str, list[StoredVerdict]]:
+        """The verdicts by their papers, with the titles of these where figures have them."""
+        titles = {figure.name.partition(": ")[0]: figure.name for figure in self.figures}
+        found: dict[str, list[StoredVerdict]] = {}
+        for one in self.verdicts:
+            found.setdefault(titles.get(one.source, one.source), []).append(one)
+        return found
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -86,6 +148,7 @@ class StoredExperiment:
             "revision": self.revision,
             "configuration": dict(self.configuration),
             "figures": [figure.as_dict() for figure in self.figures],
+            "verdicts": [asdict(one) for one in self.verdicts],
             "name": self.name,
             "state": self.state,
             "done": self.done,
@@ -119,7 +182,7 @@ def read_experiment(ctx: Context, name: str) -> StoredExperiment:
 
 
 def _stored(ctx: Context, row: ExperimentRow, done: int) -> StoredExperiment:
-    page, plot = (_report_file(ctx, row, name) for name in (REPORT_PAGE, REPORT_PLOT))
+    page, plot, figures = (_report_file(ctx, row, name) for name in (REPORT_PAGE, REPORT_PLOT, REPORT_FIGURES))
     return StoredExperiment(
         id=row.id,
         kind=row.kind,
@@ -135,7 +198,17 @@ def _stored(ctx: Context, row: ExperimentRow, done: int) -> StoredExperiment:
         figures=tuple(Figure(**figure) for figure in row.figures),
         page=page,
         plot=plot,
+        verdicts=() if figures is None else _verdicts(figures),
     )
+
+
+def _verdicts(figures: Path) -> tuple[StoredVerdict, ...]:
+    """Read the verdicts of a report; none where it has none, or where the file is not what it should be."""
+    try:
+        said = json.loads(figures.read_text(encoding="utf-8"))
+        return TypeAdapter(tuple[StoredVerdict, ...]).validate_python(said.get("verdicts", ()))
+    except (OSError, ValueError, AttributeError):
+        return ()
 
 
 def _report_file(ctx: Context, row: ExperimentRow, name: str) -> Path | None:

@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from autointerp.views.experiments import StoredExperiment, list_experiments, read_experiment
-from autointerp.views.figures import figure_text
+from autointerp.views.figures import figure_text, number_text
 
 if TYPE_CHECKING:
     from autointerp.web.site import ViewSite
@@ -48,6 +48,7 @@ def routes(site: ViewSite) -> APIRouter:
             shown=shown,
             facts=facts,
             text=figure_text,
+            number=number_text,
         )
 
     @router.get("/experiments/{name}/report", include_in_schema=False)

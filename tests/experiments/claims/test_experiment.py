@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +13,14 @@ import pytest
 from autointerp import Workspace
 from autointerp.errors import UsageError
 from autointerp.experiments.claims import experiment
-from autointerp.experiments.claims.catalogue import CLAIMS
+from autointerp.experiments.claims.catalogue import CLAIMS, SOURCES
 from autointerp.experiments.claims.experiment import Claims
 from autointerp.experiments.claims.studies import QUICK, Sizes
 from autointerp.experiments.protocol import Deciding, Figure
 from autointerp.experiments.report import write_report
 from autointerp.experiments.running import plan_experiment, run_experiment
 from autointerp.project.context import Context
+from autointerp.views.experiments import read_experiment
 
 OPTIONS: dict[str, Any] = {"quick": True, "images": None, "cases": None, "experiments": ()}
 TINY = Sizes(
@@ -96,7 +98,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_every_claim_gets_a_verdict_by_its_own_figures(made: Path, measured: list[str], tmp_path: Path) -> None:
+def test_every_claim_gets_a_verdict_by_its_own_figures(made: Path, measured: list[str]) -> None:
     ctx = Context(Workspace(made))
     planned = Claims.plan(ctx, OPTIONS)
     outcome = run_experiment(ctx, planned)
@@ -113,9 +115,13 @@ def test_every_claim_gets_a_verdict_by_its_own_figures(made: Path, measured: lis
     assert isinstance(planned, Deciding)
     keys = ["claim", "source", "theirs", "ours", "ci_low", "ci_high", "verdict", "reason"]
     assert all(list(row) == keys for row in planned.verdicts(outcome.results))
-    page = write_report(ctx, planned, outcome, tmp_path / "report").page.read_text(encoding="utf-8")
+    report = write_report(ctx, planned, outcome)
+    page = report.page.read_text(encoding="utf-8")
     assert "Replacing cells edits better than features do" in page
     assert 'class="fails"' in page
+    stored = read_experiment(ctx, report.folder.name)
+    assert [asdict(one) for one in stored.verdicts] == planned.verdicts(outcome.results)
+    assert len(stored.sources) == len(SOURCES)
 
 
 def test_a_run_that_was_stopped_measures_the_rest_alone_and_ends_in_the_same(made: Path, measured: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,25 @@ def client(tmp_path: Path) -> Any:
     folder = site.ctx.workspace.experiments_dir / NAME
     folder.mkdir(parents=True)
     (folder / "report.html").write_text(REPORT)
+    verdict = {"claim": "Features <b>edit</b>", "source": "arXiv 1", "theirs": "62%", "ours": 0.31, "ci_low": 0.2}
+    said = [{**verdict, "ci_high": 0.4, "verdict": "holds", "reason": "by /home/me/x: 0.31 (holds: above 0)"}]
+    (folder / "figures.json").write_text(json.dumps({"verdicts": said}))
     return client_of(site)
+
+
+def test_verdicts_stand_with_figure_and_interval(client: Any) -> None:
+    assert '<span class="verdict holds">1 holds</span>' in client.get("/experiments").text
+    page = client.get(f"/experiments/{NAME}").text
+    assert "Features &lt;b&gt;edit&lt;/b&gt;" in page
+    assert "0.310 <small>0.200 to 0.400</small>" in page
+    assert "<li><bdi>by x: 0.31 (holds: above 0)</bdi></li>" in page
+    assert ">62%</bdi>" in page
 
 
 def test_the_list_and_each_experiment(client: Any) -> None:
     page = client.get("/experiments").text
     assert page.index("probe") < page.index("emergence")
     assert "0 of 7 units, failed" in page
-    assert "2, 1 of them controls" in page
     page = client.get(f"/experiments/{NAME}").text
     assert "0.500 <small>(0.400 to 0.600)</small>" in page
     assert "&lt;i&gt;</bdi> <small>control" in page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,7 @@ from autointerp.views.counting import labels_that_count
 if TYPE_CHECKING:
     from autointerp.db import Session
     from autointerp.db.models import LabelStatus
+    from autointerp.db.queries.catalog import FeatureLine, ScoreLine
     from autointerp.db.queries.labels import BestLabel
 
 STATES = ("live", "dead", "dense")
@@ -33,6 +34,16 @@ SORTS = {
 """Each order of a list of features, with its words."""
 
 
+_LINE = np.dtype(
+    [
+        *(("ids", "<i8"), ("dictionaries", "<i8"), ("latents", "<i8"), ("states", "i1")),
+        *(("densities", "<f4"), ("peaks", "<f4"), ("steps", "<i2")),
+    ]
+)
+"""The columns of a feature, named as those of the catalog."""
+_SCORE = np.dtype([("label", "<i8"), ("method", "i1"), ("value", "<f4"), ("low", "<f4")])
+
+
 @dataclass(frozen=True)
 class CatalogFilters:
     """Conditions that a feature must meet to be listed. A filter that is None lets every feature pass.
@@ -45,6 +56,7 @@ class CatalogFilters:
         step: Only features that fire most at this denoising step.
         density: Only features whose density lies in this range, both ends included.
         min_doubt: Only features whose name is at least this doubtful, from 0 to 1.
+        places: Only features at these places of the catalog.
 
     Raises:
         UsageError: A state, status or score does not exist here.
@@ -57,6 +69,7 @@ class CatalogFilters:
     step: int | None = None
     density: tuple[float, float] | None = None
     min_doubt: float | None = None
+    places: Collection[int] | None = None
 
     def __post_init__(self) -> None:
         for what, given, known in (("state", self.state, STATES), ("status", self.status, STATUSES)):
@@ -114,7 +127,7 @@ class FeatureCatalog:
     scores: np.ndarray
     doubts: np.ndarray
     names: list[str]
-    _places: dict[int, int] = field(default_factory=dict)
+    _by_id: np.ndarray
     _orders: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _namesakes: dict[str, list[int]] | None = None
 
@@ -124,40 +137,47 @@ class FeatureCatalog:
     @classmethod
     def read(cls, session: Session, labelers: Collection[int] | None = None) -> FeatureCatalog:
         """Read all features with the labels that count, among those of all labelers or of `labelers` alone."""
-        lines = list(queries.catalog.feature_lines(session))
+        # Rows go into columns one by one: as objects, all of them together would take hundreds of megabytes.
+        lines = np.fromiter(map(_columns, queries.catalog.feature_lines(session)), _LINE)
         count = len(lines)
-        peaks = [max(line.steps, key=line.steps.__getitem__) if line.steps else "-1" for line in lines]
         catalog = cls(
-            ids=np.array([line.id for line in lines], np.int64),
-            dictionaries=np.array([line.dictionary_id for line in lines], np.int64),
-            latents=np.array([line.latent_index for line in lines], np.int64),
-            states=np.array([STATES.index(line.state) for line in lines], np.int8),
-            densities=np.array([line.density for line in lines], np.float32),
-            peaks=np.array([line.max_activation for line in lines], np.float32),
-            steps=np.array([int(peak) for peak in peaks], np.int16),
+            **{name: lines[name].copy() for name in _LINE.names or ()},
             label_ids=np.zeros(count, np.int64),
             statuses=np.zeros(count, np.int8),
             scores=np.full((len(HEADLINE), count), np.nan, np.float32),
             doubts=np.full(count, np.nan, np.float32),
             names=[""] * count,
+            _by_id=np.argsort(lines["ids"], kind="stable"),
         )
-        catalog._places = {int(feature): place for place, feature in enumerate(catalog.ids)}
-        shown = labels_that_count(session, labelers)
-        scores: dict[int, dict[str, tuple[float, float | None]]] = {}
-        for line in queries.catalog.score_lines(session):
-            scores.setdefault(line.label_id, {})[line.method] = (line.value, line.ci_low)
-        people = {row.id for row in queries.labelers.with_labels(session) if row.kind == queries.labels.HUMAN}
-        for feature_id, label in shown.items():
-            if feature_id in catalog._places:
-                name = label.name if label.status == "ok" else ""
-                one = _Shown(label.id, label.status, name, label.labeler_id in people)
-                catalog._set(catalog._places[feature_id], one, scores.get(label.id, {}))
+        catalog._take_labels(session, labelers)
         return catalog
+
+    def _take_labels(self, session: Session, labelers: Collection[int] | None) -> None:
+        """Read the labels that count of all features, with their scores."""
+        shown = labels_that_count(session, labelers)
+        people = {row.id for row in queries.labelers.with_labels(session) if row.kind == queries.labels.HUMAN}
+        is_human = np.zeros(len(self), bool)
+        places = _found(self.ids, self._by_id, np.fromiter(shown, np.int64, len(shown)))
+        for place, label in zip(places.tolist(), shown.values(), strict=True):
+            if place >= 0:
+                self.label_ids[place], self.statuses[place] = label.id, STATUSES.index(label.status)
+                self.names[place] = label.name if label.status == "ok" else ""
+                is_human[place] = label.labeler_id in people
+        lows = np.full_like(self.scores, np.nan)
+        scores = np.fromiter(
+            ((one.label_id, HEADLINE.index(one.method), one.value, one.ci_low) for one in _known(session)), _SCORE
+        )
+        at = _found(self.label_ids, np.argsort(self.label_ids, kind="stable"), scores["label"])
+        # Lines come oldest first, and of several of one label and method the last one stays.
+        where = scores["method"][at >= 0], at[at >= 0]
+        self.scores[where], lows[where] = scores["value"][at >= 0], scores["low"][at >= 0]
+        is_named = self.statuses == STATUSES.index("ok")
+        self.doubts[is_named] = _doubts(self.scores[:, is_named], lows[:, is_named], is_human[is_named])
 
     def refresh(self, session: Session, feature_ids: Iterable[int], labelers: Collection[int] | None = None) -> None:
         """Read the labels and scores of a few features again."""
         for feature_id in feature_ids:
-            place = self._places.get(feature_id)
+            place = self.place_of(feature_id)
             if place is None:
                 continue
             dictionary = int(self.dictionaries[place])
@@ -179,7 +199,8 @@ class FeatureCatalog:
 
     def place_of(self, feature_id: int) -> int | None:
         """Return the place of a feature; None where the catalog lacks it."""
-        return self._places.get(feature_id)
+        (place,) = _found(self.ids, self._by_id, np.array([feature_id])).tolist()
+        return None if place < 0 else int(place)
 
     def headline(self, place: int) -> tuple[float | None, str]:
         """Return the one figure that stands for a feature's label, and its method; None and empty without one."""
@@ -208,6 +229,10 @@ class FeatureCatalog:
             passes &= (self.densities >= low * (1 - 1e-6)) & (self.densities <= high * (1 + 1e-6))
         if filters.min_doubt is not None:
             passes &= np.nan_to_num(self.doubts, nan=-1.0) >= filters.min_doubt
+        if filters.places is not None:
+            listed = np.zeros(len(self), bool)
+            listed[list(filters.places)] = True
+            passes &= listed
         return passes
 
     def _reaching(self, floor: ScoreFloor) -> np.ndarray:
@@ -234,15 +259,15 @@ class FeatureCatalog:
         order, places_in_order = self._order(sort)
         passes = self.passing(filters)
         start = 0
-        if after is not None and after in self._places:
-            start = int(places_in_order[self._places[after]]) + 1
+        if after is not None and (place := self.place_of(after)) is not None:
+            start = int(places_in_order[place]) + 1
         rest = order[start:]
         found = rest[passes[rest]]
         return CatalogPage(found[:count].tolist(), int(passes.sum()), len(found) > count)
 
     def around(self, filters: CatalogFilters, sort: str, feature_id: int) -> tuple[int | None, int | None]:
         """Return the places of the features before and after a feature in a list; None at its ends."""
-        place = self._places.get(feature_id)
+        place = self.place_of(feature_id)
         if place is None:
             return None, None
         order, places_in_order = self._order(sort)
@@ -303,14 +328,40 @@ def doubt_of(is_human: bool, scores: dict[str, tuple[float, float | None]]) -> f
         is_human: A person gave the name.
         scores: Method -> value and lower end of its interval.
     """
-    if is_human:
-        return 0.0
-    for method in HEADLINE:
-        if method in scores:
-            value, low = scores[method]
-            chance = CHANCE[method]
-            return 1.0 - min(max(((value if low is None else low) - chance) / (1 - chance), 0.0), 1.0)
-    return 1.0
+    known = [scores.get(method, (np.nan, None)) for method in HEADLINE]
+    values, lows = (np.array([[one[end]] for one in known], np.float64) for end in (0, 1))
+    return float(_doubts(values, lows, np.array([is_human]))[0])
+
+
+def _doubts(values: np.ndarray, lows: np.ndarray, is_human: np.ndarray) -> np.ndarray:
+    """Return how doubtful names are, [n]; see `doubt_of`. Values and lower ends are [len(HEADLINE), n], or nan."""
+    doubts = np.ones(len(is_human))
+    for row, method in reversed(list(enumerate(HEADLINE))):
+        low = np.where(np.isnan(lows[row]), values[row], lows[row])
+        found = 1.0 - np.clip((low - CHANCE[method]) / (1 - CHANCE[method]), 0.0, 1.0)
+        doubts = np.where(np.isnan(values[row]), doubts, found)
+    return np.where(is_human, 0.0, doubts)
+
+
+def _found(ids: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the place of each wanted id among ids, int64; -1 where it is not there. `order` sorts the ids."""
+    if not len(ids):
+        return np.full(len(wanted), -1)
+    at = order[np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)]
+    return np.where(ids[at] == wanted, at, -1)
+
+
+def _columns(line: FeatureLine) -> tuple[int, int, int, int, float, float, int]:
+    """Return a feature's entry of `_LINE`."""
+    step = int(max(line.steps, key=line.steps.__getitem__)) if line.steps else -1
+    state = STATES.index(line.state)
+    return line.id, line.dictionary_id, line.latent_index, state, line.density, line.max_activation, step
+
+
+def _known(session: Session) -> Iterator[ScoreLine]:
+    """Yield the scores that can stand for a label; a lower end that is not known is nan."""
+    for line in queries.catalog.score_lines(session):
+        yield line if line.ci_low is not None else line._replace(ci_low=np.nan)
 
 
 def _shown(best: BestLabel) -> _Shown:

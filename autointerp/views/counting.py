@@ -21,15 +21,20 @@ def labels_that_count(session: Session, labelers: Collection[int] | None = None)
         session: An open session.
         labelers: Only labels of these labelers; None for all.
     """
-    said: dict[int, dict[int, LabelLine]] = {}
+    found: dict[int, LabelLine] = {}
+    several: dict[int, dict[int, LabelLine]] = {}
     for line in queries.catalog.label_lines(session, labelers):
         # Lines come with failures first, then by age, so that the last one of a labeler is current.
-        said.setdefault(line.feature_id, {})[line.labeler_id] = line
-    several = [line.id for by_labeler in said.values() if len(by_labeler) > 1 for line in by_labeler.values()]
-    values = queries.scores.headline_values(session, several) if several else {}
+        before = found.get(line.feature_id)
+        if before is not None and before.labeler_id != line.labeler_id:
+            several.setdefault(line.feature_id, {})[before.labeler_id] = before
+        found[line.feature_id] = line
+        if line.feature_id in several:
+            several[line.feature_id][line.labeler_id] = line
+    ids = [line.id for by_labeler in several.values() for line in by_labeler.values()]
+    values = queries.scores.headline_values(session, ids) if ids else {}
     people = {row.id for row in queries.labelers.with_labels(session) if row.kind == queries.labels.HUMAN}
-    found = {}
-    for feature_id, by_labeler in said.items():
+    for feature_id, by_labeler in several.items():
         lines = sorted(by_labeler.values(), key=lambda line: line.id)
         known = [(line.id, line.status, line.labeler_id in people) for line in lines]
         found[feature_id] = lines[queries.labels.place_that_counts(known, values)]

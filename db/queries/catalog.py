@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,9 @@ from sqlalchemy.orm import Session
 from autointerp.db.models import CellRow, Crop, DictionaryRow, Feature, Image, Judgement, Label, LabelerRow, Score
 from autointerp.db.queries import bulk, crops
 from autointerp.db.queries.scores import HEADLINE
+
+_IN_PARTS = {"yield_per": 2000}
+"""All rows at once would take hundreds of megabytes where there are a hundred thousand features."""
 
 
 class Stamp(NamedTuple):
@@ -58,7 +62,7 @@ def feature_lines(session: Session) -> Iterator[FeatureLine]:
         table.max_activation,
         table.steps,
     ).order_by(table.dictionary_id, table.latent_index)
-    for row in session.execute(query):
+    for row in session.execute(query, execution_options=_IN_PARTS):
         yield FeatureLine(*row)
 
 
@@ -77,8 +81,11 @@ def label_lines(session: Session, labelers: Collection[int] | None = None) -> It
     query = select(Label.id, Label.feature_id, Label.labeler_id, Label.status, Label.name)
     if labelers is not None:
         query = query.where(Label.labeler_id.in_(labelers))
-    for row in session.execute(query.order_by(case((Label.status == "failed", 0), else_=1), Label.id)):
-        yield LabelLine(*row)
+    query = query.order_by(case((Label.status == "failed", 0), else_=1), Label.id)
+    names: dict[str, str] = {}
+    for label, feature, labeler, status, name in session.execute(query, execution_options=_IN_PARTS):
+        # Many features have the same name.
+        yield LabelLine(label, feature, labeler, sys.intern(status), names.setdefault(name, name))
 
 
 class ScoreLine(NamedTuple):
@@ -99,7 +106,7 @@ def score_lines(session: Session) -> Iterator[ScoreLine]:
         .where(LabelerRow.kind.is_(None) | (LabelerRow.kind != "control"))
         .order_by(Score.id)
     )
-    for label_id, method, value, ci_low in session.execute(query):
+    for label_id, method, value, ci_low in session.execute(query, execution_options=_IN_PARTS):
         if value is not None:
             yield ScoreLine(label_id, method, value, ci_low)
 

@@ -26,10 +26,13 @@ def labels_to_index(session: Session, dictionary_id: int) -> list[NamedLabel]:
         .join(Feature, Feature.id == Label.feature_id)
         .where(Feature.dictionary_id == dictionary_id, Label.status != "failed")
     )
-    newest = {(row.feature_id, row.labeler_id): row for row in session.execute(query.order_by(Label.id))}
-    return [
-        NamedLabel(row.id, row.feature_id, row.name, row.confidence) for row in newest.values() if row.status == "ok"
-    ]
+    newest: dict[tuple[int, int], NamedLabel | None] = {}
+    names: dict[str, str] = {}
+    for row in session.execute(query.order_by(Label.id), execution_options={"yield_per": 2000}):
+        # A newer result that is no name takes the place of a name. Many features have the same name.
+        named = NamedLabel(row.id, row.feature_id, names.setdefault(row.name, row.name), row.confidence)
+        newest[row.feature_id, row.labeler_id] = named if row.status == "ok" else None
+    return [one for one in newest.values() if one is not None]
 
 
 def record(session: Session, index: Index) -> None:

@@ -69,7 +69,7 @@ class LabelContents:
 
     def fingerprint(self, embedder: str) -> str:
         """See `IndexContents`."""
-        return identity({"labels": sorted(map(list, self._named)), "embedder": embedder})
+        return identity({"labels": sorted(self._named), "embedder": embedder})
 
     def rows(self) -> Rows:
         """See `IndexContents`."""

@@ -205,6 +205,19 @@ def has_settings(path: Path) -> bool:
         _raise_readable(error, path)
 
 
+SettingsStamp = tuple[int, ...]
+"""What differs once a settings file was written again."""
+
+
+def settings_stamp(path: Path) -> SettingsStamp:
+    """Return the stamp of a workspace's settings file, so that a long-lived process notices that it was changed."""
+    try:
+        found = (path / SETTINGS_FILE).stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def _raise_readable(error: OSError, path: Path) -> NoReturn:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise AutointerpError(f"the disk is full while writing {path}", "free some space, then run it again") from None

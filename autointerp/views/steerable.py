@@ -25,6 +25,7 @@ class SteerableModel:
         size: Width and height of a picture in pixels.
         grid: Rows and columns of the cells that are brushed: those of the finest layer with a dictionary, bounded.
         prompt: A prompt that the workspace has a picture of; empty where it has none.
+        layers: The layers with a dictionary of image tokens, the finest grid first.
     """
 
     steps: int
@@ -32,6 +33,7 @@ class SteerableModel:
     size: tuple[int, int]
     grid: tuple[int, int]
     prompt: str
+    layers: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for a page."""
@@ -70,9 +72,16 @@ def read_steerable(ctx: Context) -> SteerableModel:
     with ctx.db.session() as session:
         read = [row for row in queries.dictionaries.list_all(session) if row.stream == "image"]
         prompt = queries.images.first_prompt(session)
-    rows, cols = max(((row.grid_rows, row.grid_cols) for row in read), default=_ANY_GRID)
-    grid = (min(rows, MOST_CELLS), min(cols, MOST_CELLS))
-    return SteerableModel(ctx.generation.steps, ctx.settings.seed, sides(ctx.generation.size), grid, prompt)
+    read.sort(key=lambda row: (-row.grid_rows, -row.grid_cols, row.id))
+    rows, cols = (read[0].grid_rows, read[0].grid_cols) if read else _ANY_GRID
+    return SteerableModel(
+        steps=ctx.generation.steps,
+        seed=ctx.settings.seed,
+        size=sides(ctx.generation.size),
+        grid=(min(rows, MOST_CELLS), min(cols, MOST_CELLS)),
+        prompt=prompt,
+        layers=tuple(dict.fromkeys(row.layer for row in read)),
+    )
 
 
 def read_steerable_feature(ctx: Context, name: str) -> SteerableFeature:

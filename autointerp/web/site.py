@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from autointerp.errors import AutointerpError
+from autointerp.project.context import Context
+from autointerp.project.workspace import WorkspaceFolder, settings_stamp
 from autointerp.version import VERSION
 from autointerp.views.catalogs import Catalogs
 from autointerp.web import words
@@ -17,7 +21,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-    from autointerp.project.context import Context
     from autointerp.views.catalog import FeatureCatalog
     from autointerp.views.known_truths import KnownTruths
     from autointerp.views.truth_list import TruthLists
@@ -43,15 +46,37 @@ class ViewSite:
     """
 
     def __init__(self, ctx: Context, access: Access | None = None) -> None:
-        self.ctx, self.access = ctx, access or Access()
+        self.access = access or Access()
         self.notes = CollectedNotes()
+        self.changing, self._renewing = threading.Lock(), threading.Lock()
+        self._stamp = settings_stamp(ctx.workspace.path)
+        self._show(ctx)
+
+    def _show(self, ctx: Context) -> None:
+        """Show a workspace, in place of what it was before."""
         ctx.progress = self.notes
         ctx.workspace.on_wait = self.notes.note
-        self.catalogs = Catalogs(ctx.db)
-        self.changing = threading.Lock()
         # The guard refuses what would change something; SQLite refuses it once more.
         if self.access.read_only and ctx.db.is_sqlite:
             ctx.db.forbid_writing()
+        # A process that runs would have the variable that holds the key from now on.
+        if "painter" in self.__dict__ and ctx.settings.api_key_env != self._ctx.settings.api_key_env:
+            self.__dict__.pop("painter").close()
+        self._ctx, self.catalogs = ctx, Catalogs(ctx.db)
+        for name in ("desk", "truths", "truth_lists"):
+            self.__dict__.pop(name, None)
+
+    @property
+    def ctx(self) -> Context:
+        """The workspace, opened anew where its settings were changed; as it was where they cannot be read."""
+        path = self._ctx.workspace.path
+        if settings_stamp(path) != self._stamp:
+            with self._renewing:
+                if (stamp := settings_stamp(path)) != self._stamp:
+                    self._stamp = stamp
+                    with suppress(AutointerpError):
+                        self._show(Context(WorkspaceFolder(path)))
+        return self._ctx
 
     @cached_property
     def desk(self) -> SearchDesk:

@@ -26,7 +26,8 @@ def test_steps_seed_size_cells_and_a_prompt_are_those_of_the_workspace(
 ) -> None:
     found = read_steerable(ctx)
     ((prompt,),) = query(labeled, "SELECT prompt FROM images ORDER BY id LIMIT 1")
-    assert found.as_dict() == {"steps": 2, "seed": 0, "size": (96, 96), "grid": (12, 12), "prompt": prompt}
+    model = {"steps": 2, "seed": 0, "size": (96, 96), "grid": (12, 12)}
+    assert found.as_dict() == {**model, "prompt": prompt, "layers": ("mid",)}
     assert "model" not in ctx.__dict__
     monkeypatch.setattr(steerable, "MOST_CELLS", 5)
     assert read_steerable(ctx).grid == (5, 5)

@@ -136,6 +136,45 @@ def test_a_feature_is_found_by_its_name_and_steers_brushed_cells(
     assert page.inner_text("#cells-said") == "all cells are changed"
 
 
+def test_a_strength_is_chosen_by_itself_and_its_link_has_it(here: str, open_browser: Any) -> None:
+    browser = open_browser(here)
+    page = browser.open(STEER, "load")
+    painted(page)
+    page.click("text=Choose it")
+    # Either a strength brings the feature into the picture, or a line says that none does.
+    page.locator("#toast", has_text="trength").wait_for(timeout=MINUTES)
+    painted(page)
+    said, number = page.inner_text("#toast"), page.locator(".steered input[type=number]").input_value()
+    if said.startswith("no strength"):
+        assert number == "30"
+    else:
+        assert f"Strength {number} is the smallest" in said
+    assert f"%3D{number}" in page.locator("#link").get_attribute("href")
+
+
+def test_cells_of_another_picture_take_the_place_of_those_that_are_brushed(here: str, open_browser: Any) -> None:
+    browser = open_browser(here)
+    page = browser.open(f"/steer?prompt={PROMPT}&seed=3&cells=12x12.{'f' * 18}{'0' * 18}", "load")
+    page.locator(".stage img").first.wait_for(timeout=MINUTES)
+    assert page.inner_text("#cells-said") == "72 of 144 cells are changed"
+    page.fill("#like", "large blue solid square center, night background")
+    page.click("#paint")
+    painted(page)
+    before, after = pixels(page, ".stage img"), pixels(page, ".stage .after")
+    half = len(before) // 2
+    above, below = (
+        sum(abs(a - b) for a, b in zip(before[s], after[s], strict=True)) for s in (slice(half), slice(half, None))
+    )
+    assert above > below
+    assert "cells of: large blue" in page.locator("#history").inner_text()
+    link = page.url
+    assert "like=large" in link
+    assert "at=mid" in link
+    page = browser.open(link, "load")
+    painted(page)
+    assert pixels(page, ".stage .after") == after
+
+
 def test_a_row_of_strengths_is_one_click_and_each_can_be_taken(here: str, open_browser: Any) -> None:
     browser = open_browser(here)
     page = browser.open(STEER, "load")

@@ -1,7 +1,7 @@
 """The page Steer: features made stronger or weaker while a picture is painted, in cells that are brushed."""
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -28,8 +28,18 @@ def _sensible(strength: float) -> float:
 
 Strength = Annotated[float, AfterValidator(_sensible)]
 Feature = Annotated[str, Field(min_length=1, max_length=500)]
-FeatureChange = tuple[Feature, Strength | None]
-"""A feature and how many of its mean activations are added; None takes the feature away."""
+FeatureChange = tuple[Feature, Strength | Literal["auto"] | None]
+"""A feature and how many of its mean activations are added: `auto` is the least that brings it into the picture, and
+None takes the feature away."""
+
+
+class CellsChange(BaseModel):
+    """The changed cells take the activations of another prompt's picture of the same seed, at a layer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    like: str = Field(min_length=1, max_length=2000, description="the other prompt")
+    layer: str = Field(min_length=1, max_length=500)
 
 
 class BrushedCells(BaseModel):
@@ -48,7 +58,7 @@ class PaintRequest(BaseModel):
     Attributes:
         prompt: What is painted; empty shows features alone.
         seed: Seed of the noise.
-        pictures: Of each picture the features that are changed.
+        pictures: Of each picture what is changed: features, and cells of another picture.
         steps: First denoising step and end of the changes, 0-based, end exclusive; None is all steps.
         mask: The cells that are changed; None is all cells.
     """
@@ -57,7 +67,9 @@ class PaintRequest(BaseModel):
 
     prompt: str = Field("", max_length=2000)
     seed: int = Field(ge=0, lt=2**32)
-    pictures: list[Annotated[list[FeatureChange], Field(max_length=8)]] = Field(min_length=1, max_length=12)
+    pictures: list[Annotated[list[FeatureChange | CellsChange], Field(max_length=9)]] = Field(
+        min_length=1, max_length=12
+    )
     steps: tuple[int, int] | None = None
     mask: BrushedCells | None = None
 

@@ -32,22 +32,27 @@
       off.addEventListener("change", () => { one.off = off.checked; draw(); });
       remove.addEventListener("click", () => { features.splice(i, 1); draw(); $("find").focus(); });
       gone.append(off, " take it away");
-      const head = make("div", "steered-head"), under = make("div", "steered-foot");
+      const head = make("div", "steered-head"), under = make("div", "steered-foot"), choose = make("button", "choose-it", "Choose it");
+      Object.assign(choose, { type: "button", disabled: one.off, title: "Paint with the smallest strength that brings the feature into the picture" });
+      choose.setAttribute("aria-label", `Choose the strength of ${what}`);
+      choose.addEventListener("click", () => { one.auto = true; paint(); });
       head.append(link, remove);
-      under.append(make("small", "mono", one.feature), gone);
+      under.append(make("small", "mono", one.feature), choose, gone);
       line.append(head, range, number, under);
       return line;
     }));
     $("row").disabled = !features.length;
     link_();
   }
-  function add(one, strength, off) {
+  function add(one, strength, off, auto) {
     if (features.length >= 8) { toast("Eight features at a time"); return; }
-    if (!features.some((other) => other.feature === one.feature)) features.push({ feature: one.feature, name: one.name, strength: strength ?? 4, off: Boolean(off) });
+    if (!features.some((other) => other.feature === one.feature)) features.push({ feature: one.feature, name: one.name, strength: strength ?? 4, off: Boolean(off), auto: Boolean(auto) });
     draw();
   }
   choosing($("find"), $("found"), (one) => add(one));
-  const changes = () => features.map((one) => [one.feature, one.off ? null : one.strength]);
+  // Cells of another picture are a change too; without features it is the only one.
+  const others = () => ($("like")?.value.trim() ? [{ like: $("like").value.trim(), layer: $("like-layer").value }] : []);
+  const changes = () => [...features.map((one) => [one.feature, one.off ? null : one.auto ? "auto" : one.strength]), ...others()];
 
   // Steps: two ranges on one line.
   function steps(moved) {
@@ -122,12 +127,13 @@
   function address() {
     const query = new URLSearchParams({ prompt: $("prompt").value.trim(), seed: $("seed").value }), { steps: some } = request([]);
     features.forEach((one) => query.append("with", `${one.feature}=${one.off ? "off" : one.strength}`));
+    for (const one of others()) { query.set("like", one.like); query.set("at", one.layer); }
     if (some) query.set("steps", some.join(":"));
     if (cells.count()) query.set("cells", `${rows}x${cols}.${toHex(cells.text())}`);
     return `/steer?${query}`;
   }
   function link_() { $("link").href = address(); }
-  for (const id of ["prompt", "seed"]) $(id).addEventListener("input", link_);
+  for (const id of ["prompt", "seed", "like", "like-layer"]) $(id)?.addEventListener("input", link_);
 
   // History of this tab.
   const kept = () => { try { return JSON.parse(sessionStorage.getItem("steered") || "[]"); } catch { return []; } };
@@ -148,15 +154,19 @@
       return link;
     }));
   }
-  const inWords = () => features.map((one) => `${one.name || one.feature} ${one.off ? "off" : one.strength > 0 ? `+${one.strength}` : one.strength}`).join(", ") || "no change";
+  const inWords = () => [...features.map((one) => `${one.name || one.feature} ${one.off ? "off" : one.strength > 0 ? `+${one.strength}` : one.strength}`), ...others().map((one) => `cells of: ${one.like}`)].join(", ") || "no change";
 
   async function paint() {
     if (!form.reportValidity()) return;
     if (!$("lock").checked) $("seed").value = Math.floor(Math.random() * 2 ** 32);
-    const pictures = features.length ? [[], changes()] : [[]], here = address();
+    const all = changes(), pictures = all.length ? [[], all] : [[]], chosen = features.filter((one) => one.auto && !one.off);
+    let here = address();
+    features.forEach((one) => { one.auto = false; });
     try {
       const done = await doing.run("/api/paint", request(pictures));
       if (!done) return;
+      chosen.forEach((one) => { one.strength = done.value.strengths[one.feature] ?? one.strength; });
+      if (chosen.length) { draw(); here = address(); toast(chosen.map((one) => `Strength ${one.strength} is the smallest that brings ${one.name || one.feature} into the picture`).join(". ")); }
       const sources = pictures.map((_, i) => file(done, `${i}.webp`));
       show(sources);
       history.replaceState(null, "", here);
@@ -168,7 +178,7 @@
   }
   async function row() {
     if (!features.length || !form.reportValidity()) return;
-    const [first, ...others] = changes(), pictures = ROW.map((strength) => [[first[0], strength], ...others]);
+    const [first, ...rest] = changes(), pictures = ROW.map((strength) => [[first[0], strength], ...rest]);
     try {
       const done = await doing.run("/api/paint", request([[], ...pictures]));
       if (!done) return;
@@ -207,16 +217,17 @@
     const found = /^(\d+)x(\d+)\.([0-9a-f]+)$/.exec(query.get("cells") || "");
     if (found && Number(found[1]) === rows && Number(found[2]) === cols) { cells.set(fromHex(found[3], rows * cols)); told(); }
     for (const one of query.getAll("with").slice(0, 8)) {
-      const cut = /=(-?[\d.]+|off)$/.exec(one), feature = cut ? one.slice(0, cut.index) : one;
+      const cut = /=(-?[\d.]+|off|auto)$/.exec(one), feature = cut ? one.slice(0, cut.index) : one;
       try {
-        add(await ask(named(feature)), cut && cut[1] !== "off" ? Number(cut[1]) : undefined, cut && cut[1] === "off");
+        add(await ask(named(feature)), cut && Number.isFinite(Number(cut[1])) ? Number(cut[1]) : undefined, cut && cut[1] === "off", cut && cut[1] === "auto");
       } catch (error) {
         toast(error.message);
       }
     }
     steps();
     draw();
-    if (query.has("prompt") || features.length) await paint();
+    if (query.get("like") && $("like")) { $("like").value = query.get("like"); if (known.layers.includes(query.get("at"))) $("like-layer").value = query.get("at"); }
+    if (query.has("prompt") || changes().length) await paint();
     else window.View.send("/api/paint/warm", {}).catch(() => {});
   }
   past(kept());

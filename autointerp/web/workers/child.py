@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -80,7 +80,6 @@ class _Process:
 
     def __init__(self, out: BinaryIO, workspace: Path) -> None:
         self._out, self._lock = out, threading.Lock()
-        self._is_sending = self._is_late = False
         self.waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.running = self.stopped = ""
         self.bench = Workbench(workspace, ReportedProgress(self.report))
@@ -88,16 +87,10 @@ class _Process:
     def report(self, value: dict[str, Any]) -> None:
         """Send how far the running task is. An interruption waits, so that no message is cut."""
         is_main = threading.current_thread() is threading.main_thread()
-        if is_main:
-            self._is_sending = True
+        whole = self.bench.stops.held_back() if is_main else nullcontext()
         # Without a server the task goes on, and is interrupted by `listen`.
-        with suppress(OSError), self._lock:
+        with whole, suppress(OSError), self._lock:
             write_message(self._out, Message({"ticket": self.running, **value}))
-        if is_main:
-            self._is_sending = False
-            if self._is_late:
-                self._is_late = False
-                raise KeyboardInterrupt
 
     def listen(self, stream: BinaryIO) -> None:
         """Take in what the server says, until it is gone."""
@@ -119,10 +112,7 @@ class _Process:
         """Interrupt the task that runs, if it is the one that was stopped: the signal may come late."""
         if self.running and self.stopped == self.running:
             self.stopped = ""
-            if self._is_sending:
-                self._is_late = True
-            else:
-                raise KeyboardInterrupt
+            self.bench.stops.interrupt()
 
     def work(self) -> None:
         """Do the tasks, one after the other."""
@@ -141,6 +131,7 @@ class _Process:
         if self.stopped == self.running:
             return Message({"stopped": True})
         try:
+            self.bench.renew()
             done = TASKS.check(asked["task"]).load()(self.bench, asked["request"])
         except AutointerpError as error:
             return Message({"failed": error.message, "hint": error.hint})

@@ -13,9 +13,11 @@ from autointerp.experiments.steering import (
     changes_of,
     dictionary_of,
     edit_of,
+    like_cells,
     steered,
     steered_feature,
 )
+from autointerp.experiments.strengths import LADDER, choose_strength
 from autointerp.web.workers.tasks import Workbench
 from autointerp.web.workers.wire import Message
 
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
 
     from autointerp.dictionaries.protocol import Dictionary
     from autointerp.diffusion.edits import Edit
+    from autointerp.experiments.steering import SteeredFeature
     from autointerp.project.context import Context
 
+AUTO = "auto"
+"""In place of a strength: the smallest that brings the feature into the picture."""
 _PLAIN = "plain pictures"
 """The key of pictures without a change, which the next request often needs again."""
 _MOST_PLAIN = 16
@@ -46,23 +51,19 @@ def paint(bench: Workbench, request: Mapping[str, Any]) -> Message:
 
     Raises:
         UsageError: A feature does not exist, or the steps or the mask do not fit its layer.
-        AutointerpError: A feature never fired, so that its strength has no unit.
+        AutointerpError: A feature never fired, so that its strength has no unit, or no strength brings it into the
+            picture.
     """
-    ctx, mask, steps = bench.reading, request["mask"], request["steps"]
-    prompt, seed = request["prompt"], request["seed"]
-    region = EditRegion(
-        None if steps is None else (steps[0], steps[1]),
-        mask=None if mask is None else mask_of_cells(mask["cells"], (mask["rows"], mask["cols"])),
-    )
-    dictionaries: dict[str, Dictionary] = bench.kept.setdefault("dictionaries", {})
+    ctx, prompt, seed = bench.reading, request["prompt"], request["seed"]
+    changes = _Changes(bench, request)
     columns = [
-        SteerColumn(str(number), [_edit(ctx, dictionaries, name, strength, region) for name, strength in changes])
-        for number, changes in enumerate(request["pictures"])
+        SteerColumn(str(number), [changes.edit(one) for one in picture])
+        for number, picture in enumerate(request["pictures"])
     ]
     plain: dict[tuple[str, int], Image.Image] = bench.kept.setdefault(_PLAIN, {})
     wanted = [column for column in columns if column.edits or (prompt, seed) not in plain]
     made: dict[str, Image.Image] = {}
-    with followed(ctx, len(wanted)):
+    with followed(bench, calls_for(ctx, len(wanted)), "painting"):
         for column, (picture,) in zip(wanted, steered(ctx, wanted, [prompt], seed), strict=True):
             made[column.caption] = picture
             if not column.edits:
@@ -71,37 +72,104 @@ def paint(bench: Workbench, request: Mapping[str, Any]) -> Message:
         del plain[next(iter(plain))]
     pictures = [made.get(column.caption, plain.get((prompt, seed))) for column in columns]
     files = {f"{number}.webp": encoded(one) for number, one in enumerate(pictures) if one is not None}
-    return Message({"size": list(pictures[0].size) if pictures[0] is not None else None}, files)
+    size = list(pictures[0].size) if pictures[0] is not None else None
+    return Message({"size": size, "strengths": changes.strengths}, files)
 
 
-def _edit(
-    ctx: Context, dictionaries: dict[str, Dictionary], name: str, strength: float | None, region: EditRegion
-) -> Edit:
-    """Return the edit of one feature: a strength is added, None takes the feature away."""
-    one = steered_feature(ctx, name)
-    region.check(one.layer, ctx.generation.steps)
-    if one.row.name not in dictionaries:
-        dictionaries[one.row.name] = dictionary_of(ctx, one)
-    _ = strength is None or one.unit
-    strengths = () if strength is None else (strength,)
-    ((_, change),) = changes_of(dictionaries[one.row.name], one.feature, strengths, ablate=strength is None)
-    return edit_of(one.layer, change, region)
+class _Changes:
+    """The edits that the changes of one request mean, each made once.
+
+    Args:
+        bench: What is at hand.
+        request: The request.
+
+    Attributes:
+        strengths: The strengths that were chosen, by the names of features.
+    """
+
+    def __init__(self, bench: Workbench, request: Mapping[str, Any]) -> None:
+        self._bench, self._prompt, self._seed = bench, request["prompt"], request["seed"]
+        mask, steps = request["mask"], request["steps"]
+        self._region = EditRegion(
+            None if steps is None else (steps[0], steps[1]),
+            mask=None if mask is None else mask_of_cells(mask["cells"], (mask["rows"], mask["cols"])),
+        )
+        self._dictionaries: dict[str, Dictionary] = bench.kept.setdefault("dictionaries", {})
+        self._like: dict[tuple[str, str], Edit] = {}
+        self.strengths: dict[str, float] = {}
+
+    def edit(self, change: Any) -> Edit:
+        """Return the edit of one change: a feature with its strength, or cells of another prompt's picture."""
+        if isinstance(change, Mapping):
+            return self._cells_of(change["like"], change["layer"])
+        return self._of_feature(*change)
+
+    def _of_feature(self, name: str, strength: float | str | None) -> Edit:
+        """Return the edit of one feature: a strength is added, None takes the feature away, `auto` is chosen."""
+        ctx = self._bench.reading
+        one = steered_feature(ctx, name)
+        self._region.check(one.layer, ctx.generation.steps)
+        key = f"{one.row.name} {one.row.weights_sha256}"
+        if key not in self._dictionaries:
+            self._dictionaries[key] = dictionary_of(ctx, one)
+        dictionary = self._dictionaries[key]
+        _ = strength is None or one.unit
+        if strength == AUTO:
+            strength = self._chosen(one, dictionary)
+        strengths = () if strength is None else (float(strength),)
+        ((_, change),) = changes_of(dictionary, one.feature, strengths, ablate=strength is None)
+        return edit_of(one.layer, change, self._region)
+
+    def _chosen(self, one: SteeredFeature, dictionary: Dictionary) -> float:
+        """Return the smallest strength that brings a feature into the picture, as `autointerp steer` chooses it."""
+        if one.name not in self.strengths:
+            ctx = self._bench.reading
+            # Each of the pictures is read again at the steps that are harvested.
+            calls = calls_for(ctx, len(LADDER)) + len(LADDER) * len(ctx.capture_steps)
+            with followed(self._bench, calls, "choosing the strength"):
+                chosen = choose_strength(ctx, one, dictionary, self._region, [self._prompt], self._seed)
+            self.strengths[one.name] = chosen.strength
+        return self.strengths[one.name]
+
+    def _cells_of(self, prompt: str, layer: str) -> Edit:
+        """Return the edit that puts the activations of another prompt's picture into the cells."""
+        if (prompt, layer) not in self._like:
+            ctx = self._bench.reading
+            at = ctx.layer(layer, "image")
+            self._region.check(at, ctx.generation.steps)
+            with followed(self._bench, calls_for(ctx, 1), "painting the other picture"):
+                self._like[prompt, layer] = like_cells(ctx, at, self._region, prompt, self._seed)
+        return self._like[prompt, layer]
 
 
-@contextmanager
-def followed(ctx: Context, pictures: int) -> Iterator[None]:
-    """Report each call of the denoiser inside, of a number of pictures that are generated in batches."""
+def calls_for(ctx: Context, pictures: int) -> int:
+    """Return how many calls of the denoiser a number of pictures takes, which are generated in batches."""
     from autointerp.diffusion.jobs import ImageJob
     from autointerp.diffusion.passes import Pass
 
-    batches = -(-pictures // ctx.settings.batch_size)
     branches = Pass(ctx.model, (ImageJob(0, "", 0),), ctx.generation).branches
-    with ctx.progress.task("painting", batches * ctx.generation.steps * branches, unit="step") as bar:
-        hook = ctx.model.denoiser.register_forward_hook(lambda *_: bar.advance())
+    return -(-pictures // ctx.settings.batch_size) * ctx.generation.steps * branches
+
+
+@contextmanager
+def followed(bench: Workbench, calls: int, what: str) -> Iterator[None]:
+    """Report each call of the denoiser inside. A stop waits for the next call of a part of the model.
+
+    So it comes where a picture is made, and never between two hooks that are set or removed.
+    """
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    model = bench.reading.model
+    with bench.stops.held_back(), bench.progress.task(what, calls, unit="step") as bar:
+        hooks = [
+            register_module_forward_pre_hook(lambda *_: bench.stops.check()),
+            model.denoiser.register_forward_hook(lambda *_: bar.advance()),
+        ]
         try:
             yield
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
 
 
 def encoded(picture: Image.Image) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.views.picture_reading import read_picture_file, read_prompt_picture
-from autointerp.web.workers.painting import encoded, followed
+from autointerp.web.workers.painting import calls_for, encoded, followed
 from autointerp.web.workers.tasks import Workbench
 from autointerp.web.workers.wire import Message
 
@@ -21,7 +21,7 @@ def read(bench: Workbench, request: Mapping[str, Any]) -> Message:
         AutointerpError: The picture cannot be read, or there is no dictionary of image tokens.
     """
     ctx = bench.reading
-    with followed(ctx, 1):
+    with followed(bench, calls_for(ctx, 1), "reading"):
         if request["picture"]:
             found = read_picture_file(ctx, Path(request["picture"]), request["seed"])
         else:

@@ -7,11 +7,12 @@ needs no model, stage or experiment.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autointerp.project.workspace import SettingsStamp, settings_stamp
 from autointerp.registry import Kind, Registry
+from autointerp.web.workers.stops import Stops
 from autointerp.web.workers.wire import Message
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ class Workbench:
 
     Attributes:
         kept: What tasks keep for later ones, by keys of their own.
+        stops: What interrupts a task that is stopped.
     """
 
     def __init__(self, workspace: Path, progress: Progress) -> None:
         self.workspace, self.progress = workspace, progress
         self.kept: dict[str, Any] = {}
+        self.stops = Stops()
+        self._reading: Context | None = None
+        self._stamp: SettingsStamp | None = None
 
     def open(self, **overrides: Any) -> Context:
         """Open the workspace anew, with its settings as they are now; see `Context`."""
@@ -43,13 +48,23 @@ class Workbench:
         workspace = WorkspaceFolder(self.workspace)
         return Context(workspace, FollowedProgress(self.progress, workspace), **overrides)
 
-    @cached_property
+    @property
     def reading(self) -> Context:
         """The workspace to read, opened once: its model stays loaded from task to task. Nothing is written by it."""
-        ctx = self.open()
-        if ctx.db.is_sqlite:
-            ctx.db.forbid_writing()
-        return ctx
+        if self._reading is None:
+            self._stamp = settings_stamp(self.workspace)
+            ctx = self.open()
+            if ctx.db.is_sqlite:
+                ctx.db.forbid_writing()
+            self._reading = ctx
+        return self._reading
+
+    def renew(self) -> None:
+        """Let the next task open the workspace anew, with its model, if the settings have changed."""
+        if self._reading is not None and settings_stamp(self.workspace) != self._stamp:
+            self._reading.workspace.close()
+            self._reading = None
+            self.kept.clear()
 
 
 TaskFunction = Callable[[Workbench, dict[str, Any]], Message]

@@ -28,6 +28,9 @@ _KEPT, _KEPT_BYTES = 200, 64 * 2**20
 """Ended tickets that are kept, and bytes of their files; of more, the oldest go."""
 _QUEUE = 20
 """Tickets that may wait at a time."""
+_IDLE = 900.0
+"""Seconds after which a process without work ends. Its model holds gigabytes, which other programs of the machine may
+need; loading it again takes seconds to minutes, which a person who comes back after a quarter of an hour can wait."""
 _TICK = 0.5
 """Seconds between two looks at the leashes."""
 
@@ -81,6 +84,7 @@ class Worker:
         patience: Seconds that a stopped task has to end before its process is killed; None waits for it.
         without: Variables of the environment that the process does not get.
         command: What starts the process, without the workspace.
+        idle: Seconds without work after which the process ends; the next ticket starts a new one.
     """
 
     def __init__(
@@ -89,9 +93,11 @@ class Worker:
         patience: float | None = None,
         without: Sequence[str] = (),
         command: Sequence[str] = (sys.executable, "-m", "autointerp.web.workers.child"),
+        idle: float = _IDLE,
     ) -> None:
         self._command = [*command, str(workspace.absolute())]
-        self._patience, self._without = patience, without
+        self._patience, self._without, self._idle = patience, without, idle
+        self._used_at = time.monotonic()
         self._process: subprocess.Popen[bytes] | None = None
         self._tickets: dict[str, Ticket] = {}
         self._changed, self._saying = threading.Condition(), threading.Lock()
@@ -216,6 +222,7 @@ class Worker:
             if ticket.is_stopping:
                 self._interrupt(ticket)
         while (message := read_message(process.stdout)) is not None:
+            self._used_at = time.monotonic()
             if message.value.get("ticket") == ticket.id and self._take_in(ticket, message):
                 return
         process.wait()
@@ -272,9 +279,10 @@ class Worker:
             process.kill()
 
     def _watch(self) -> None:
-        """Stop the tickets that nobody asks for any more."""
+        """Stop the tickets that nobody asks for any more, and end the process when it had no work for long."""
         while not self._closed:
             time.sleep(_TICK)
+            self._rest()
             for ticket in self.tickets():
                 if (
                     ticket.leash is not None
@@ -283,3 +291,15 @@ class Worker:
                 ):
                     ticket.leash = None
                     self.stop(ticket)
+
+    def _rest(self) -> None:
+        """End a process that had no work for long."""
+        with self._changed:
+            process, is_busy = self._process, any(not one.has_ended for one in self._tickets.values())
+            if process is None or is_busy or time.monotonic() - self._used_at < self._idle:
+                return
+            self._process = None
+        if process.stdin is not None:
+            with suppress(OSError):
+                process.stdin.close()
+        threading.Thread(target=process.wait, daemon=True).start()

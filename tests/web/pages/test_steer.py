@@ -31,6 +31,18 @@ def test_pictures_are_queued_with_a_leash(client: Any, worker: Asked, post: Call
     assert post(client, "/api/paint/warm", {}).json()["task"] == "warm"
 
 
+def test_a_strength_is_chosen_and_cells_are_of_another_picture(
+    client: Any, worker: Asked, post: Callable[..., Any]
+) -> None:
+    like = {"like": "a blue star", "layer": "mid"}
+    assert post(client, "/api/paint", {**ASKED, "pictures": [[[f"{NAME}:3", "auto"], like]]}).status_code == 200
+    ((_, request, _),) = worker.tickets
+    assert request["pictures"] == [[(f"{NAME}:3", "auto"), like]]
+    page = client.get("/steer").text
+    assert 'id="like"' in page
+    assert '<option value="mid">mid</option>' in page
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -38,10 +50,13 @@ def test_pictures_are_queued_with_a_leash(client: Any, worker: Asked, post: Call
         {"seed": 2**32},
         {"pictures": []},
         {"pictures": [[]] * 13},
-        {"pictures": [[[f"{NAME}:3", 4.0]] * 9]},
+        {"pictures": [[[f"{NAME}:3", 4.0]] * 10]},
         {"pictures": [[[f"{NAME}:3", 1e9]]]},
         {"pictures": [[[f"{NAME}:3", "NaN"]]]},
         {"pictures": [[["", 4.0]]]},
+        {"pictures": [[[f"{NAME}:3", "much"]]]},
+        {"pictures": [[{"like": "", "layer": "mid"}]]},
+        {"pictures": [[{"like": "a star", "layer": "mid", "at": "/etc/passwd"}]]},
         {"prompt": "x" * 2001},
         {"mask": {"rows": 65, "cols": 2, "cells": "01"}},
         {"mask": {"rows": 2, "cols": 2, "cells": "01x0"}},

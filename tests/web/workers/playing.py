@@ -46,6 +46,19 @@ def deaf(_bench: Any, request: dict[str, Any]) -> Message:
             (Path(request["folder"]) / "asked").write_text("", encoding="utf-8")
 
 
+def careful(bench: Any, request: dict[str, Any]) -> Message:
+    """Be stopped while something is put away, which must be done as a whole."""
+    folder = Path(request["folder"])
+    with bench.stops.held_back():
+        (folder / "begun").write_text("", encoding="utf-8")
+        while not (folder / "asked").exists():
+            time.sleep(0.01)
+        for _ in range(20):
+            time.sleep(0.01)
+        (folder / "put away").write_text("", encoding="utf-8")
+    return Message({})
+
+
 def paint(bench: Any, _request: dict[str, Any]) -> Message:
     """Paint without end."""
     return count(bench, {"to": 100_000, "seconds": 0.01})
@@ -56,7 +69,7 @@ def warm(_bench: Any, _request: dict[str, Any]) -> Message:
     return Message({})
 
 
-TASKS = ("count", "fail", "deaf", "paint", "warm")
+TASKS = ("count", "fail", "deaf", "careful", "paint", "warm")
 child.TASKS = Registry("task", [Kind(name, "", f"{__name__}:{name}") for name in TASKS])
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def test_each_picture_has_changes_of_its_own_and_the_bar_counts_steps(
 ) -> None:
     said.clear()
     made = paint(bench, asked(pictures=[[], [[feature, 30.0]], [[feature, 0.0]], [[feature, None]]]))
-    assert (made.value, list(made.files)) == ({"size": [96, 96]}, [f"{n}.webp" for n in range(4)])
+    assert made.value == {"size": [96, 96], "strengths": {}}
+    assert list(made.files) == [f"{n}.webp" for n in range(4)]
     before, strong, none, without = map(pixels, made.files.values())
     assert np.abs(none - before).max() <= 1
     assert np.abs(strong - before).mean() > np.abs(none - before).mean()
@@ -112,10 +113,83 @@ def test_a_feature_that_never_fired_has_no_unit(bench: Workbench, monkeypatch: p
         paint(bench, asked(pictures=[[[f"{NAME}:0", 4.0]]]))
 
 
-def test_the_hook_that_counts_steps_is_removed(bench: Workbench) -> None:
-    hooks = len(bench.reading.model.denoiser._forward_hooks)
-    paint(bench, asked(seed=123))
-    assert len(bench.reading.model.denoiser._forward_hooks) == hooks
+def hooks(bench: Workbench) -> int:
+    """How many hooks the parts of the model have, and all modules together."""
+    from torch.nn.modules import module
+
+    parts = bench.reading.model.denoiser.modules()
+    return sum(len(one._forward_hooks) + len(one._forward_pre_hooks) for one in parts) + len(
+        module._global_forward_pre_hooks
+    )
+
+
+def test_a_stop_at_any_step_leaves_no_hook_and_the_next_picture_is_the_same(
+    bench: Workbench, feature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = asked(seed=123, pictures=[[[feature, 30.0]]])
+    before, expected = hooks(bench), paint(bench, wanted).files
+    assert hooks(bench) == before
+    for moment in range(bench.reading.generation.steps + 2):
+        reports: list[Any] = []
+
+        def stop(value: dict[str, Any], reports: list[Any] = reports, moment: int = moment) -> None:
+            reports.append(value)
+            if len(reports) == moment + 1:
+                bench.stops.interrupt()
+
+        # The first report comes before the first step, and the last one when hooks are removed.
+        monkeypatch.setattr(bench, "progress", ReportedProgress(stop))
+        if moment:
+            monkeypatch.setattr("autointerp.web.workers.child._EVERY", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            paint(bench, wanted)
+        assert hooks(bench) == before
+        monkeypatch.undo()
+    assert paint(bench, wanted).files == expected
+
+
+def test_a_strength_is_chosen_as_the_command_does(
+    bench: Workbench, said: list[dict[str, Any]], feature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autointerp.experiments.steering import SteeredFeature
+    from autointerp.experiments.strengths import LADDER, ChosenStrength
+    from autointerp.web.workers import painting
+
+    given: list[Any] = []
+
+    def chosen(ctx: Any, one: Any, dictionary: Any, region: Any, prompts: Any, seed: int) -> ChosenStrength:
+        given.append((one.name, list(prompts), seed, region.steps))
+        return ChosenStrength(2.0, {})
+
+    monkeypatch.setattr(painting, "choose_strength", chosen)
+    said.clear()
+    made = paint(
+        bench, asked(seed=9, steps=[0, 1], pictures=[[[feature, "auto"]], [[feature, 2.0]], [[feature, "auto"]]])
+    )
+    assert given == [(feature, [PROMPT], 9, (0, 1))]
+    assert made.value["strengths"] == {feature: 2.0}
+    assert made.files["0.webp"] == made.files["1.webp"] == made.files["2.webp"]
+    assert said[0]["progress"]["what"] == "choosing the strength"
+    monkeypatch.undo()
+    # What counts is the finished picture: a feature of which next to nothing is enough needs the least strength.
+    monkeypatch.setattr(SteeredFeature, "unit", 1e-6)
+    assert paint(bench, asked(seed=9, pictures=[[[feature, "auto"]]])).value["strengths"] == {feature: LADDER[0]}
+
+
+def test_cells_are_those_of_another_prompts_picture(bench: Workbench, said: list[dict[str, Any]]) -> None:
+    other = "large blue solid square center, night background"
+    halves = {"rows": 2, "cols": 1, "cells": "10"}
+    like = {"like": other, "layer": "mid"}
+    said.clear()
+    made = paint(bench, asked(seed=6, mask=halves, pictures=[[], [like], [like]]))
+    before, after, again = map(pixels, made.files.values())
+    change = np.abs(after - before).mean((1, 2))
+    assert change[:40].mean() > change[56:].mean()
+    assert np.abs(again - after).max() <= 1
+    painted = {one["progress"]["what"] for one in said if "progress" in one}
+    assert painted == {"painting the other picture", "painting"}
+    with pytest.raises(UsageError, match="nope"):
+        paint(bench, asked(pictures=[[{"like": other, "layer": "nope"}]]))
 
 
 def test_large_pictures_are_made_smaller_and_small_ones_keep_each_pixel() -> None:

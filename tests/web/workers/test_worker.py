@@ -159,3 +159,26 @@ def test_a_process_that_does_not_start_is_one_line(tmp_path: Path) -> None:
     worker = Worker(tmp_path, command=("no-such-program-at-all",))
     assert "cannot be started" in ended(worker, worker.submit("count", {"to": 1})).error
     worker.close()
+
+
+def test_a_stop_does_not_come_between_two_hooks_that_are_removed(worker: Worker, tmp_path: Path) -> None:
+    ticket = worker.submit("careful", {"folder": str(tmp_path)})
+    until((tmp_path / "begun").exists)
+    worker.stop(ticket)
+    (tmp_path / "asked").write_text("")
+    ended(worker, ticket)
+    assert (ticket.state, (tmp_path / "put away").exists()) == ("stopped", True)
+    assert ended(worker, worker.submit("count", {"to": 1})).value["pid"] == worker.pid
+
+
+def test_a_process_without_work_ends_and_the_next_ticket_starts_another(tmp_path: Path) -> None:
+    worker = Worker(tmp_path, command=PLAYING, idle=0.3)
+    first = ended(worker, worker.submit("count", {"to": 1}))
+    until(lambda: worker.pid is None)
+    assert worker.find(first.id).state == "done"
+    second = worker.submit("count", {"to": 60, "seconds": 0.02})
+    # Work that takes longer than that is no rest.
+    assert ended(worker, second).state == "done"
+    assert second.value["tasks"] == 1
+    assert second.value["pid"] != first.value["pid"]
+    worker.close()

@@ -1,7 +1,7 @@
 """Take the pictures of docs/browser.md: python docs/screenshots.py WORKSPACE [FEATURE [STEERED]]
 
-The workspace has a labeled dictionary of shapes-turbo. FEATURE is shown, and STEERED made stronger; else it is the one
-of the best score. Needs Chromium.
+The workspace has a labeled dictionary of shapes-turbo that was evaluated, and an experiment. FEATURE is shown, and
+STEERED made stronger; else it is the one of the best score. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ PROMPT = "large red striped circle center, small blue solid star top left, sand 
 
 @dataclass(frozen=True)
 class View:
-    """A page, what shows that it is ready, and what is clicked before the picture is taken."""
+    """A page, what shows that it is ready, and what is clicked and then waited for before the picture is taken."""
 
     path: str
     ready: str = ""
     clicks: tuple[str, ...] = ()
+    then: str = ""
 
 
 def main(workspace: str, feature: str = "", steered: str = "") -> None:
@@ -42,12 +43,16 @@ def main(workspace: str, feature: str = "", steered: str = "") -> None:
             with urllib.request.urlopen(f"{base}/api/features?sort=score&limit=1") as answer:
                 feature = json.load(answer)["features"][0]["feature"]
         asked = {"prompt": PROMPT, "seed": 3}
+        job = urlencode({"dictionary": feature.rpartition(":")[0]})
         steer = urlencode({**asked, "with": f"{steered or feature}=6"})
         views = {
             "browser-features": View("/features?sort=score"),
             "browser-feature": View(f"/feature/{feature}?sort=score"),
             "browser-picture": View(f"/picture?{urlencode(asked)}", "#actives li", ("#actives button",)),
             "browser-steer": View(f"/steer?{steer}", ".stage .after", ("#row",)),
+            "browser-truth": View("/truth", ".kind .card img"),
+            "browser-jobs": View(f"/jobs?{job}", "#job", ("#job [name=retry_failed]", "#job > button"), "#plan p"),
+            "browser-experiments": View("/experiments", "table a", ("table a",), "table.figures, table.verdicts"),
         }
         take(base, views)
     finally:
@@ -70,6 +75,8 @@ def take(base: str, views: dict[str, View]) -> None:
                     page.locator(selector).first.wait_for(timeout=180_000)
                 if selector in view.clicks:
                     page.locator(selector).first.click()
+            if view.then:
+                page.locator(view.then).first.wait_for(timeout=180_000)
             if view.ready:
                 page.locator("#doing").wait_for(state="hidden", timeout=180_000)
                 page.wait_for_load_state("networkidle")

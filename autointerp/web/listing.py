@@ -1,11 +1,11 @@
 """Lists of features by the query of an address: filters, order and question, the same for pages and for the API."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from fastapi import Query
 
-from autointerp.errors import UsageError
+from autointerp.errors import UsageError, nearest
 from autointerp.project.labeler_names import chosen_labelers
 from autointerp.project.targets import find_feature
 from autointerp.views.catalog import SORTS, CatalogFilters, FeatureCatalog
@@ -14,6 +14,7 @@ from autointerp.views.score_floor import ScoreFloor, read_floor
 from autointerp.views.search.question import SearchQuestion
 from autointerp.views.search.route import check_routes
 from autointerp.views.search.scope import SearchFilters, searched_dictionaries
+from autointerp.views.truth_list import KINDS, BesideTruth, TruthPlaces
 
 if TYPE_CHECKING:
     from autointerp.web.site import ViewSite
@@ -22,9 +23,11 @@ PAGE = 48
 """Features of a list at a time."""
 _MOST = 200
 """Features at a time at most, and hits of a search."""
+_PATIENCE = 2.0
+"""Seconds that a list waits for verdicts. A few hundred take less."""
 KEYS = (
     *("q", "like", "picture", "route", "layer", "dictionary", "labeler", "state", "status"),
-    *("min_score", "step", "density", "min_doubt", "sort", "queue"),
+    *("min_score", "step", "density", "min_doubt", "truth", "sort", "queue"),
 )
 """The keys of a list's address that lead from page to page."""
 
@@ -52,6 +55,7 @@ class ListQuery:
     step: Annotated[int | None, Query(ge=0, description="only features that fire most at this step")] = None
     density: Annotated[str, Query(max_length=60, description="A:B, shares of cells")] = ""
     min_doubt: Annotated[float | None, Query(ge=0, le=1)] = None
+    truth: Annotated[str, Query(max_length=20, description=f"beside the truth (shapes): {', '.join(KINDS)}")] = ""
     sort: Annotated[str, Query(max_length=20, description=", ".join(SORTS))] = ""
     queue: Annotated[str, Query(max_length=1, description="1 opens features for naming by hand")] = ""
     after: Annotated[str, Query(max_length=500, description="the feature after which to go on")] = ""
@@ -114,12 +118,14 @@ class ListedPage:
         total: How many the whole list has.
         next: The feature after which to go on; None at the end.
         notes: What is to be said of a search.
+        truths: What each feature is beside its truth; None where none is known.
     """
 
     features: list[ListedFeature]
     total: int
-    next: str | None = None
-    notes: list[str] = field(default_factory=list)
+    next: str | None
+    notes: list[str]
+    truths: list[BesideTruth | None]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer of `/api/features`."""
@@ -127,7 +133,10 @@ class ListedPage:
         for one in self.features:
             pictures |= one.pictures
         return {
-            "features": [one.as_dict() for one in self.features],
+            "features": [
+                one.as_dict() | ({} if beside is None else beside._asdict())
+                for one, beside in zip(self.features, self.truths, strict=True)
+            ],
             "pictures": pictures,
             "total": self.total,
             "next": self.next,
@@ -135,8 +144,16 @@ class ListedPage:
         }
 
 
-def catalog_of(site: "ViewSite", query: ListQuery) -> tuple[FeatureCatalog, CatalogFilters]:
-    """Return the catalog and the filters that a query means.
+class ListScope(NamedTuple):
+    """What a list is chosen from: the catalog, the conditions, and what is to be said of them."""
+
+    catalog: FeatureCatalog
+    filters: CatalogFilters
+    notes: list[str]
+
+
+def scope_of(site: "ViewSite", query: ListQuery) -> ListScope:
+    """Return what the list of a query is chosen from.
 
     Raises:
         UsageError: A name in it does not exist.
@@ -155,7 +172,28 @@ def catalog_of(site: "ViewSite", query: ListQuery) -> tuple[FeatureCatalog, Cata
         density=query.span,
         min_doubt=query.min_doubt,
     )
-    return site.catalogs.get(labelers), filters
+    catalog = site.catalogs.get(labelers)
+    if not query.truth:
+        return ListScope(catalog, filters, [])
+    found = _of_truth(site, query.truth, catalog, dictionaries)
+    left = found.total - found.done
+    notes = [f"{left:,} names are still held against the truth: load the page again for their features"] if left else []
+    return ListScope(catalog, replace(filters, places=found.places), notes)
+
+
+def _of_truth(site: "ViewSite", kind: str, catalog: FeatureCatalog, dictionaries: list[int] | None) -> TruthPlaces:
+    """Return the features of a kind; while verdicts are found, wait for them a moment.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind {kind!r}", nearest(kind, KINDS))
+    found = site.truth_lists.of_kind(kind, catalog, dictionaries)
+    if found.done < found.total:
+        site.truth_lists.wait(_PATIENCE)
+        found = site.truth_lists.of_kind(kind, catalog, dictionaries)
+    return found
 
 
 def read_page(site: "ViewSite", query: ListQuery) -> ListedPage:
@@ -165,15 +203,16 @@ def read_page(site: "ViewSite", query: ListQuery) -> ListedPage:
         UsageError: A name in it does not exist.
         AutointerpError: No route of a search can be taken.
     """
-    catalog, filters = catalog_of(site, query)
+    scope = scope_of(site, query)
+    catalog = scope.catalog
     if query.is_search:
-        return _search(site, query, catalog, filters)
+        return _search(site, query, scope)
     after = None
     if query.after:
         _, feature = find_feature(site.ctx, query.after)
         after = feature.id
     count = _MOST if query.names else query.limit
-    page = catalog.page(filters, query.order, count, after)
+    page = catalog.page(scope.filters, query.order, count, after)
     places = page.places
     if query.names:
         first: dict[str, int] = {}
@@ -182,7 +221,8 @@ def read_page(site: "ViewSite", query: ListQuery) -> ListedPage:
         places = list(first.values())[: query.limit]
     listed = read_listed(site.ctx, catalog, places)
     goes_on = page.has_more and not query.names and listed
-    return ListedPage(listed, page.total, listed[-1].feature if goes_on else None)
+    after_it = listed[-1].feature if goes_on else None
+    return ListedPage(listed, page.total, after_it, scope.notes, site.truth_lists.beside(catalog, places))
 
 
 def question_of(site: "ViewSite", query: ListQuery) -> SearchQuestion:
@@ -196,10 +236,14 @@ def question_of(site: "ViewSite", query: ListQuery) -> SearchQuestion:
     return SearchQuestion(like=query.like) if query.like else SearchQuestion(text=query.q)
 
 
-def _search(site: "ViewSite", query: ListQuery, catalog: FeatureCatalog, filters: CatalogFilters) -> ListedPage:
+def _search(site: "ViewSite", query: ListQuery, scope: ListScope) -> ListedPage:
     """Search, and leave out what the filters of the list leave out."""
+    catalog = scope.catalog
     found = site.desk.find(question_of(site, query), query.scope, check_routes(query.route or None), _MOST)
-    passes = catalog.passing(filters)
+    passes = catalog.passing(scope.filters)
     places = [place for hit in found.hits if (place := catalog.place_of(hit.feature_id)) is not None and passes[place]]
-    notes = [site.public(note) for note in found.notes]
-    return ListedPage(read_listed(site.ctx, catalog, places[: query.limit]), len(places), None, notes)
+    some = places[: query.limit]
+    notes = [*scope.notes, *(site.public(note) for note in found.notes)]
+    return ListedPage(
+        read_listed(site.ctx, catalog, some), len(places), None, notes, site.truth_lists.beside(catalog, some)
+    )

@@ -4,6 +4,7 @@ the console, a request to another host, or a serious finding of axe-core.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -251,9 +252,22 @@ def test_names_beside_the_truth_by_kind(tmp_path: Path, start: Any, open_browser
     assert page.locator(".card").count() == 1
     page.locator(".card").click()
     page.wait_for_url("**/feature/**")
+    # The list of all features says the same of each, and is filtered by it.
+    page = browser.open("/features")
+    assert page.locator(".card .verdict.exact").count() == 1
+    page.select_option("select[name=truth]", "overlapping")
+    page.wait_for_url("**/features?*truth=overlapping*")
+    assert page.locator(".card h3").all_inner_texts() == ["circle"]
 
 
-def test_an_experiment_and_its_report(tmp_path: Path, start: Any, open_browser: Any) -> None:
+def test_labelers_are_counted_after_the_page(workspace: Path, start: Any, open_browser: Any) -> None:
+    browser = open_browser(start(workspace))
+    page = browser.open("/compare", "load")
+    page.locator("#summaries td", has_text=NAME).wait_for()
+    assert page.locator("#summaries tbody tr").count() == 1
+
+
+def test_an_experiment_and_its_report(tmp_path: Path, start: Any, open_browser: Any, axe: str) -> None:
     from autointerp.db import queries
     from autointerp.db.queries.experiments import PlannedExperiment
     from autointerp.project.context import Context
@@ -269,14 +283,33 @@ def test_an_experiment_and_its_report(tmp_path: Path, start: Any, open_browser: 
         queries.experiments.finish(session, number, [figure.as_dict() for figure in figures])
     folder = ctx.workspace.experiments_dir / report_name("emergence", "a" * 64)
     folder.mkdir(parents=True)
+    verdict = {
+        "claim": "Early steps decide",
+        "source": "arXiv 1",
+        "theirs": "",
+        "ours": 0.3,
+        "ci_low": 0.2,
+        "ci_high": 0.4,
+    }
+    said = [
+        {**verdict, "verdict": "holds", "reason": "first less last: 0.3 (0.2 to 0.4) (holds: it must be above 0.05)"}
+    ]
+    (folder / "figures.json").write_text(json.dumps({"verdicts": said}))
     (folder / "report.html").write_text(
         "<title>r</title><style>p{color:red}</style><p>all of it<script>hurt = 1</script>"
     )
     ctx.workspace.close()
-    browser = open_browser(start(tmp_path / "w"))
+    base = start(tmp_path / "w")
+    looked = open_browser(base, bypass_csp=True)
+    for path in ("/experiments", f"/experiments/{folder.name}"):
+        check_looks(looked.open(path), axe, path)
+    browser = open_browser(base)
     page = browser.open("/experiments")
     page.click("text=emergence")
     assert page.locator("table.figures tbody tr").count() == 4
+    assert page.locator(".verdicts .verdict").inner_text() == "holds"
+    page.click("text=What was measured")
+    assert page.locator(".verdicts li").is_visible()
     page.click("text=The whole report")
     page.locator("p", has_text="all of it").wait_for()
     assert page.evaluate("typeof hurt") == "undefined"

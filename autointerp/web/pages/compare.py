@@ -96,7 +96,6 @@ def routes(site: ViewSite) -> APIRouter:
             dictionary=dictionary,
             found=found,
             labelers=labelers,
-            summaries=summaries(),
             comparisons=comparisons,
             models=pair,
             changes=CHANGES,

@@ -15,7 +15,7 @@ from autointerp.views.feature_page import read_feature_page
 from autointerp.views.listed import read_listed
 from autointerp.views.search.question import SearchQuestion
 from autointerp.views.trials import read_trials
-from autointerp.web.listing import ListQuery, catalog_of
+from autointerp.web.listing import ListQuery, scope_of
 from autointerp.web.pages.steer import ICON
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def around(site: ViewSite, query: ListQuery, feature_id: int) -> tuple[str | Non
     A list that a search found has no order to go on in, so its filters alone hold.
     """
     try:
-        catalog, filters = catalog_of(site, query)
+        catalog, filters, _ = scope_of(site, query)
         ends = catalog.around(filters, query.order, feature_id)
     except AutointerpError:
         return None, None, 0

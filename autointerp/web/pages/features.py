@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from autointerp.views.catalog import SORTS, STATES, STATUSES
 from autointerp.views.choices import read_choices
 from autointerp.views.search.route import ROUTES, check_routes
+from autointerp.views.truth_list import KINDS
 from autointerp.web.guard import UPLOADS
 from autointerp.web.listing import ListQuery, question_of, read_page
 from autointerp.web.uploads import TooLarge, read_bounded
@@ -37,6 +38,7 @@ def routes(site: ViewSite) -> APIRouter:
             sorts=SORTS,
             states=STATES,
             statuses=STATUSES,
+            kinds=KINDS if site.truth_lists.dictionaries() else (),
             routes=[name for name, kind in ROUTES.items() if query.like or not kind.for_references],
         )
 

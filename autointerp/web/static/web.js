@@ -49,14 +49,16 @@
 
   // Cards.
   const several = new Set();
-  function cardOf(feature, pictures, query) {
+  function cardOf(feature, pictures, query, told = true) {
     const [dictionary, index] = [feature.feature.slice(0, feature.feature.lastIndexOf(":")), feature.feature.slice(feature.feature.lastIndexOf(":") + 1)];
     several.add(dictionary);
     const made = card("a", { ...feature, text: feature.explanation }, `${dictionary}:${index}`);
     made.href = featureLink(feature.feature, query);
-    if (feature.kind) {
+    if (feature.kind || feature.truth) {
       const truth = make("p", "beside", feature.truth ? "truth " : "no concept holds where it fires");
       if (feature.truth) truth.append(make("b", "", feature.truth));
+      // Where cards of all kinds stand together, each says its own.
+      if (told && feature.kind && feature.truth) truth.append(" ", make("span", `verdict ${feature.kind.replaceAll(" ", "-")}`, feature.kind));
       made.querySelector("h3").after(truth);
     }
     made.title = feature.name;
@@ -73,12 +75,12 @@
       .catch((error) => place.replaceChildren(make("p", "note", error.message)));
   });
   // A list of cards that goes on as one scrolls: the first ones are given, and `address` gives the next ones.
-  function endless(grid, first, query, address) {
+  function endless(grid, first, query, address, told = true) {
     const end = make("div");
     grid.after(end);
     let next = null, busy = false;
     function add(found) {
-      grid.append(...found.features.map((one) => cardOf(one, found.pictures, query)));
+      grid.append(...found.features.map((one) => cardOf(one, found.pictures, query, told)));
       next = found.next;
     }
     async function more() {
@@ -99,7 +101,7 @@
   document.querySelectorAll("[data-first]").forEach((place) => {
     const first = JSON.parse(place.nextElementSibling.textContent);
     // Of several kinds side by side a few of each are enough.
-    endless(place, place.classList.contains("strip") ? { ...first, next: null } : first, "", (next) => following(place.dataset.more, next));
+    endless(place, place.classList.contains("strip") ? { ...first, next: null } : first, "", (next) => following(place.dataset.more, next), false);
   });
   const grid = $("cards");
   if (grid && $("first")) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -30,7 +31,15 @@ def test_a_wrong_name_is_a_line_on_the_page(client: Any) -> None:
 
 def test_labelers_are_listed(client: Any, site: Any) -> None:
     assert client.get("/api/labelers").json() == [one.as_dict() for one in list_labelers(site.ctx)]
-    assert "<bdi>clip" in client.get("/compare").text
+
+
+def test_the_page_does_not_wait_for_means_over_all_labels(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autointerp.web.pages import compare
+
+    monkeypatch.setattr(compare, "list_labelers", lambda ctx: pytest.fail("the page waits"))
+    page = client.get("/compare").text
+    assert 'data-from="/api/labelers"' in page
+    assert re.search(r'<select name="labeler" required>.*<option value="clip', page)
 
 
 def test_labelers_are_read_again_only_where_labels_changed(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autointerp.views.search.hits import Hit
-from tests.web.sites import NAME
+from tests.truths import SAID, write_truths
+from tests.web.sites import NAME, client_of, site_of
 
 
 def first_of(page: str) -> Any:
@@ -96,3 +98,49 @@ def test_a_queue_has_a_beginning(client: Any) -> None:
     assert begin is not None
     assert first_of(page)["features"][0]["feature"] == begin[1].removeprefix("/feature/")
     assert "queue=1" in begin[2]
+
+
+def test_a_list_of_one_kind_beside_the_truth(tmp_path: Path) -> None:
+    write_truths(tmp_path / "w").workspace.close()
+    client = client_of(site_of(tmp_path / "w"))
+    found = client.get("/api/features?truth=too+broad").json()
+    assert [(one["name"], one["truth"], one["kind"]) for one in found["features"]] == [("object", "red", "too broad")]
+    assert (found["total"], found["notes"]) == (1, [])
+    # Another filter holds too, and the list leads on to its own neighbours.
+    assert client.get("/api/features?truth=wrong&status=unlabeled").json()["total"] == 0
+    page = client.get("/features?truth=no+truth").text
+    assert '<option value="no truth" selected>' in page
+    whole = client.get("/api/features").json()["features"]
+    assert [(one["truth"], one["name"], one["kind"]) for one in whole] == SAID
+    at = client.get(f"/feature/{NAME}:1?truth=too+broad").text
+    assert "<span>1 features</span>" in at or "<span>1 feature" in at
+    assert client.get("/api/features?truth=nope").status_code == 404
+
+
+def test_while_names_are_held_against_the_truth_the_list_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autointerp.web import listing
+
+    write_truths(tmp_path / "w").workspace.close()
+    monkeypatch.setattr(listing, "_PATIENCE", 0.0)
+    site = site_of(tmp_path / "w")
+    # A thread that finds nothing yet.
+    monkeypatch.setattr(site.truth_lists, "_find", lambda *given: None)
+    client = client_of(site)
+    found = client.get("/api/features?truth=wrong").json()
+    assert found["total"] == 0
+    assert "are still held against the truth" in found["notes"][0]
+    assert [one["kind"] for one in client.get("/api/features").json()["features"]][:6] == [
+        "",
+        "",
+        "",
+        "",
+        "",
+        "no truth",
+    ]
+
+
+def test_without_truths_there_is_no_such_filter(client: Any) -> None:
+    assert 'name="truth"' not in client.get("/features").text
+    assert all("truth" not in one for one in client.get("/api/features").json()["features"])

@@ -14,6 +14,7 @@ from autointerp.commands.options import COUNT, PATH, combined, dry_run_option, j
 
 if TYPE_CHECKING:
     from autointerp.experiments.kinds import ExperimentKind, ExperimentOption
+    from autointerp.experiments.protocol import Experiment
     from autointerp.experiments.report import ReportFiles
     from autointerp.experiments.running import ExperimentOutcome
     from autointerp.project.context import Context

@@ -141,7 +141,13 @@ class FeatureCatalog:
         lines = np.fromiter(map(_columns, queries.catalog.feature_lines(session)), _LINE)
         count = len(lines)
         catalog = cls(
-            **{name: lines[name].copy() for name in _LINE.names or ()},
+            ids=lines["ids"].copy(),
+            dictionaries=lines["dictionaries"].copy(),
+            latents=lines["latents"].copy(),
+            states=lines["states"].copy(),
+            densities=lines["densities"].copy(),
+            peaks=lines["peaks"].copy(),
+            steps=lines["steps"].copy(),
             label_ids=np.zeros(count, np.int64),
             statuses=np.zeros(count, np.int8),
             scores=np.full((len(HEADLINE), count), np.nan, np.float32),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -116,8 +115,7 @@ class StoredExperiment:
     @property
     def decisions(self) -> dict[str, int]:
         """How many verdicts there are of each of `DECISIONS`."""
-        counts = Counter(one.verdict for one in self.verdicts)
-        return {decision: counts[decision] for decision in DECISIONS}
+        return {decision: sum(one.verdict == decision for one in self.verdicts) for decision in DECISIONS}
 
     @property
     def sources(self) -> dict[str, list[StoredVerdict]]:

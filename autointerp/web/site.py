@@ -62,7 +62,8 @@ class ViewSite:
         # A process that runs would have the variable that holds the key from now on.
         if "painter" in self.__dict__ and ctx.settings.api_key_env != self._ctx.settings.api_key_env:
             self.__dict__.pop("painter").close()
-        self._ctx, self.catalogs = ctx, Catalogs(ctx.db)
+        self._ctx: Context = ctx
+        self.catalogs = Catalogs(ctx.db)
         for name in ("desk", "truths", "truth_lists"):
             self.__dict__.pop(name, None)
 

@@ -179,7 +179,9 @@ def capturing(batch: Pass, capture: Capture) -> Iterator[None]:
             acts = after[calls.rows]
             if layer.signal == "update" and before is not None:
                 acts = acts - before[calls.rows]
-            acts = acts.detach() if mask is None else fitted(acts.detach(), here.grid)
+            acts = acts.detach()
+            if mask is not None:
+                acts = fitted(acts, here.grid, model.family.text_stream().padded_before)
             own = None if mask is None else mask.to(acts.device)
             key = (layer, calls.step)
             if key in seen:

@@ -105,6 +105,10 @@ def check_classes(description: ModelDescription) -> None:
     lacking = [part for part in _required(pipeline) if index.get(part, [None])[0] is None]
     if index and (lacking := [part for part in lacking if part not in description.family.may_lack]):
         raise AutointerpError(f"the model {name!r} has no {' and no '.join(lacking)}", "name one that is whole")
+    for library in description.family.needs:
+        # diffusers imports such a library into the pipeline's module where it is installed.
+        if not hasattr(inspect.getmodule(pipeline), library):
+            raise needs_library(name, library)
     if (needs := _needs_more(pipeline)) is not None:
         raise AutointerpError(f"the model {name!r} {needs}: it is a {kind}", _TEXT_ALONE)
 

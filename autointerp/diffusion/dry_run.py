@@ -1,7 +1,8 @@
 """See how a pipeline without an entry is called, by running it for two steps on tiny pictures.
 
 A dry run shows whether a guidance scale takes effect and by which arguments, how many calls a step it causes, which
-call or half of a batch depends on the prompt, and how many tokens each module returns for two sizes of picture.
+call or half of a batch depends on the prompt, how many tokens each module returns for two sizes of picture, and
+whether the scheduler is given the prediction itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import torch
 
 from autointerp.diffusion.arguments import named
 from autointerp.diffusion.families.generic import NOT_KNOWN, GenericFamily, Seen, token_counts
-from autointerp.errors import AutointerpError
+from autointerp.diffusion.stepping import listening
+from autointerp.errors import AutointerpError, is_out_of_memory
 from autointerp.hub import first_line
 
 if TYPE_CHECKING:
@@ -35,11 +37,20 @@ class _Run:
 
     Attributes:
         calls: Arguments by name of each denoiser call of the first step.
-        counts: Module -> tokens in each part of its output, in the last call.
+        counts: Module -> number of the denoiser's call -> tokens in each part of the module's output.
+        sign: 1 where the scheduler is given the denoiser's prediction, -1 where its negative; None for anything else.
     """
 
     calls: list[dict[str, Any]]
-    counts: dict[str, tuple[int | None, ...]]
+    counts: dict[str, dict[int, tuple[int | None, ...]]]
+    sign: int | None
+
+    def at(self, number: int) -> dict[str, list[tuple[int | None, ...]]]:
+        """Return the tokens that each module returned in one of the calls of a step, step by step."""
+        return {
+            path: [count for call, count in by_call.items() if call % len(self.calls) == number]
+            for path, by_call in self.counts.items()
+        }
 
 
 def look(model: Model, guidance: float) -> None:
@@ -54,6 +65,12 @@ def look(model: Model, guidance: float) -> None:
         return
     accepted = set(inspect.signature(type(model.pipeline).__call__).parameters)
     plain = _run(model, _asking(accepted, 1.0)[0], _PROMPTS[0], _SIDES[0])
+    if len(plain.calls) > 1 or len(family.latents(plain.calls[0])) > 1:
+        raise AutointerpError(
+            f"{family.pipeline_class} runs its denoiser several times a step even without guidance, and what for is "
+            "not known",
+            NOT_KNOWN,
+        )
     chosen, found = _asking(accepted, guidance)[0], plain
     if guidance > 1:
         for arguments in _asking(accepted, guidance):
@@ -63,13 +80,24 @@ def look(model: Model, guidance: float) -> None:
                 break
         else:
             raise AutointerpError(
-                f"guidance has no effect on {type(model.pipeline).__name__}", "set guidance = 1 in autointerp.toml"
+                f"guidance has no effect on {family.pipeline_class}", "set guidance = 1 in autointerp.toml"
             )
     other = _run(model, chosen, _PROMPTS[1], _SIDES[0])
     conditional, first = _conditional(family, found, other)
     larger = _run(model, chosen, _PROMPTS[0], _SIDES[1])
+    small, large = (
+        family.latents(run.calls[0]).numel() * side**2 for run, side in zip((found, larger), _SIDES[::-1], strict=True)
+    )
+    if small != large:
+        raise AutointerpError(
+            f"{family.pipeline_class} paints pictures of another size than it is asked for", NOT_KNOWN
+        )
     family.conditional_first = family.conditional_first or first
-    family.seen[guidance] = Seen(chosen, len(found.calls), conditional, (found.counts, larger.counts))
+    family.sign = plain.sign
+    both = [run.at(conditional) for run in (found, larger)]
+    changing = frozenset(path for run in both for path, counts in run.items() if len(set(counts)) > 1)
+    first_step = tuple({path: counts[0] for path, counts in run.items() if counts} for run in both)
+    family.seen[guidance] = Seen(chosen, len(found.calls), conditional, first_step, changing)
 
 
 def check_layer(model: Model, layer: Layer, guidance: float) -> None:
@@ -90,7 +118,8 @@ def _asking(accepted: set[str], guidance: float) -> list[dict[str, Any]]:
     # Some pipelines round a size to one of their training, so that a grid would be another one, or change a prompt.
     wanted = {"use_resolution_binning": False, "enable_prompt_rewrite": False, "complex_human_instruction": None}
     always = {key: value for key, value in wanted.items() if key in accepted}
-    ways: list[dict[str, Any]] = [{"guidance_scale": guidance}] if "guidance_scale" in accepted else []
+    names = ("guidance_scale", "distilled_guidance_scale")
+    ways: list[dict[str, Any]] = [{name: guidance} for name in names if name in accepted]
     if {"true_cfg_scale", "negative_prompt"} <= accepted:
         ways.append({"true_cfg_scale": guidance, **({"negative_prompt": [" "]} if guidance > 1 else {})})
     return [{**always, **way} for way in ways or [{}]]
@@ -107,7 +136,9 @@ def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int) -> 
         AutointerpError: It fails, or its calls are not a whole number a step.
     """
     calls: list[dict[str, Any]] = []
-    counts: dict[str, tuple[int | None, ...]] = {}
+    counts: dict[str, dict[int, tuple[int | None, ...]]] = {}
+    answers: list[Any] = []
+    given: list[Any] = []
     pipeline, pixels = model.pipeline, _pixels(model, side)
     accepted = set(inspect.signature(type(pipeline).__call__).parameters)
     sizes = {"width": pixels, "height": pixels}
@@ -117,16 +148,22 @@ def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int) -> 
 
     def count_of(path: str) -> Callable[..., None]:
         def count(_module: torch.nn.Module, _args: Any, output: Any) -> None:
-            counts[path] = token_counts(output)
+            counts.setdefault(path, {})[len(calls) - 1] = token_counts(output)
 
         return count
 
     handles = [model.denoiser.register_forward_pre_hook(note, with_kwargs=True)]
+    handles += [model.denoiser.register_forward_hook(lambda _module, _args, output: answers.append(output))]
     handles += [module.register_forward_hook(count_of(path)) for path, module in model.denoiser.named_modules() if path]
     try:
-        with torch.inference_mode(), model.autocast(), warnings.catch_warnings():
+        with (
+            torch.inference_mode(),
+            model.autocast(),
+            warnings.catch_warnings(),
+            listening(pipeline.scheduler, lambda answer, _found: given.append(answer)),
+        ):
             warnings.simplefilter("ignore")
-            pipeline(
+            made = pipeline(
                 prompt=[prompt],
                 num_inference_steps=_STEPS,
                 generator=[torch.Generator("cpu").manual_seed(0)],
@@ -134,13 +171,17 @@ def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int) -> 
                 **{key: value for key, value in sizes.items() if key in accepted},
                 **arguments,
             )
-    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError) as error:
+    except Exception as error:  # Pipelines raise whatever their libraries do.
+        if is_out_of_memory(error):
+            raise
         raise AutointerpError(
             f"{type(pipeline).__name__} does not run on a picture of {pixels} px: {first_line(error)}", NOT_KNOWN
         ) from error
     finally:
         for handle in handles:
             handle.remove()
+    if not hasattr(made, "images"):
+        raise AutointerpError(f"{type(pipeline).__name__} gives no pictures by the name of images", NOT_KNOWN)
     runs = len(pipeline.scheduler.timesteps)
     if not calls or len(calls) % runs:
         raise AutointerpError(
@@ -148,7 +189,18 @@ def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int) -> 
             "not known",
             NOT_KNOWN,
         )
-    return _Run(calls[: len(calls) // runs], counts)
+    return _Run(calls[: len(calls) // runs], counts, _sign(answers[0], given[0] if given else None))
+
+
+def _sign(answer: Any, given: Any) -> int | None:
+    """Return the sign with which the scheduler is given the denoiser's answer; None where it is given another thing."""
+    predicted = answer[0] if isinstance(answer, (tuple, Mapping)) else answer
+    if not isinstance(predicted, torch.Tensor) or not isinstance(given, torch.Tensor):
+        return None
+    # Some denoisers also predict a variance, in channels after those of the noise.
+    predicted = predicted[:, : given.shape[1]]
+    signs = [sign for sign in (1, -1) if predicted.shape == given.shape and torch.equal(predicted * sign, given)]
+    return signs[0] if len(signs) == 1 else None
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:

@@ -119,7 +119,8 @@ def _edited(
     for one, rows in present:
         one.make(found[one.edit.layer][0], changed, rows, calls.step)
     if kept is not None and masks is not None:
-        own = fitted(masks[..., None].to(changed.device), (1, changed.shape[1]))
+        before = model.family.text_stream().padded_before
+        own = fitted(masks[..., None].to(changed.device), (1, changed.shape[1]), before)
         changed[calls.rows] = torch.where(own, changed[calls.rows], kept[calls.rows])
     return model.family.put(present[0][0].edit.layer.stream)(inputs, output, changed)
 

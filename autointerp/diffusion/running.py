@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,8 +14,9 @@ import torch
 from autointerp.diffusion.arguments import named
 from autointerp.diffusion.calls import steps_of_calls
 from autointerp.diffusion.decoding import Decode, wrapped_decoding
+from autointerp.diffusion.families import Family
 from autointerp.diffusion.finite import checked_pictures
-from autointerp.errors import AutointerpError
+from autointerp.diffusion.stepping import listening
 from autointerp.sizes import sides
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ def run_pipeline(
 
     Raises:
         NotFiniteError: The latents or the pictures are not finite.
-        AutointerpError: `after_step` is given, and the pipeline does not report its latents.
     """
     model = batch.model
     accepted = set(inspect.signature(type(model.pipeline).__call__).parameters)
@@ -55,8 +56,8 @@ def run_pipeline(
 
     given = _arguments(batch, accepted)
     given |= {} if latents is None else {"latents": latents}
-    ending: AbstractContextManager[None] = nullcontext()
-    if "callback_on_step_end" in accepted:
+    asks = "callback_on_step_end" in accepted
+    if asks:
 
         def on_step_end(pipeline: Any, run: int, _timestep: Any, state: dict[str, Any]) -> dict[str, Any]:
             if after_step is not None:
@@ -67,13 +68,19 @@ def run_pipeline(
 
         given["callback_on_step_end"] = on_step_end
         given["callback_on_step_end_tensor_inputs"] = ["latents"] if after_step is not None else []
-    else:
-        ending = _ending(model, is_over)
-        if after_step is not None:
-            given["callback"] = _old_callback(model, accepted, after_step)
-
+    reporting = nullcontext() if asks or after_step is None else _reporting(model, after_step)
+    # Some pipelines report each step, but go on whatever they are told.
+    ending = nullcontext() if asks and hasattr(type(model.pipeline), "interrupt") else _ending(batch, is_over)
     pictures = checked_pictures(model) if stop_after is None else nullcontext()
-    with torch.inference_mode(), model.autocast(), warnings.catch_warnings(), ending, pictures:
+    with (
+        torch.inference_mode(),
+        model.autocast(),
+        warnings.catch_warnings(),
+        _mended(model),
+        reporting,
+        ending,
+        pictures,
+    ):
         warnings.filterwarnings("ignore", "invalid value encountered in cast")  # `checked_pictures` says more.
         warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # Autocast causes this one.
         output = model.pipeline(
@@ -98,6 +105,7 @@ def _arguments(batch: Pass, accepted: set[str]) -> dict[str, Any]:
         "width": width,
         "height": height,
         "max_sequence_length": batch.settings.max_sequence_length,
+        "tokenizer_max_length": batch.settings.max_sequence_length,  # PRX calls it so.
         "max_area": width * height,  # FLUX.1 Kontext would scale any size to a megapixel.
     }
     is_open = batch.model.family.open
@@ -106,18 +114,27 @@ def _arguments(batch: Pass, accepted: set[str]) -> dict[str, Any]:
     return given if is_open else {**given, **batch.arguments}
 
 
-def _old_callback(model: Model, accepted: set[str], after_step: AfterStep) -> Callable[[int, Any, torch.Tensor], None]:
-    """Return the callback of pipelines that have no `callback_on_step_end`."""
-    if "callback" not in accepted:
-        raise AutointerpError(
-            f"{type(model.pipeline).__name__} tells nobody its latents",
-            "leave out what needs them: the loss recovered",
-        )
+@contextmanager
+def _mended(model: Model) -> Iterator[None]:
+    """Let the denoiser be called with the arguments that its family makes of those that the pipeline gives."""
 
-    def callback(step: int, _timestep: Any, latents: torch.Tensor) -> None:
-        after_step(step, latents)
+    def mend(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return (), dict(model.family.mended(named(module, args, kwargs)))
 
-    return callback
+    if type(model.family).mended is Family.mended:
+        yield
+        return
+    handle = model.denoiser.register_forward_pre_hook(mend, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _reporting(model: Model, after_step: AfterStep) -> AbstractContextManager[None]:
+    """Call `after_step` after each step of the scheduler, for pipelines that do not report their latents."""
+    runs = itertools.count()
+    return listening(model.pipeline.scheduler, lambda _prediction, latents: after_step(next(runs), latents))
 
 
 class _EndOfRun(BaseException):
@@ -125,14 +142,13 @@ class _EndOfRun(BaseException):
 
 
 @contextmanager
-def _ending(model: Model, is_over: Callable[[int], bool]) -> Iterator[None]:
+def _ending(batch: Pass, is_over: Callable[[int], bool]) -> Iterator[None]:
     """End the run inside after the first run of the denoiser (0-based, both branches counted once) that `is_over`."""
-    runs = 0
+    model, calls = batch.model, itertools.count(1)
 
     def count(_module: torch.nn.Module, _args: Any, _output: Any) -> None:
-        nonlocal runs
-        runs += 1
-        if is_over(runs - 1):
+        run, rest = divmod(next(calls), batch.branches)
+        if not rest and is_over(run - 1):
             raise _EndOfRun
 
     # Register this hook last, so that all other hooks have seen the run before it ends.

@@ -11,11 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from autointerp.diffusion.tokens import load_tokenizer
+from autointerp.diffusion.tokens import load_tokenizer, span_in_template
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
     from autointerp.diffusion.description import ModelDescription
+    from autointerp.diffusion.families import TextStream
 
 _ENDLESS = 10**6
 """A limit of a tokenizer from which on it means none."""
@@ -26,6 +27,8 @@ _SHORTEST = 16
 class _Reader(NamedTuple):
     tokenizer: Any
     limit: int
+    stream: TextStream | None
+    """The text stream whose template the tokenizer reads a prompt in."""
 
 
 class SeenText:
@@ -58,7 +61,8 @@ class SeenText:
         if prompt.isascii() and len(prompt) <= _SHORTEST - 2:
             return prompt
         if prompt not in self._seen:
-            self._seen[prompt] = max((_read(reader, prompt) for reader in self._readers), key=len)
+            name = self.description.name
+            self._seen[prompt] = max((_read(reader, prompt, name) for reader in self._readers), key=len)
         return self._seen[prompt]
 
     def count_cut(self, prompts: Iterable[str]) -> int:
@@ -88,25 +92,45 @@ class SeenText:
             limit = own if given is None else min(own, given) if described.family.open else given
             # Without a limit of its own, the tokenizer does not warn of each long prompt.
             tokenizer.model_max_length = _ENDLESS
-            found.append(_Reader(tokenizer, most if limit >= _ENDLESS else limit))
+            stream = described.family.text
+            inside = stream is not None and part in dict(stream.parts(most))
+            found.append(_Reader(tokenizer, most if limit >= _ENDLESS else limit, stream if inside else None))
         if not found:
             raise AutointerpError(f"{described.name} has no tokenizer that is known", "prompts are taken as whole")
         return found
 
 
-def _read(reader: _Reader, prompt: str) -> str:
+def _read(reader: _Reader, prompt: str, model: str) -> str:
     """Return what one tokenizer keeps of a prompt."""
-    tokenizer, limit = reader
-    if len(tokenizer(prompt).input_ids) <= limit:
-        return prompt
-    if not tokenizer.is_fast:
+    tokenizer, limit, stream = reader
+    span = None if stream is None else span_in_template(stream, tokenizer, prompt, model)
+    if stream is not None and span is not None:
+        kept = _kept_in_template(stream, tokenizer, prompt, limit, span)
+    elif len(tokenizer(prompt).input_ids) <= limit:
+        kept = len(prompt)
+    elif not tokenizer.is_fast:
         ids = tokenizer(prompt, truncation=True, max_length=limit).input_ids
         kept = len(str(tokenizer.decode(ids, skip_special_tokens=True)))
     else:
         offsets = tokenizer(prompt, truncation=True, max_length=limit, return_offsets_mapping=True).offset_mapping
         kept = max((end for _, end in offsets), default=0)
     seen = prompt[:kept]
-    if kept < len(prompt) and prompt[kept].isalnum() and seen[-1:].isalnum():
+    if kept >= len(prompt):
+        return prompt
+    if prompt[kept].isalnum() and seen[-1:].isalnum():
         # A part of a word is no word of the prompt.
         seen = seen.rstrip("".join({c for c in seen if c.isalnum()}))
     return seen.rstrip()
+
+
+def _kept_in_template(stream: TextStream, tokenizer: Any, prompt: str, limit: int, span: tuple[int, int]) -> int:
+    """Return how many characters of a prompt a tokenizer keeps that reads it in a template."""
+    offsets = tokenizer(
+        stream.render(tokenizer, prompt),
+        truncation=True,
+        max_length=limit + stream.dropped,
+        return_offsets_mapping=True,
+        add_special_tokens=stream.marked,
+    ).offset_mapping
+    start, end = span
+    return max((min(last, end) - start for first, last in offsets if first < end and last > start), default=0)

@@ -13,13 +13,13 @@ import torch
 from autointerp.diffusion.calls import Calls
 from autointerp.diffusion.editing import editing
 from autointerp.diffusion.edits import Edit
+from autointerp.diffusion.families import NoDenoisingError
 from autointerp.diffusion.finite import OTHER_DTYPE, NotFiniteError
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob, batched, check_capture_steps
 from autointerp.diffusion.noising import answering, denoising_at, matches_flow, noised
 from autointerp.diffusion.passes import Pass
 from autointerp.diffusion.real import check_shape, encode_pictures, load_batch
 from autointerp.diffusion.running import float32_steps, run_pipeline
-from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 UNCHANGED = "unchanged"
 """The name under which results of the unchanged model stand."""
-
-
-class NoDenoisingError(AutointerpError):
-    """The target of the model's prediction is not known for its scheduler."""
 
 
 @dataclass(frozen=True)

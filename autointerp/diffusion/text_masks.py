@@ -22,9 +22,17 @@ def text_mask(batch: Pass) -> torch.Tensor:
     return torch.tensor([reader.own(job.prompt) for job in batch.jobs])
 
 
-def fitted(states: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+def fitted(states: torch.Tensor, grid: tuple[int, int], before: bool = False) -> torch.Tensor:
     """Bring states [images, tokens, width] to the tokens of a grid (1, text tokens).
 
-    Zeros follow a text that is shorter. What a text has beyond the grid is padding, and is left out.
+    Zeros fill up a text that is shorter. What a text has beyond the grid is padding, and is left out.
+
+    Args:
+        states: The states.
+        grid: The grid.
+        before: Whether padding stands before the text (see `TextStream.padded_before`); else behind it.
     """
-    return F.pad(states[:, : grid[1]], (0, 0, 0, max(grid[1] - states.shape[1], 0)))
+    more = max(grid[1] - states.shape[1], 0)
+    if before:
+        return F.pad(states[:, -grid[1] :], (0, 0, more, 0))
+    return F.pad(states[:, : grid[1]], (0, 0, 0, more))

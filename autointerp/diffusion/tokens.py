@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
     from autointerp.diffusion.description import ModelDescription
+    from autointerp.diffusion.families import TextStream
 
+_T = TypeVar("_T")
 _ELSEWHERE = "\N{OBJECT REPLACEMENT CHARACTER}"
 """A prompt that no template holds, by which the place of a prompt in a template is found."""
 
@@ -47,8 +49,8 @@ class TokenReader:
         found: list[str] = []
         for tokenizer, length in self._tokenizers:
             ids = [] if tokenizer is None else self._encoded(tokenizer, prompt, length).input_ids[self.stream.dropped :]
-            padding = [] if tokenizer is None else [tokenizer.pad_token]
-            found += [*tokenizer.convert_ids_to_tokens(ids), *padding * (length - len(ids))] if ids else [""] * length
+            words = tokenizer.convert_ids_to_tokens(ids) if ids else []
+            found += self._filled(words, length, tokenizer.pad_token if ids else "")
         return found
 
     def own(self, prompt: str) -> list[bool]:
@@ -62,36 +64,40 @@ class TokenReader:
         found: list[bool] = []
         for tokenizer, length in self._tokenizers:
             own = [] if tokenizer is None else self._own(tokenizer, prompt, length)[self.stream.dropped :]
-            found += own + [False] * (length - len(own))
+            found += self._filled(own, length, False)
         return found
 
+    def _filled(self, row: list[_T], length: int, padding: _T) -> list[_T]:
+        """Return a row of tokens with padding up to a length."""
+        more = [padding] * (length - len(row))
+        return [*more, *row] if self.stream.padded_before else [*row, *more]
+
     def _own(self, tokenizer: Any, prompt: str, length: int) -> list[bool]:
-        text = self.stream.render(tokenizer, prompt)
         encoded = self._encoded(tokenizer, prompt, length)
         present = [bool(one) for one in encoded.attention_mask]
-        if text == prompt:
+        span = span_in_template(self.stream, tokenizer, prompt, self.description.name)
+        if span is None:
             return present
-        if not tokenizer.is_fast:
-            raise AutointerpError(
-                f"the tokenizer of {self.description.name} does not tell which characters a token is made of",
-                "save the pipeline with a fast tokenizer (tokenizer.json)",
-            )
-        before, _, after = self.stream.render(tokenizer, _ELSEWHERE).partition(_ELSEWHERE)
-        start, end = len(before), len(text) - len(after)
+        start, end = span
         spans = encoded.offset_mapping
         return [here and first < end and last > start for here, (first, last) in zip(present, spans, strict=True)]
 
     def _encoded(self, tokenizer: Any, prompt: str, length: int) -> Any:
         """Tokenize a prompt as the pipeline does."""
         padding = {"padding": "max_length"} if self.stream.padded else {}
-        return tokenizer(
-            self.stream.render(tokenizer, prompt),
-            max_length=length + self.stream.dropped,
-            truncation=True,
-            return_offsets_mapping=tokenizer.is_fast,
-            add_special_tokens=self.stream.marked,
-            **padding,
-        )
+        text = self.stream.render(tokenizer, prompt)
+        pieces, most = self.stream.pieces(text), length + self.stream.dropped
+        if len(pieces) == 1:
+            return tokenizer(
+                text,
+                max_length=most,
+                truncation=True,
+                return_offsets_mapping=tokenizer.is_fast,
+                add_special_tokens=self.stream.marked,
+                **padding,
+            )
+        ids = [one for piece in pieces for one in tokenizer(piece, add_special_tokens=False).input_ids]
+        return tokenizer.pad({"input_ids": ids[:most]}, max_length=most, **padding)
 
     @cached_property
     def _tokenizers(self) -> list[tuple[Any, int]]:
@@ -101,6 +107,30 @@ class TokenReader:
             for part, length in self.parts
         ]
         return [(getattr(one, "tokenizer", one), length) for one, length in found]
+
+
+def span_in_template(stream: TextStream, tokenizer: Any, prompt: str, model: str) -> tuple[int, int] | None:
+    """Return where a prompt begins and ends in the text that a tokenizer is given; None where there is no template.
+
+    Args:
+        stream: The text stream.
+        tokenizer: The tokenizer.
+        prompt: The prompt.
+        model: The model's name, for errors.
+
+    Raises:
+        AutointerpError: The tokenizer does not tell which characters a token is made of.
+    """
+    text = stream.render(tokenizer, prompt)
+    if text == prompt:
+        return None
+    if not tokenizer.is_fast:
+        raise AutointerpError(
+            f"the tokenizer of {model} does not tell which characters a token is made of",
+            "save the pipeline with a fast tokenizer (tokenizer.json)",
+        )
+    before, _, after = stream.render(tokenizer, _ELSEWHERE).partition(_ELSEWHERE)
+    return len(before), len(text) - len(after)
 
 
 def load_tokenizer(description: ModelDescription, part: str, ask: bool = False) -> Any:
@@ -114,14 +144,24 @@ def load_tokenizer(description: ModelDescription, part: str, ask: bool = False) 
     Raises:
         AutointerpError: It is not there.
     """
-    from transformers import AutoTokenizer
-
     where: dict[str, Any] = {"local_files_only": not ask}
     if description.commit is not None:
         where["revision"] = description.commit
     try:
-        return AutoTokenizer.from_pretrained(description.place_of(part), subfolder=part, **where)
+        return _class_of(description, part).from_pretrained(description.place_of(part), subfolder=part, **where)
     except (OSError, ValueError, ImportError) as error:
         raise AutointerpError(
             f"the tokenizers of {description.name} are not on this machine", "copy the model's folder here"
         ) from error
+
+
+def _class_of(description: ModelDescription, part: str) -> Any:
+    """Return the class that reads a tokenizer: one that diffusers has beside a pipeline, or what its files say."""
+    from transformers import AutoTokenizer
+
+    library, kind = description.index.get(part) or (None, None)
+    if library in (None, "transformers", "diffusers"):
+        return AutoTokenizer
+    import diffusers
+
+    return getattr(getattr(diffusers.pipelines, library, None), str(kind), AutoTokenizer)

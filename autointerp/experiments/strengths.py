@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from autointerp.dictionaries.protocol import Dictionary
+    from autointerp.diffusion.capture import LayerActivations
+    from autointerp.diffusion.edits import ReadFeature
     from autointerp.experiments.regions import EditRegion
     from autointerp.experiments.steering import SteeredFeature
     from autointerp.project.context import Context
@@ -92,7 +94,7 @@ def activation_in(
     """
     import torch
 
-    from autointerp.diffusion.capture import Capture, LayerActivations
+    from autointerp.diffusion.capture import Capture
     from autointerp.diffusion.edits import put_cells
     from autointerp.diffusion.generation import generate
     from autointerp.diffusion.jobs import ImageJob, RealPicture
@@ -103,9 +105,7 @@ def activation_in(
     most = torch.zeros(len(pictures))
 
     def keep(captured: LayerActivations) -> None:
-        acts = captured.acts if tokens is None else captured.acts[:, tokens.to(captured.acts.device)]
-        found = read(acts.reshape(-1, acts.shape[-1]), captured.step).reshape(acts.shape[:2]).amax(1).float().cpu()
-        for job, value in zip(captured.jobs, found, strict=True):
+        for job, value in zip(captured.jobs, strongest(captured, read, tokens), strict=True):
             most[job.index] = torch.maximum(most[job.index], value)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -119,3 +119,19 @@ def activation_in(
         for _ in generate(ctx.model, jobs, ctx.generation, capture, ctx.settings.batch_size, decode=False):
             pass
     return most
+
+
+def strongest(captured: LayerActivations, read: ReadFeature, tokens: torch.Tensor | None) -> torch.Tensor:
+    """Return a feature's strongest activation among some tokens of each image, float32 [images].
+
+    Args:
+        captured: What was captured; of a text, tokens that do not count are left out.
+        read: Computes the feature's activation.
+        tokens: The tokens, int64 [n]; None for all.
+    """
+    where = slice(None) if tokens is None else tokens.to(captured.acts.device)
+    acts = captured.acts[:, where]
+    found = read(acts.reshape(-1, acts.shape[-1]), captured.step).reshape(acts.shape[:2])
+    if captured.mask is not None:
+        found = found.masked_fill(~captured.mask[:, where], 0)
+    return found.amax(1).float().cpu()

@@ -260,7 +260,7 @@ class Transfer:
         jobs = pictures_of(self.ctx, min(REFERENCE, self.images))
 
         def keep(read: LayerActivations) -> None:
-            found.append(read.acts.reshape(-1, read.acts.shape[-1]).cpu().clone())
+            found.append(read.flat().cpu().clone())
 
         for _ in captured(self.ctx, jobs, [layer], steps or range(self.home.steps), keep, decode=False):
             pass

@@ -47,27 +47,30 @@ class TransferReading:
         self._codes: list[tuple[int, tuple[int, ...], np.ndarray, np.ndarray]] = []
 
     def consume(self, read: LayerActivations) -> None:
-        """Take in a batch's activations at one step."""
+        """Take in a batch's activations at one step; of a text, those of the tokens that count."""
         import torch
 
         from autointerp.dictionaries.sparse import times_fired
 
         images, cells, width = read.acts.shape
         acts = read.acts.reshape(-1, width)
-        shifted = acts - self.centre.to(acts)
+        own = torch.ones(images, cells, dtype=torch.bool) if read.mask is None else read.mask
+        own = own.to(acts.device)
+        shifted = (acts - self.centre.to(acts)) * own.reshape(-1, 1)
         here = self.steps.setdefault(
             read.step,
             {"cells": 0, "sum": 0.0, "square": [], "ways": {way: _empty() for way in self.ways}, "labels": None},
         )
-        here["cells"] += len(acts)
+        here["cells"] += int(own.sum())
         here["sum"] = here["sum"] + shifted.double().sum(0).cpu().numpy()
         here["square"].append(shifted.square().sum(1).double().reshape(images, cells).sum(1).cpu().numpy())
         for way, dictionary in self.ways.items():
-            code = dictionary.encode(acts, read.step)
-            error = (acts - dictionary.decode(code)).square().sum(1).double().reshape(images, cells).sum(1)
+            code = read.counted(dictionary.encode(acts, read.step))
+            error = ((acts - dictionary.decode(code)).square().sum(1).double().reshape(images, cells) * own).sum(1)
             of = here["ways"][way]
             of["error"].append(error.cpu().numpy())
-            of["l0"].append((code.latent_acts > 0).sum(1).double().reshape(images, cells).mean(1).cpu().numpy())
+            active = (code.latent_acts > 0).sum(1).double().reshape(images, cells).sum(1)
+            of["l0"].append((active / own.sum(1).clamp(min=1)).cpu().numpy())
             of["fired"] = of["fired"] + times_fired(code, dictionary.num_latents).cpu().numpy()
             peaks = torch.zeros(images, dictionary.num_latents, device=acts.device)
             at = code.latent_indices.reshape(images, -1)

@@ -77,7 +77,7 @@ class PictureActivity:
         if captured.layer != self.layer or not (reads or captured.step in self.looks):
             return
         try:
-            code = self._dictionary.encode(captured.acts.reshape(-1, self.layer.d_in), captured.step)
+            code = captured.counted(self._dictionary.encode(captured.acts.reshape(-1, self.layer.d_in), captured.step))
         except UsageError:
             # A dictionary with a scale for each of its steps has none for others.
             if reads:

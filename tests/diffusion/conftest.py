@@ -17,6 +17,7 @@ from autointerp.diffusion.loading import load_model
 from autointerp.diffusion.model import Model
 from tests.diffusion import original, tiny, tiny_recent
 from tests.diffusion.helpers import Folders, Models
+from tests.diffusion.tiny_parts import small_autoencoder
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A FLUX with another autoencoder, saved in half precision."""
 
     def build() -> Any:
-        return tiny.flux(head=32, axes=(4, 14, 14), vae=tiny.small_autoencoder())
+        return tiny.flux(head=32, axes=(4, 14, 14), vae=small_autoencoder())
 
     folder = tmp_path_factory.mktemp("models") / "tiny-flux"
     return tiny.save(build, folder, torch.float16, guidance=2.0, size=96)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import Any
 
 import pytest
 import torch
@@ -58,5 +60,33 @@ def test_what_is_not_certain_is_refused_in_a_line(
     with pytest.raises(AutointerpError) as refused:
         check_layer(model, layer, guidance)
     assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert hooks_on(model) == 0
+
+
+def test_a_pipeline_that_paints_another_size_is_refused(tiny_model: Models) -> None:
+    """As HiDream-I1, which paints about a megapixel whatever size is asked for."""
+    known = tiny_model("sd")
+    plain = type(known.pipeline)
+
+    class OneSize(plain):  # type: ignore[misc, valid-type]
+        @functools.wraps(plain.__call__)
+        def __call__(self, *args: Any, **given: Any) -> Any:
+            return super().__call__(*args, **{**given, "width": 64, "height": 64})
+
+    pipeline = OneSize(**known.pipeline.components, requires_safety_checker=False)
+    with pytest.raises(AutointerpError, match="paints pictures of another size than it is asked for"):
+        look(dataclasses.replace(without_entry(known), pipeline=pipeline), 1.0)
+
+
+def test_whatever_a_pipeline_raises_is_a_line(tiny_model: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = without_entry(tiny_model("sd"))
+
+    def fail(*args: Any, **given: Any) -> None:
+        raise NameError("name 'ftfy' is not defined\nat all")
+
+    monkeypatch.setattr(model.pipeline, "encode_prompt", fail)
+    with pytest.raises(AutointerpError, match=r"does not run on a picture of \d+ px: name 'ftfy' is not") as refused:
+        look(model, 1.0)
     assert "\n" not in str(refused.value)
     assert hooks_on(model) == 0

@@ -13,7 +13,7 @@ import torch
 from autointerp.diffusion.arguments import named
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.layers import list_layers, resolve_layer
-from benchmarks.full_size import FLUX, MODELS, SD15, SDXL, TURBO, Configs
+from benchmarks.full_size import FLUX, MODELS, SD15, SDXL, TURBO, Configs, FullSize
 
 
 def unet_call(text: int, pooled: int | None = None) -> Callable[[int], dict[str, Any]]:
@@ -114,6 +114,39 @@ EXPECTED: dict[str, tuple[Callable[[int], dict[str, Any]], Sites]] = {
 }
 
 
+def _changed(configs: Configs, **unet: Any) -> Configs:
+    return {**configs, "unet": {**configs["unet"], **unet}}
+
+
+_TURBO_HEADS = {"attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True}
+_KOLORS_TEXT = {"encoder_hid_dim": 4096, "encoder_hid_dim_type": "text_proj"}
+_KOLORS_TEXT |= {"projection_class_embeddings_input_dim": 4096 + 6 * 256}
+# The same U-Nets in other models.
+MORE = {
+    "sd-turbo": FullSize(
+        "StableDiffusionPipeline",
+        "UNet2DConditionModel",
+        {**_changed(SD15, **_TURBO_HEADS), "scheduler": TURBO["scheduler"]},
+        {},
+        512,
+    ),
+    "lcm": FullSize(
+        "LatentConsistencyModelPipeline",
+        "UNet2DConditionModel",
+        _changed(SD15, sample_size=96, time_cond_proj_dim=256),
+        {},
+        768,
+    ),
+    "kolors": FullSize("KolorsPipeline", "UNet2DConditionModel", _changed(SDXL, **_KOLORS_TEXT), {}, 1024),
+}
+EXPECTED["sd-turbo"] = unet_call(1024), EXPECTED["sd-1.5"][1]
+EXPECTED["kolors"] = unet_call(4096, 4096), EXPECTED["sdxl"][1]
+EXPECTED["lcm"] = (
+    unet_call(768),
+    {alias: (hookpoint, width, side * 3 // 2) for alias, (hookpoint, width, side) in EXPECTED["sd-1.5"][1].items()},
+)
+
+
 def written(folder: Path, pipeline: str, configs: Configs) -> Path:
     """A model's folder as far as a description reads it: no weights."""
     index: dict[str, Any] = {"_class_name": pipeline}
@@ -131,7 +164,7 @@ def test_every_alias_has_the_width_and_grid_it_says(tmp_path: Path, name: str) -
     """Said from the configuration alone; then a call of the real class is run through with hooks on it."""
     import diffusers
 
-    (call, expected), full = EXPECTED[name], MODELS[name]
+    (call, expected), full = EXPECTED[name], {**MODELS, **MORE}[name]
     size = full.size
     description = describe_model(str(written(tmp_path / name, full.pipeline, full.configs)))
     native = None if "flux" in name else size  # FLUX's files do not tell.
@@ -169,6 +202,15 @@ def test_turbo_is_told_from_its_base(tmp_path: Path) -> None:
     described = describe_model(str(written(tmp_path / "dev", "FluxPipeline", dev)))
     assert (described.defaults.steps, described.defaults.guidance) == (28, 3.5)
     assert described.family.call(described.configs, 3.5, 2) == ({"guidance_scale": 3.5}, 1, 0)
+
+
+def test_sd_turbo_and_latent_consistency_models_have_few_steps(tmp_path: Path) -> None:
+    turbo = describe_model(str(written(tmp_path / "turbo", MORE["sd-turbo"].pipeline, MORE["sd-turbo"].configs)))
+    assert turbo.distilled is not None
+    assert (turbo.defaults.steps, turbo.defaults.guidance, turbo.defaults.capture_steps) == (1, 0.0, (0,))
+    lcm = describe_model(str(written(tmp_path / "lcm", MORE["lcm"].pipeline, MORE["lcm"].configs)))
+    assert (lcm.defaults.steps, lcm.defaults.guidance, lcm.defaults.capture_steps) == (4, 8.0, (0, 2, 3))
+    assert lcm.family.call(lcm.configs, 8.0, 2) == ({"guidance_scale": 8.0}, 1, 0)
 
 
 def test_a_configuration_of_another_class_says_so_in_a_line(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from autointerp.diffusion.describe import describe_model
+from autointerp.diffusion.families import NoDenoisingError
 from tests.diffusion import tiny, tiny_recent
 
 SETTINGS = """\
@@ -83,7 +84,7 @@ def test_a_scheduler_of_another_kind_leaves_out_the_splice_alone(
     from autointerp.diffusion import splicing
 
     def refuse(*args: Any, **kwargs: Any) -> None:
-        raise splicing.NoDenoisingError("no denoising error is known for this scheduler")
+        raise NoDenoisingError("no denoising error is known for this scheduler")
 
     name = next(iter(tiny.FAMILIES))
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))

@@ -13,6 +13,7 @@ import pytest
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.description import ModelDescription
 from autointerp.diffusion.seen_text import SeenText
+from autointerp.diffusion.tokens import TokenReader
 from autointerp.errors import AutointerpError
 from tests.diffusion.helpers import Folders
 
@@ -61,3 +62,16 @@ def test_without_tokenizers_it_says_so(tiny_folder: Folders, tmp_path: Path) -> 
     assert seen.of("a short one") == "a short one"
     with pytest.raises(AutointerpError, match="no tokenizer"):
         seen.of(LONG)
+
+
+@pytest.mark.parametrize(("name", "length"), [("flux2-klein", 60), ("qwen-image", 192), ("z-image", 60)])
+def test_the_tokens_of_a_template_leave_a_prompt_less_room(tiny_folder: Folders, name: str, length: int) -> None:
+    """What is seen are the words whose tokens count, and no part of a word."""
+    model = described(tiny_folder(name), max_sequence_length=length)
+    seen, reader = SeenText(model).of(LONG), TokenReader(model, length)
+    tokens = [token for token, own in zip(reader.read(LONG), reader.own(LONG), strict=True) if own]
+    said = "".join(tokens).replace("Ġ", " ")
+    assert LONG.startswith(said)
+    assert said.startswith(seen)
+    assert " " not in said.removeprefix(seen).strip()
+    assert len(tokens) < length

@@ -12,44 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import pipelines
-
-TEXT_WIDTH = 32
-SIZE = 64
-
-
-def clip_text(tokenizer: Any, projection: bool = False, width: int = TEXT_WIDTH) -> Any:
-    """A CLIP text encoder of two layers for this tokenizer."""
-    return pipelines.clip_text(tokenizer, width, projection, layers=2, heads=2)
-
-
-def t5_text(tokenizer: Any, width: int = TEXT_WIDTH) -> Any:
-    """A T5 encoder of one layer for this tokenizer."""
-    return pipelines.t5_text(tokenizer, width, heads=2, head_width=16)
-
-
-def autoencoder(channels: int = 4, levels: int = 4) -> Any:
-    """A KL autoencoder that halves `levels` - 1 times, as full-size ones do."""
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=(8,) * levels,
-        layers_per_block=1,
-        latent_channels=channels,
-        norm_num_groups=4,
-        sample_size=SIZE,
-        shift_factor=0.0,
-    )
-
-
-def waken(module: torch.nn.Module) -> None:
-    """Gates and last layers of untrained transformers are near zero: images would hardly depend on the prompt."""
-    with torch.no_grad():
-        for name, weight in module.named_parameters():
-            if ("norm" in name and weight.ndim == 2) or name.startswith("proj_out") or "scale_shift" in name:
-                weight.normal_(0, 0.1)
+from tests.diffusion.tiny_parts import SIZE, STACK, TEXT_WIDTH, TWO_STACKS, autoencoder, clip_text, flow, t5_text, waken
 
 
 def sd(scheduler: str = "PNDMScheduler", **config: Any) -> Any:
@@ -117,54 +80,28 @@ def sdxl() -> Any:
     )
 
 
-def small_autoencoder() -> Any:
-    """An autoencoder without an encoding of its own that halves twice, as the small ones made for FLUX."""
-    from diffusers import AutoencoderTiny
-
-    widths = (8, 8, 8)
-    return AutoencoderTiny(
-        encoder_block_out_channels=widths,
-        decoder_block_out_channels=widths,
-        num_encoder_blocks=(1, 1, 1),
-        num_decoder_blocks=(1, 1, 1),
-        latent_channels=4,
-        shift_factor=0.0,
-    )
-
-
-def flux(head: int = 16, axes: tuple[int, int, int] = (4, 6, 6), vae: Any = None) -> Any:
+def flux(head: int = 16, axes: tuple[int, int, int] = (4, 6, 6), vae: Any = None, **config: Any) -> Any:
     """FLUX.1-schnell."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    from diffusers import FluxPipeline, FluxTransformer2DModel
 
     from training.shapes.tokenizers import clip_tokenizer, t5_tokenizer
 
     clip, t5 = clip_tokenizer(), t5_tokenizer()
-    transformer = FluxTransformer2DModel(
-        patch_size=1,
-        in_channels=16,
-        num_layers=2,
-        num_single_layers=4,
-        attention_head_dim=head,
-        num_attention_heads=2,
-        joint_attention_dim=TEXT_WIDTH,
-        pooled_projection_dim=TEXT_WIDTH,
-        axes_dims_rope=axes,
-    )
-    waken(transformer)
+    sizes = {**TWO_STACKS, "attention_head_dim": head, "axes_dims_rope": axes, **config}
     return FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+        scheduler=flow(shift=1.0),
         vae=vae or autoencoder(levels=3),
         text_encoder=clip_text(clip),
         tokenizer=clip,
         text_encoder_2=t5_text(t5),
         tokenizer_2=t5,
-        transformer=transformer,
+        transformer=waken(FluxTransformer2DModel(patch_size=1, pooled_projection_dim=TEXT_WIDTH, **sizes)),
     )
 
 
 def sd3() -> Any:
     """Stable Diffusion 3.5 medium: dual attention in its first blocks."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
     from training.shapes.tokenizers import clip_tokenizer, t5_tokenizer
 
@@ -174,9 +111,7 @@ def sd3() -> Any:
         patch_size=2,
         in_channels=4,
         out_channels=4,
-        num_layers=4,
-        attention_head_dim=16,
-        num_attention_heads=2,
+        **STACK,
         joint_attention_dim=2 * TEXT_WIDTH,
         caption_projection_dim=TEXT_WIDTH,
         pooled_projection_dim=2 * TEXT_WIDTH,
@@ -187,7 +122,7 @@ def sd3() -> Any:
     waken(transformer)
     return StableDiffusion3Pipeline(
         transformer=transformer,
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        scheduler=flow(shift=3.0),
         vae=autoencoder(),
         text_encoder=clip_text(clip, projection=True),
         tokenizer=clip,
@@ -210,9 +145,7 @@ def pixart(alpha: bool = False) -> Any:
         patch_size=2,
         in_channels=4,
         out_channels=8,
-        num_layers=4,
-        attention_head_dim=16,
-        num_attention_heads=2,
+        **STACK,
         cross_attention_dim=32,
         caption_channels=TEXT_WIDTH,
         use_additional_conditions=False,

@@ -5,65 +5,36 @@ Their texts are read by language models, so there are two small ones, and tokeni
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from tests.diffusion import tiny
-from tests.diffusion.tiny import FAMILIES, SIZE, TEXT_WIDTH, autoencoder, flux, t5_text, waken
-
-_CHAT = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
-    "{% if message['content'] is string %}{{ message['content'] }}"
-    "{% else %}{{ message['content'][0]['text'] }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+from tests.diffusion.tiny import FAMILIES, flux, sd, sdxl
+from tests.diffusion.tiny_parts import (
+    SIZE,
+    STACK,
+    TEXT_WIDTH,
+    TWO_STACKS,
+    autoencoder,
+    chat_tokenizer,
+    flow,
+    glm_tokenizer,
+    language,
+    marking_tokenizer,
+    qwen3,
+    qwen_vae,
+    qwen_vl,
+    t5_text,
+    waken,
 )
-
-
-def chat_tokenizer(length: int = 1024) -> Any:
-    """A byte-level tokenizer of the world's words, as Qwen's, with a chat template."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import Qwen2Tokenizer
-
-    from training.shapes.tokenizers import world_words
-
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    how: dict[str, Any] = {"vocab_size": 2000, "min_frequency": 1, "show_progress": False, "initial_alphabet": alphabet}
-    bpe.train_from_iterator([" " + " ".join(world_words())], trainers.BpeTrainer(**how))
-    model = json.loads(bpe.to_str())["model"]
-    merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
-    tokenizer = Qwen2Tokenizer(vocab=model["vocab"], merges=merges, model_max_length=length)
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
-    tokenizer.chat_template = _CHAT
-    return tokenizer
-
-
-def _language(tokenizer: Any, layers: int) -> dict[str, Any]:
-    """Sizes of a small language model."""
-    return {
-        "vocab_size": len(tokenizer),
-        "hidden_size": TEXT_WIDTH,
-        "intermediate_size": TEXT_WIDTH,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-
-
-def qwen3(tokenizer: Any, layers: int = 2, *, head: bool = False) -> Any:
-    """A Qwen3."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
-
-    return (Qwen3ForCausalLM if head else Qwen3Model)(Qwen3Config(**_language(tokenizer, layers)))
 
 
 def flux2_parts() -> dict[str, Any]:
     """All that FLUX.2's pipelines share."""
-    from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler
+    from diffusers import AutoencoderKLFlux2
 
     widths = (8, 8, 8)
     vae = AutoencoderKLFlux2(
@@ -77,25 +48,14 @@ def flux2_parts() -> dict[str, Any]:
     )
     vae.bn.running_mean.uniform_(-1, 1)
     vae.bn.running_var.uniform_(0.5, 2)
-    return {"vae": vae, "scheduler": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)}
+    return {"vae": vae, "scheduler": flow(use_dynamic_shifting=True)}
 
 
 def _flux2_transformer(text_layers: int, *, embedded: bool) -> Any:
     from diffusers import Flux2Transformer2DModel
 
-    transformer = Flux2Transformer2DModel(
-        in_channels=16,
-        num_layers=2,
-        num_single_layers=4,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=text_layers * TEXT_WIDTH,
-        timestep_guidance_channels=16,
-        axes_dims_rope=(4, 4, 4, 4),
-        guidance_embeds=embedded,
-    )
-    waken(transformer)
-    return transformer
+    sizes = {**TWO_STACKS, "joint_attention_dim": text_layers * TEXT_WIDTH, "axes_dims_rope": (4, 4, 4, 4)}
+    return waken(Flux2Transformer2DModel(timestep_guidance_channels=16, guidance_embeds=embedded, **sizes))
 
 
 def flux2_klein(distilled: bool = True) -> Any:
@@ -126,7 +86,7 @@ def flux2() -> Any:
     tokenizer.padding_side = "left"
     vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
     config = Mistral3Config(
-        text_config={"model_type": "mistral", **_language(tokenizer, 31)},
+        text_config={"model_type": "mistral", **language(tokenizer, 31)},
         vision_config={"model_type": "pixtral", "image_size": 28, "patch_size": 14, **vision},
     )
     return Flux2Pipeline(
@@ -139,7 +99,7 @@ def flux2() -> Any:
 
 def z_image() -> Any:
     """Z-Image."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+    from diffusers import ZImagePipeline, ZImageTransformer2DModel
 
     tokenizer = chat_tokenizer()
     transformer = ZImageTransformer2DModel(
@@ -153,50 +113,29 @@ def z_image() -> Any:
         axes_dims=[4, 6, 6],
         axes_lens=[256, 64, 64],
     )
-    waken(transformer)
     return ZImagePipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        scheduler=flow(shift=3.0),
         vae=autoencoder(levels=3),
         text_encoder=qwen3(tokenizer),
         tokenizer=tokenizer,
-        transformer=transformer,
+        transformer=waken(transformer),
     )
-
-
-def qwen_vae() -> Any:
-    """The video autoencoder of Qwen-Image; it halves three times."""
-    from diffusers import AutoencoderKLQwenImage
-
-    return AutoencoderKLQwenImage(
-        base_dim=8, z_dim=4, dim_mult=[1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True],
-        latents_mean=[0.1, -0.1, 0.2, 0.0], latents_std=[1.5, 1.0, 2.0, 0.5],
-    )  # fmt: skip
 
 
 def qwen_image() -> Any:
     """Qwen-Image."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline, QwenImageTransformer2DModel
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    from diffusers import QwenImagePipeline, QwenImageTransformer2DModel
 
     tokenizer = chat_tokenizer()
-    sizes = {**_language(tokenizer, 2), "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3]}}
-    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 1, "out_hidden_size": TEXT_WIDTH}
     transformer = QwenImageTransformer2DModel(
-        in_channels=16,
-        out_channels=4,
-        num_layers=4,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=TEXT_WIDTH,
-        axes_dims_rope=(4, 6, 6),
+        in_channels=16, out_channels=4, joint_attention_dim=TEXT_WIDTH, axes_dims_rope=(4, 6, 6), **STACK
     )
-    waken(transformer)
     return QwenImagePipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        scheduler=flow(use_dynamic_shifting=True),
         vae=qwen_vae(),
-        text_encoder=Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=sizes, vision_config=vision)),
+        text_encoder=qwen_vl(tokenizer),
         tokenizer=tokenizer,
-        transformer=transformer,
+        transformer=waken(transformer),
     )
 
 
@@ -209,16 +148,13 @@ def sana() -> Any:
     transformer = SanaTransformer2DModel(
         in_channels=4,
         out_channels=4,
-        num_attention_heads=2,
-        attention_head_dim=16,
-        num_layers=4,
+        **STACK,
         num_cross_attention_heads=2,
         cross_attention_head_dim=16,
         cross_attention_dim=32,
         caption_channels=TEXT_WIDTH,
         sample_size=4,
     )
-    waken(transformer)
     widths, none = (8, 8, 8, 8, 8), ((),) * 5
     vae = AutoencoderDC(
         latent_channels=4,
@@ -233,76 +169,147 @@ def sana() -> Any:
     )
     return SanaPipeline(
         tokenizer=tokenizer,
-        text_encoder=Gemma2Model(Gemma2Config(**_language(tokenizer, 1))),
+        text_encoder=Gemma2Model(Gemma2Config(**language(tokenizer, 1))),
         vae=vae,
-        transformer=transformer,
+        transformer=waken(transformer),
         scheduler=DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0),
     )
 
 
 def chroma() -> Any:
     """Chroma."""
-    from diffusers import ChromaPipeline, ChromaTransformer2DModel, FlowMatchEulerDiscreteScheduler
+    from diffusers import ChromaPipeline, ChromaTransformer2DModel
 
     from training.shapes.tokenizers import t5_tokenizer
 
     t5 = t5_tokenizer()
-    transformer = ChromaTransformer2DModel(
-        in_channels=16,
-        num_layers=2,
-        num_single_layers=4,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=TEXT_WIDTH,
-        axes_dims_rope=(4, 6, 6),
-        approximator_num_channels=16,
-        approximator_hidden_dim=16,
-        approximator_layers=1,
-    )
-    waken(transformer)
+    embedder = {"approximator_num_channels": 16, "approximator_hidden_dim": 16, "approximator_layers": 1}
     return ChromaPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+        scheduler=flow(shift=1.0),
         vae=autoencoder(levels=3),
         text_encoder=t5_text(t5),
         tokenizer=t5,
-        transformer=transformer,
+        transformer=waken(ChromaTransformer2DModel(**TWO_STACKS, **embedder)),
     )
 
 
 def flux_kontext() -> Any:
     """FLUX.1 Kontext: FLUX.1-dev's parts in a pipeline of its own."""
-    from diffusers import FluxKontextPipeline, FluxTransformer2DModel
+    from diffusers import FluxKontextPipeline
 
-    parts = dict(flux().components)
-    config = {**parts["transformer"].config, "guidance_embeds": True, "_use_default_values": []}
-    parts["transformer"] = FluxTransformer2DModel.from_config(config)
-    waken(parts["transformer"])
-    return FluxKontextPipeline(**parts)
+    return FluxKontextPipeline(**flux(guidance_embeds=True).components)
 
 
 def ovis_image() -> Any:
     """Ovis-Image."""
-    from diffusers import FlowMatchEulerDiscreteScheduler, OvisImagePipeline, OvisImageTransformer2DModel
+    from diffusers import OvisImagePipeline, OvisImageTransformer2DModel
 
     tokenizer = chat_tokenizer()
-    transformer = OvisImageTransformer2DModel(
-        in_channels=16,
-        out_channels=16,
-        num_layers=2,
-        num_single_layers=4,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=TEXT_WIDTH,
-        axes_dims_rope=(4, 6, 6),
-    )
-    waken(transformer)
     return OvisImagePipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        scheduler=flow(use_dynamic_shifting=True),
         vae=autoencoder(levels=3),
         text_encoder=qwen3(tokenizer),
         tokenizer=tokenizer,
-        transformer=transformer,
+        transformer=waken(OvisImageTransformer2DModel(out_channels=16, **TWO_STACKS)),
     )
+
+
+def longcat_image() -> Any:
+    """LongCat-Image. Its processor, which is never loaded, needs torchvision, so a tokenizer stands in for it."""
+    from diffusers import LongCatImagePipeline, LongCatImageTransformer2DModel
+
+    tokenizer = chat_tokenizer()
+    sizes = {**TWO_STACKS, "in_channels": 64, "pooled_projection_dim": TEXT_WIDTH}
+    return LongCatImagePipeline(
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=autoencoder(channels=16, levels=3),
+        text_encoder=qwen_vl(tokenizer),
+        tokenizer=tokenizer,
+        text_processor=tokenizer,
+        transformer=waken(LongCatImageTransformer2DModel(**sizes)),
+    )
+
+
+def cogview4() -> Any:
+    """CogView4."""
+    from diffusers import CogView4Pipeline, CogView4Transformer2DModel
+    from transformers import GlmConfig, GlmModel
+
+    tokenizer = marking_tokenizer()
+    transformer = CogView4Transformer2DModel(
+        in_channels=4,
+        out_channels=4,
+        text_embed_dim=TEXT_WIDTH,
+        time_embed_dim=16,
+        condition_dim=8,
+        pos_embed_max_size=8,
+        sample_size=SIZE // 8,
+        rope_axes_dim=(8, 8),
+        **STACK,
+    )
+    return CogView4Pipeline(
+        tokenizer=tokenizer,
+        text_encoder=GlmModel(GlmConfig(**language(tokenizer, 2))),
+        vae=autoencoder(),
+        transformer=waken(transformer),
+        scheduler=flow(use_dynamic_shifting=True, base_shift=0.25, max_shift=0.75),
+    )
+
+
+def prx() -> Any:
+    """PRX. Its text encoder is loaded in its full size alone, so another language model stands in for it."""
+    from diffusers import PRXPipeline, PRXTransformer2DModel
+    from diffusers.pipelines.prx import pipeline_prx
+
+    if not hasattr(pipeline_prx, "ftfy"):  # The library mends broken Unicode, of which the tests have none.
+        pipeline_prx.ftfy = SimpleNamespace(fix_text=str)
+    tokenizer = chat_tokenizer(28)
+    transformer = PRXTransformer2DModel(
+        in_channels=4, context_in_dim=TEXT_WIDTH, hidden_size=32, num_heads=2, depth=4, axes_dim=[8, 8]
+    )
+    return PRXPipeline(
+        transformer=waken(transformer),
+        scheduler=flow(shift=3.0),
+        text_encoder=qwen3(tokenizer),
+        tokenizer=tokenizer,
+        vae=autoencoder(),
+        default_sample_size=SIZE,
+    )
+
+
+def lcm() -> Any:
+    """A latent consistency model."""
+    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
+
+    parts = sd("DDIMScheduler", timestep_spacing="leading").components
+    config = {**parts["unet"].config, "time_cond_proj_dim": 16, "_use_default_values": []}
+    unet = type(parts["unet"]).from_config(config)
+    parts |= {"unet": unet, "scheduler": LCMScheduler.from_config(parts["scheduler"].config)}
+    return LatentConsistencyModelPipeline(**parts, requires_safety_checker=False)
+
+
+def kolors() -> Any:
+    """Kolors: SDXL's parts, and texts that a ChatGLM reads."""
+    from diffusers import KolorsPipeline
+    from diffusers.pipelines.kolors import ChatGLMModel
+    from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig
+
+    parts, tokenizer = sdxl().components, glm_tokenizer()
+    config = {**parts["unet"].config, "cross_attention_dim": TEXT_WIDTH, "_use_default_values": []}
+    config |= {"projection_class_embeddings_input_dim": 6 * 8 + TEXT_WIDTH}
+    sizes: dict[str, Any] = {
+        "num_layers": 2,
+        "hidden_size": TEXT_WIDTH,
+        "ffn_hidden_size": TEXT_WIDTH,
+        "num_attention_heads": 2,
+    }
+    sizes |= {"padded_vocab_size": tokenizer.vocab_size, "kv_channels": 16, "original_rope": True}
+    text = ChatGLMModel(ChatGLMConfig(**sizes), empty_init=False)
+    with torch.no_grad():  # The class leaves some of its weights to whatever is in memory.
+        for weight in text.parameters():
+            weight.normal_(0, 0.3)
+    kept = {part: parts[part] for part in ("vae", "scheduler")}
+    return KolorsPipeline(unet=type(parts["unet"]).from_config(config), text_encoder=text, tokenizer=tokenizer, **kept)
 
 
 RECENT: dict[str, Callable[[], Any]] = {
@@ -312,9 +319,14 @@ RECENT: dict[str, Callable[[], Any]] = {
     "flux-kontext": flux_kontext,
     "chroma": chroma,
     "ovis-image": ovis_image,
+    "longcat-image": longcat_image,
     "z-image": z_image,
     "qwen-image": qwen_image,
     "sana": sana,
+    "prx": prx,
+    "cogview4": cogview4,
+    "lcm": lcm,
+    "kolors": kolors,
 }
 LENGTHS = {"flux2": 320, "qwen-image": 192, "ovis-image": 192}
 """Text tokens of pipelines whose template does not fit the usual number."""

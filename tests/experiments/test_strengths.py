@@ -12,13 +12,15 @@ import torch
 
 from autointerp import Workspace
 from autointerp.dictionaries.storage import load_dictionary
+from autointerp.diffusion.capture import LayerActivations
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import ImageJob
+from autointerp.diffusion.layers import Layer
 from autointerp.errors import AutointerpError
 from autointerp.experiments import strengths
 from autointerp.experiments.regions import EditRegion
 from autointerp.experiments.steering import steered_feature
-from autointerp.experiments.strengths import LADDER, activation_in, choose_strength
+from autointerp.experiments.strengths import LADDER, activation_in, choose_strength, strongest
 from autointerp.project.context import Context
 
 NAME = "shapes-turbo.mid.topk"
@@ -50,6 +52,17 @@ def test_a_feature_that_no_strength_brings_is_an_error(monkeypatch: pytest.Monke
     found = {strength: [0.5, 1.0 if strength == 8 else 0.1] for strength in LADDER}
     with pytest.raises(AutointerpError, match=r"no strength up to 16 brings d:1 .*: at 8 it reaches 25% of its mean"):
         chosen_of(monkeypatch, labeled, found)
+
+
+def test_padding_of_a_text_counts_in_no_strength() -> None:
+    layer, jobs = Layer(None, "h", 1, (1, 3), "text", "output"), (ImageJob(0, "", 0), ImageJob(1, "", 1))
+    acts = torch.tensor([[[1.0], [2.0], [9.0]], [[3.0], [8.0], [9.0]]])
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    read = LayerActivations(layer, 0, 0.0, jobs, acts, layer.grid, mask)
+    assert strongest(read, lambda one, step: one[:, 0], None).tolist() == [2, 3]
+    assert strongest(read, lambda one, step: one[:, 0], torch.tensor([1, 2])).tolist() == [2, 0]
+    whole = LayerActivations(layer, 0, 0.0, jobs, acts, layer.grid)
+    assert strongest(whole, lambda one, step: one[:, 0], None).tolist() == [9, 9]
 
 
 def test_the_activation_is_that_of_the_finished_picture(labeled: Path, query: Callable[..., list[Any]]) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from autointerp.diffusion.capture import LayerActivations
+from autointerp.diffusion.jobs import ImageJob
 from autointerp.experiments.subjects import NamedFeature
 from autointerp.experiments.transfer_readings import WAYS, TransferReading, joined
 from autointerp.worlds import SceneFacts
@@ -22,8 +24,23 @@ def reading(named: list[NamedFeature] | None = None) -> TransferReading:
     return TransferReading(LAYER, dict.fromkeys(WAYS, sae), torch.ones(sae.d_in), np.arange(3), named or [])
 
 
-def read(acts: torch.Tensor, step: int = 0) -> Any:
-    return SimpleNamespace(acts=acts, step=step, jobs=[SimpleNamespace(index=i) for i in range(len(acts))])
+def read(acts: torch.Tensor, step: int = 0, mask: torch.Tensor | None = None) -> LayerActivations:
+    jobs = tuple(ImageJob(i, "", i) for i in range(len(acts)))
+    return LayerActivations(LAYER, step, 0.0, jobs, acts, LAYER.grid, mask)
+
+
+def test_tokens_that_do_not_count_are_in_no_figure() -> None:
+    acts = torch.rand(2, 4, identity_sae().d_in, generator=torch.Generator().manual_seed(1))
+    mask = torch.tensor([[True, True, False, False]] * 2)
+    masked, short = reading(), reading()
+    masked.consume(read(acts, mask=mask))
+    short.consume(read(acts[:, :2]))
+    mine, theirs = (joined([one.result()["steps"][0]]) for one in (masked, short))
+    assert mine["cells"] == theirs["cells"] == 4
+    for way in WAYS:
+        assert mine["ways"][way]["l0"] == pytest.approx(theirs["ways"][way]["l0"])
+        assert np.asarray(mine["ways"][way]["error"]) == pytest.approx(np.asarray(theirs["ways"][way]["error"]))
+        assert np.array_equal(mine["ways"][way]["maxima"], theirs["ways"][way]["maxima"])
 
 
 def test_variance_is_around_the_mean_of_all_cells() -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from autointerp.diffusion.families.base import CallSizes, Configs, Family, PipelineCall, Stream, TextStream
+from autointerp.diffusion.families.base import (
+    CallSizes,
+    Configs,
+    Family,
+    NoDenoisingError,
+    PipelineCall,
+    Stream,
+    TextStream,
+)
+from autointerp.diffusion.families.classes import REFUSED
 from autointerp.diffusion.families.defaults import ModelDefaults, Signal
 from autointerp.diffusion.families.generic import GenericFamily
 from autointerp.errors import AutointerpError
@@ -20,11 +29,16 @@ FAMILIES: Registry[Kind[Family]] = Registry(
         Kind("FluxKontextPipeline", "FLUX.1 Kontext from text alone", f"{_HERE}.flux_kin:FLUX_KONTEXT"),
         Kind("ChromaPipeline", "Chroma", f"{_HERE}.flux_kin:CHROMA"),
         Kind("OvisImagePipeline", "Ovis-Image", f"{_HERE}.flux_kin:OVIS_IMAGE"),
+        Kind("LongCatImagePipeline", "LongCat-Image", f"{_HERE}.flux_kin:LONGCAT_IMAGE"),
         Kind("ZImagePipeline", "Z-Image and Z-Image-Turbo", f"{_HERE}.z_image:Z_IMAGE"),
         Kind("QwenImagePipeline", "Qwen-Image", f"{_HERE}.qwen_image:QWEN_IMAGE"),
         Kind("SanaPipeline", "Sana", f"{_HERE}.sana:SANA"),
-        Kind("StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x", f"{_HERE}.unet:SD"),
+        Kind("PRXPipeline", "PRX", f"{_HERE}.prx:PRX_IMAGE"),
+        Kind("CogView4Pipeline", "CogView4", f"{_HERE}.cogview4:COGVIEW4"),
+        Kind("StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x, SD-Turbo", f"{_HERE}.unet:SD"),
+        Kind("LatentConsistencyModelPipeline", "latent consistency models", f"{_HERE}.unet:LCM"),
         Kind("StableDiffusionXLPipeline", "SDXL and SDXL-Turbo", f"{_HERE}.unet:SDXL"),
+        Kind("KolorsPipeline", "Kolors", f"{_HERE}.unet:KOLORS"),
         Kind("StableDiffusion3Pipeline", "Stable Diffusion 3 and 3.5", f"{_HERE}.sd3:SD3"),
         Kind("PixArtAlphaPipeline", "PixArt-Alpha", f"{_HERE}.pixart:PIXART_ALPHA"),
         Kind("PixArtSigmaPipeline", "PixArt-Sigma", f"{_HERE}.pixart:PIXART_SIGMA"),
@@ -38,6 +52,7 @@ __all__ = [
     "Configs",
     "Family",
     "ModelDefaults",
+    "NoDenoisingError",
     "PipelineCall",
     "Signal",
     "Stream",
@@ -54,10 +69,16 @@ def family_of(pipeline_class: str, components: Collection[str] = ()) -> Family:
         components: Names of the pipeline's components.
 
     Raises:
-        AutointerpError: The class has no entry, and no component is known to denoise.
+        AutointerpError: The class is known not to be readable, or it has no entry, and no component is known to
+            denoise.
     """
     if pipeline_class in FAMILIES:
         return FAMILIES[pipeline_class].load()
+    if pipeline_class in REFUSED:
+        raise AutointerpError(
+            f"a {pipeline_class} is not read: {REFUSED[pipeline_class]}",
+            "docs/pipelines.md has the classes that are, and docs/howto.md says how one is added",
+        )
     for denoiser in ("transformer", "unet"):
         if denoiser in components and "vae" in components:
             return GenericFamily(pipeline_class, denoiser)

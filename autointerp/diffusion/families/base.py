@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from autointerp.diffusion.families.defaults import ModelDefaults
-from autointerp.errors import UsageError
+from autointerp.errors import AutointerpError, UsageError
 
 if TYPE_CHECKING:
     from autointerp.diffusion.families.word_attention import WordAttention
@@ -23,6 +23,10 @@ FindTokens = Callable[[Mapping[str, Any], Any, int, int], tuple[Any, Any]]
 """(a module's inputs by name, its output, text tokens and image tokens of the call) -> (tokens before it, after it)."""
 PutTokens = Callable[[Mapping[str, Any], Any, Any], Any]
 """(a module's inputs by name, its output, new tokens) -> its output with the new tokens."""
+
+
+class NoDenoisingError(AutointerpError):
+    """The target of the model's prediction, or the prediction itself, is not known."""
 
 
 class PipelineCall(NamedTuple):
@@ -58,11 +62,13 @@ class TextStream(ABC):
 
     Attributes:
         padded: Whether every text is padded to the full number of tokens; else a call has as many as its longest text.
+        padded_before: Whether padding stands before a text that is not padded to the full number; else behind it.
         marked: Whether the tokenizer puts its marks of beginning and end around the text, as it does by itself.
         dropped: First tokens of a text that the pipeline leaves out: those of a template.
     """
 
     padded: bool = True
+    padded_before: bool = False
     marked: bool = True
     dropped: int = 0
 
@@ -70,6 +76,10 @@ class TextStream(ABC):
         """Return the text that a tokenizer is given for a prompt: the prompt alone, or inside a template."""
         del tokenizer
         return prompt
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the pieces of a text that the tokenizer is given one by one; put together, they are the text."""
+        return [text]
 
     @abstractmethod
     def hookpoints(self, configs: Configs) -> list[str]:
@@ -117,9 +127,12 @@ class Family(ABC):
         load_arguments: Arguments for diffusers when it loads the pipeline.
         encodes_videos: Whether the autoencoder takes and gives a dimension of time, before rows and columns.
         few: Denoising steps of a distilled model whose files do not say how many.
+        has_neurons: Whether some module returns the hidden units of an MLP, for dictionaries of neurons.
+        has_loras: Whether diffusers loads LoRAs into the denoiser.
         limits: What people should know of its use here, as clauses; empty where there is nothing to say.
         open: Whether any module of the denoiser may be a hookpoint, listed or not.
         may_lack: Components that a pipeline runs without, although its class asks for them.
+        needs: Libraries that the pipeline's code uses whether they are there or not.
         text: The text stream inside the blocks; None where there is none.
         word_attention: Where and how image tokens attend to the text; None where that is not known.
     """
@@ -138,9 +151,12 @@ class Family(ABC):
     load_arguments: Mapping[str, Any] = {}
     encodes_videos: bool = False
     few: int = 4
+    has_neurons: bool = True
+    has_loras: bool = True
     limits: str = ""
     open: bool = False
     may_lack: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     text: TextStream | None = None
     word_attention: WordAttention | None = None
 
@@ -228,6 +244,10 @@ class Family(ABC):
     def with_latents(self, inputs: Mapping[str, Any], latents: Any) -> dict[str, Any]:
         """Return the arguments of a denoiser's call with other latents: the inverse of `latents`."""
         return {**inputs, self.latents_argument: latents}
+
+    def mended(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the arguments of a denoiser's call as they should be, where a pipeline gives it wrong ones."""
+        return inputs
 
     def timestep(self, inputs: Mapping[str, Any]) -> Any:
         """Return the timestep among the arguments of a denoiser's call."""

@@ -1,4 +1,4 @@
-"""Classes made of FLUX.1's blocks: Chroma, FLUX.1 Kontext without a reference picture, and Ovis-Image."""
+"""Classes made of FLUX.1's blocks: Chroma, FLUX.1 Kontext without a reference picture, LongCat-Image, Ovis-Image."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ class OvisText(_OneText):
         return str(tokenizer.apply_chat_template(messages, **how))
 
 
+class LongCatText(_OneText):
+    """The text stream of LongCat-Image: 512 tokens, between those of a template, which are left out again."""
+
+    marked = False
+    _length = 512
+
+    @override
+    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
+        return (("tokenizer", self._length),)
+
+    @override
+    def pieces(self, text: str) -> list[str]:
+        """Split a text as the pipeline does: what is quoted is read letter by letter."""
+        from diffusers.pipelines.longcat_image.pipeline_longcat_image import split_quotation
+
+        found = split_quotation(text)
+        return [piece for part, is_quoted in found for piece in (part if is_quoted else [part])]
+
+
 class FluxKontext(Flux):
     """FLUX.1 Kontext, run from text alone: reference pictures would add tokens behind the image's."""
 
@@ -71,10 +90,36 @@ class OvisImage(Chroma):
 
     name = "ovis-image"
     pipeline_class = "OvisImagePipeline"
+    has_loras = False
     defaults = ModelDefaults(steps=50, guidance=5.0, size=1024, max_sequence_length=256, capture_steps=(0,))
     text = OvisText()
+
+
+class LongCatImage(Chroma):
+    """LongCat-Image, run without the rewriting of prompts, for which alone it has a processor."""
+
+    name = "longcat-image"
+    pipeline_class = "LongCatImagePipeline"
+    has_loras = False
+    limits = "prompts are not rewritten"
+    defaults = ModelDefaults(steps=50, guidance=4.5, size=1024, max_sequence_length=512, capture_steps=(0,))
+    load_arguments: Mapping[str, Any] = {"text_processor": None}
+    text = LongCatText()
+
+    @override
+    def call(self, configs: Configs, guidance: float, count: int) -> PipelineCall:
+        """Give each image its negative prompt: the pipeline's own is one for all, which fits no larger batch."""
+        arguments: dict[str, Any] = {"guidance_scale": guidance, "enable_prompt_rewrite": False}
+        if guidance <= 1:
+            return PipelineCall(arguments, 1)
+        return PipelineCall({**arguments, "negative_prompt": [""] * count}, 2)
+
+    @override
+    def readers(self, max_sequence_length: int) -> tuple[tuple[str, int | None], ...]:
+        return self.text.parts(max_sequence_length)
 
 
 FLUX_KONTEXT = FluxKontext()
 CHROMA = Chroma()
 OVIS_IMAGE = OvisImage()
+LONGCAT_IMAGE = LongCatImage()

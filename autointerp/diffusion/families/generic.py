@@ -7,13 +7,13 @@ certain, the pipeline or the hookpoint is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from typing_extensions import override
 
-from autointerp.diffusion.families.base import CallSizes, Configs, Family, PipelineCall
+from autointerp.diffusion.families.base import CallSizes, Configs, Family, NoDenoisingError, PipelineCall
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.denoiser_tree import blocks_of
 from autointerp.diffusion.families.sizes import autoencoder_pixels, native_size
@@ -36,13 +36,15 @@ class Seen:
         branches: Denoiser calls a step.
         conditional: Number of the conditional call among them.
         counts: For each of the two grids of the dry run, module -> number of tokens in each part of its output; None
-            for a part that holds no tokens, -1 in place of the only part where the output is no tuple.
+            for a part that holds no tokens.
+        changing: Modules that return another number of tokens at a later step.
     """
 
     arguments: Mapping[str, Any]
     branches: int
     conditional: int
     counts: tuple[Mapping[str, tuple[int | None, ...]], ...] = field(repr=False)
+    changing: Set[str] = field(repr=False, default=frozenset())
 
 
 class GenericFamily(Family):
@@ -54,6 +56,7 @@ class GenericFamily(Family):
 
     Attributes:
         seen: What dry runs showed, by guidance scale.
+        sign: The sign with which the scheduler is given the prediction; None where it is given another thing.
     """
 
     name = "generic"
@@ -66,6 +69,7 @@ class GenericFamily(Family):
         self.denoiser = denoiser
         self.components = (denoiser, "vae")
         self.seen: dict[float, Seen] = {}
+        self.sign: int | None = None
 
     @override
     def hookpoints(self, configs: Configs) -> list[str]:
@@ -146,6 +150,26 @@ class GenericFamily(Family):
         latents = self.latents(inputs)
         return CallSizes(latents.shape[0], 0, latents.shape[1] if latents.ndim == 3 else 0)
 
+    @override
+    def prediction(self, output: Any) -> Any:
+        return self._known_sign() * output[0]
+
+    @override
+    def answer(self, prediction: Any) -> Any:
+        return ((self.sign or 1) * prediction,)
+
+    def _known_sign(self) -> int:
+        """Return the sign of a prediction.
+
+        Raises:
+            NoDenoisingError: The scheduler is given another thing than the prediction.
+        """
+        if self.sign is None:
+            raise NoDenoisingError(
+                f"what {self.pipeline_class} makes of the prediction before a step is not known", NOT_KNOWN
+            )
+        return self.sign
+
     def _argument(self, inputs: Mapping[str, Any], names: tuple[str, ...], what: str) -> str:
         """Return which of some arguments a denoiser has.
 
@@ -173,6 +197,10 @@ class GenericFamily(Family):
             AutointerpError: It returns none, or has others in the same tensor.
         """
         path = hookpoint.partition(".")[2]
+        if any(path in seen.changing for seen in self.seen.values()):
+            raise AutointerpError(
+                f"{hookpoint} of {self.pipeline_class} returns another number of tokens at later steps", NOT_KNOWN
+            )
         counts = [by_module.get(path, ()) for by_module in next(iter(self.seen.values())).counts]
         parts = list(zip(*counts, strict=False))
         if grids in parts:

@@ -19,6 +19,7 @@ class PixArtSigma(TransformerFamily):
 
     name = "pixart-sigma"
     pipeline_class = "PixArtSigmaPipeline"
+    has_loras = False
     defaults = ModelDefaults(steps=20, guidance=4.5, size=1024, max_sequence_length=300, capture_steps=(0,))
 
     word_attention: WordAttention | None = CrossAttention(

@@ -16,7 +16,9 @@ class Sana(PixArtSigma):
     name = "sana"
     pipeline_class = "SanaPipeline"
     defaults = ModelDefaults(steps=20, guidance=4.5, size=1024, max_sequence_length=300, capture_steps=(0,))
-    limits = "no neurons: MLPs are convolutions; run without the instruction before each prompt"
+    has_neurons = False
+    has_loras = True
+    limits = "run without the instruction before each prompt"
     # The configuration's `timestep_scale` is 1 or 0.001.
     timestep_scales = (1.0, 1000.0)
     word_attention = None

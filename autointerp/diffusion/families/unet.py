@@ -1,8 +1,9 @@
-"""Pipelines around a U-Net: Stable Diffusion 1.x and 2.x, SDXL and SDXL-Turbo."""
+"""Pipelines around a U-Net: Stable Diffusion 1.x and 2.x, latent consistency models, SDXL and SDXL-Turbo, Kolors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from typing_extensions import override
@@ -12,7 +13,7 @@ from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.sizes import autoencoder_pixels, native_size
 from autointerp.diffusion.families.states import as_tokens, same_shape, unknown_form, with_first_states
 from autointerp.diffusion.families.unet_sites import UNetSite, unet_sites
-from autointerp.diffusion.families.word_attention import CrossAttention
+from autointerp.diffusion.families.word_attention import CrossAttention, WordAttention
 from autointerp.errors import UsageError
 
 
@@ -47,7 +48,7 @@ class UNetFamily(Family):
     latents_argument = "sample"
     doubles = True
     # Both text encoders of SDXL read the same tokens.
-    word_attention = CrossAttention(r".+\.attn2", lambda _: (("tokenizer", None),))
+    word_attention: WordAttention | None = CrossAttention(r".+\.attn2", lambda _: (("tokenizer", None),))
     dtype: Literal["bfloat16", "float16"] = "float16"
 
     @override
@@ -117,6 +118,16 @@ class StableDiffusion(UNetFamily):
         return {"size": native_size(configs, "unet", 512)}
 
 
+class LatentConsistency(StableDiffusion):
+    """Latent consistency models: Stable Diffusion in a few steps, whose guidance is an input of the U-Net."""
+
+    name = "lcm"
+    pipeline_class = "LatentConsistencyModelPipeline"
+    limits = "takes no negative prompt"
+    defaults = replace(StableDiffusion.defaults, steps=4, guidance=8.0, capture_steps=(0, 2, 3))
+    doubles = False
+
+
 class StableDiffusionXL(UNetFamily):
     """SDXL and SDXL-Turbo. Steps and guidance are those of the models' own pages."""
 
@@ -149,5 +160,22 @@ class StableDiffusionXL(UNetFamily):
         return {"size": native_size(configs, "unet", 1024)}
 
 
+class Kolors(StableDiffusionXL):
+    """Kolors: the U-Net of SDXL, with texts that a language model reads."""
+
+    name = "kolors"
+    pipeline_class = "KolorsPipeline"
+    limits = "needs sentencepiece for its tokenizer"
+    defaults = replace(StableDiffusionXL.defaults, steps=50, max_sequence_length=256)
+    load_arguments: Mapping[str, Any] = {}
+    word_attention = None
+
+    @override
+    def readers(self, max_sequence_length: int) -> tuple[tuple[str, int | None], ...]:
+        return (("tokenizer", max_sequence_length),)
+
+
 SD = StableDiffusion()
+LCM = LatentConsistency()
 SDXL = StableDiffusionXL()
+KOLORS = Kolors()

@@ -92,7 +92,7 @@ class ZImage(Family):
     doubles = True
     conditional_first = True
     few = 8
-    limits = "no neurons: no module returns the hidden units of an MLP"
+    has_neurons = False
     text = ZImageText()
 
     @override

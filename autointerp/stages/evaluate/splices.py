@@ -29,7 +29,7 @@ def measure_splices(ctx: Context, targets: Sequence[tuple[DictionaryRow, Layer]]
     There is no `image_change` where pictures are real, as nothing is generated. Where the kind of scheduler is unknown
     there is no figure at all, and a note says so.
     """
-    from autointerp.diffusion.splicing import NoDenoisingError
+    from autointerp.diffusion.families import NoDenoisingError
 
     try:
         return _measured(ctx, targets)

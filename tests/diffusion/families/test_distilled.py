@@ -13,8 +13,8 @@ from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.families import family_of
 from autointerp.diffusion.families.distilled import Distilled, distilled
 from autointerp.diffusion.loading_options import LoadingSettings
-from tests.diffusion import tiny
 from tests.diffusion.helpers import Folders, config_of, copied
+from tests.diffusion.tiny_parts import SIZE
 
 EULER = {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"}
 ANCESTRAL = {**EULER, "_class_name": "EulerAncestralDiscreteScheduler"}
@@ -117,7 +117,7 @@ def test_init_says_what_was_chosen_and_only_that(tiny_folder: Folders, tmp_path:
         ("--steps", "4", "--set", "guidance=1.5"): None,
     }
     for n, (given, says) in enumerate(cases.items()):
-        done = cli("-w", tmp_path / str(n), "init", "--model", folder, "--size", str(tiny.SIZE), *given)
+        done = cli("-w", tmp_path / str(n), "init", "--model", folder, "--size", str(SIZE), *given)
         assert done.code == 0
         assert ("distilled" in done.err) == (says is not None)
         assert says is None or says in done.err

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from autointerp.diffusion.families import GenericFamily, NoDenoisingError
+from autointerp.diffusion.families.generic import Seen
 from autointerp.diffusion.layers import list_layers, resolve_layer
 from autointerp.diffusion.loading import load_model
 from autointerp.errors import AutointerpError, UsageError
 from tests.diffusion import tiny
 from tests.diffusion.helpers import by_hand, captured_of, hooks_on, rows_of, settings_of
-
-
-def lcm() -> Any:
-    """A pipeline class without an entry."""
-    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
-
-    parts = tiny.sd("DDIMScheduler", timestep_spacing="leading").components
-    config = {**parts["unet"].config, "time_cond_proj_dim": 16, "_use_default_values": []}
-    unet = type(parts["unet"]).from_config(config)
-    parts |= {"unet": unet, "scheduler": LCMScheduler.from_config(parts["scheduler"].config)}
-    return LatentConsistencyModelPipeline(**parts, requires_safety_checker=False)
+from tests.diffusion.tiny_open import alt_diffusion
 
 
 def test_any_other_pipeline_works_by_hookpoint(tmp_path: Path) -> None:
-    folder = tiny.save(lcm, tmp_path / "lcm")
+    folder = tiny.save(alt_diffusion, tmp_path / "other")
     model = load_model(str(folder), device="cpu", dtype="float32")
     assert model.family.name == "generic"
     assert list_layers(model) == []
@@ -53,3 +44,38 @@ def test_any_other_pipeline_works_by_hookpoint(tmp_path: Path) -> None:
         assert says in str(failed.value)
         assert "\n" not in str(failed.value)
         assert hooks_on(model) == 0
+
+
+SMALL: dict[str, tuple[int | None, ...]] = {"joint": (20,), "first": (1,), "two": (4, 16)}
+LARGE: dict[str, tuple[int | None, ...]] = {"joint": (40,), "first": (1,), "two": (4, 36)}
+
+
+@pytest.mark.parametrize(
+    ("path", "changing", "says"),
+    [
+        ("two", ("two",), "transformer.two of OtherPipeline returns another number of tokens at later steps"),
+        ("joint", (), "has image tokens and others in one tensor"),
+        ("first", (), "fires no image tokens"),
+        ("absent", (), "fires no image tokens"),
+    ],
+)
+def test_a_place_is_refused_where_its_tokens_are_not_the_images_alone(
+    path: str, changing: tuple[str, ...], says: str
+) -> None:
+    """As Qwen-Image 2.1 shortens its sequence, Krea 2 joins streams, and ERNIE-Image has [tokens, images, width]."""
+    family = GenericFamily("OtherPipeline", "transformer")
+    family.seen[1.0] = Seen({}, 1, 0, (SMALL, LARGE))
+    family.check_place("transformer.two", (16, 36))
+    family.seen[1.0] = Seen({}, 1, 0, (SMALL, LARGE), frozenset(changing))
+    with pytest.raises(AutointerpError) as refused:
+        family.check_place(f"transformer.{path}", (16, 36))
+    assert says in str(refused.value)
+
+
+def test_a_prediction_of_unknown_sign_is_none_of_which_an_error_is_known() -> None:
+    family = GenericFamily("OtherPipeline", "transformer")
+    with pytest.raises(NoDenoisingError, match="what OtherPipeline makes of the prediction"):
+        family.prediction((torch.ones(1),))
+    family.sign = -1
+    assert family.prediction((torch.ones(1),)).tolist() == [-1]
+    assert family.answer(torch.ones(1))[0].tolist() == [-1]

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from autointerp.diffusion.capture import LayerActivations
+from autointerp.diffusion.checking import check_classes
 from autointerp.diffusion.edits import Edit, add_vector, replace
 from autointerp.diffusion.families import Configs, family_of
 from autointerp.diffusion.families.denoiser_tree import blocks_of
@@ -26,11 +27,12 @@ from autointerp.diffusion.noising import denoising_at
 from autointerp.diffusion.passes import Pass
 from autointerp.diffusion.real import encode_pictures
 from autointerp.diffusion.running import run_pipeline
+from autointerp.diffusion.seen_text import SeenText
 from autointerp.diffusion.tokens import TokenReader
 from autointerp.diffusion.words import attention_of
 from autointerp.errors import AutointerpError, UsageError
 from tests.diffusion import tiny_recent
-from tests.diffusion.helpers import captured_of, hooks_on, settings_of
+from tests.diffusion.helpers import captured_of, hooks_on, rows_of, settings_of
 
 NAMES = list(tiny_recent.RECENT)
 JOBS = [ImageJob(0, "large red solid circle", 100), ImageJob(1, "star", 101)]
@@ -55,7 +57,7 @@ def case(tiny_folder: Callable[[str], Path]) -> Callable[[str], Case]:
         settings = settings_of(model, guidance=tiny_recent.GUIDED[name])
         layers = [resolve_layer(model, alias, signal="output") for alias in model.aliases]
         if model.family.text is not None:
-            layers += [resolve_layer(model, alias, signal="output", stream="text") for alias in model.aliases]
+            layers += list_layers(model, stream="text")
         got, pictures = captured_of(model, layers, (0, 2), settings, jobs=JOBS)
         seen: dict[str, list[Any]] = {layer.hookpoint: [] for layer in layers}
         handles = [
@@ -70,16 +72,21 @@ def case(tiny_folder: Callable[[str], Path]) -> Callable[[str], Case]:
     return made
 
 
-CALLS = {"flux2-klein-base": 2, "qwen-image": 2, "chroma": 2, "ovis-image": 2}
+CALLS = dict.fromkeys(("flux2-klein-base", "qwen-image", "chroma", "ovis-image", "longcat-image", "cogview4"), 2)
 """Calls a step under guidance; the first is that of the prompt."""
-ROWS = {"z-image": slice(0, 2), "sana": slice(2, 4)}
+ROWS = {"z-image": slice(0, 2), "sana": slice(2, 4), "prx": slice(2, 4), "kolors": slice(2, 4)}
 """Rows of the prompts in a batch that guidance doubles."""
+EMBEDDED = ("flux2", "flux-kontext", "lcm")
+"""Models whose guidance is an input of the same call."""
 
 
 def by_hand(name: str, layer: Layer, output: Any, cells: int, text: int) -> torch.Tensor:
     """The tokens of a layer's stream, as the source of each class lays them out."""
+    if layer.hookpoint.startswith("unet."):
+        return rows_of(output[0])
     if isinstance(output, tuple):
-        return output[0 if layer.stream == "text" else 1]
+        first = "image" if name == "cogview4" else "text"
+        return output[0 if layer.stream == first else 1]
     if name == "z-image":  # the image's tokens, a multiple of 32, stand first
         return output[:, cells:] if layer.stream == "text" else output[:, :cells]
     if layer.hookpoint.startswith("transformer.single"):
@@ -99,8 +106,9 @@ def test_captured_tensors_are_bit_for_bit_what_plain_hooks_see(case: Callable[[s
         tokens = by_hand(name, c.layer, calls[c.step * CALLS.get(name, 1)], cells, text)
         tokens = tokens[ROWS.get(name, slice(0, 2))]
         kept = min(tokens.shape[1], c.acts.shape[1])
-        assert torch.equal(c.acts[:, :kept], tokens[:, :kept])
-        assert not c.acts[:, kept:].any()
+        ends = (tokens, c.acts) if name != "cogview4" else (tokens.flip(1), c.acts.flip(1))  # padded in front
+        assert torch.equal(ends[1][:, :kept], ends[0][:, :kept])
+        assert not ends[1][:, kept:].any()
         assert c.acts.shape == (2, c.layer.grid[0] * c.layer.grid[1], c.layer.d_in)
     assert all(np.array_equal(a, b) for a, b in zip(one.pictures, one.plain, strict=True))
     assert hooks_on(one.model) == 0
@@ -113,8 +121,7 @@ def test_what_is_harvested_is_of_the_prompt(case: Callable[[str], Case], name: s
     layer = one.layers[1]
     first = next(c.acts for c in one.got if c.layer == layer and c.step == 0)
     unguided, _ = captured_of(one.model, [layer], (0,), settings_of(one.model, guidance=1.0), jobs=JOBS, decode=False)
-    embedded = name in ("flux2", "flux-kontext")  # Its guidance is an input of the same call.
-    assert embedded or torch.allclose(unguided[0].acts, first, rtol=1e-4, atol=1e-5)
+    assert name in EMBEDDED or torch.allclose(unguided[0].acts, first, rtol=1e-4, atol=1e-5)
     settings = settings_of(one.model, guidance=tiny_recent.GUIDED[name])
     changed = [dataclasses.replace(job, prompt="small blue ring") for job in JOBS]
     other, _ = captured_of(one.model, [layer], (0,), settings, jobs=changed, decode=False)
@@ -133,7 +140,7 @@ def test_padding_and_templates_are_left_out(case: Callable[[str], Case], name: s
         assert len(c.flat()) == int(c.mask.sum())
         for job, mask in zip(c.jobs, c.mask, strict=True):
             words = [token for token, own in zip(reader.read(job.prompt), mask.tolist(), strict=True) if own]
-            marks = {"Ġ": " ", "▁": " ", "</s>": ""}
+            marks = {"Ġ": " ", "▁": " ", "</s>": "", **({"<|im_start|>": ""} if name == "cogview4" else {})}
             said = "".join(words)
             for mark, plain in marks.items():
                 said = said.replace(mark, plain)
@@ -161,11 +168,12 @@ def test_every_layer_and_its_neurons_have_the_shape_they_say(case: Callable[[str
     layers = list_layers(model, all_hookpoints=True)
     if model.family.text is not None:
         layers += list_layers(model, all_hookpoints=True, stream="text")
-    if name in ("z-image", "sana"):
+    layers = [dataclasses.replace(layer, signal="output") for layer in layers]
+    if not model.family.has_neurons:
         with pytest.raises(UsageError, match="MLP"):
             neurons_of(model, layers[0])
     else:
-        layers += [neurons_of(model, layer) for layer in layers]
+        layers += [neurons_of(model, one) for one in layers if "unet" not in one.hookpoint or ".att" in one.hookpoint]
     got, _ = captured_of(model, layers, (0,), settings_of(model, guidance=1.0), jobs=JOBS, decode=False)
     assert [c.layer for c in got].count(layers[0]) == 1
     assert {c.layer for c in got} == set(layers)
@@ -192,6 +200,47 @@ def test_real_pictures_take_the_form_that_the_denoiser_is_given(
         pixels = model.pipeline.image_processor.preprocess(picture)
         theirs = model.pipeline._encode_vae_image(pixels, torch.Generator())
         assert torch.allclose(model.pipeline._pack_latents(theirs), encoded, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["longcat-image", "prx"])
+def test_a_run_without_pictures_ends_in_pipelines_that_cannot_be_told(case: Callable[[str], Case], name: str) -> None:
+    one, calls = case(name), []
+    handle = one.model.denoiser.register_forward_pre_hook(lambda *_: calls.append(1))
+    settings = settings_of(one.model, guidance=3.0)
+    got, _ = captured_of(one.model, one.layers[:1], (1,), settings, jobs=JOBS, decode=False)
+    handle.remove()
+    assert len(got) == 1
+    assert len(calls) == 2 * CALLS.get(name, 1)
+
+
+def test_longcat_counts_the_letters_of_what_is_quoted(case: Callable[[str], Case]) -> None:
+    model, prompt = case("longcat-image").model, 'a star with the word "red" in it'
+    pipeline, read = model.pipeline, []
+    handle = pipeline.text_encoder.register_forward_pre_hook(lambda _m, _a, kw: read.append(kw), with_kwargs=True)
+    list(generate(model, [ImageJob(0, prompt, 0)], settings_of(model, steps=1)))
+    handle.remove()
+    marks = [pipeline.prompt_template_encode_prefix, pipeline.prompt_template_encode_suffix]
+    template = sum(len(pipeline.tokenizer(text).input_ids) for text in marks)
+    assert sum(TokenReader(model.description).own(prompt)) == int(read[0]["attention_mask"].sum()) - template
+    tokens = TokenReader(model.description).read(prompt)
+    start = tokens.index('"')
+    assert tokens[start : start + 5] == ['"', "r", "e", "d", '"']
+
+
+def test_a_tokenizer_that_diffusers_has_beside_a_pipeline_is_found(case: Callable[[str], Case]) -> None:
+    seen = SeenText(case("kolors").model.description)
+    assert seen.limit == 28
+    assert seen.of("large red solid circle " * 9).count("large") in range(2, 8)
+
+
+def test_a_library_that_a_pipeline_needs_is_named(case: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers.pipelines.prx import pipeline_prx
+
+    description = case("prx").model.description
+    check_classes(description)
+    monkeypatch.delattr(pipeline_prx, "ftfy")
+    with pytest.raises(AutointerpError, match=r"needs the library ftfy: pip install ftfy"):
+        check_classes(description)
 
 
 def test_a_pipeline_without_negative_prompts_refuses_them(case: Callable[[str], Case]) -> None:
@@ -295,6 +344,30 @@ FULL_SIZE: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str], int, 
         HALVES_THREE_TIMES,
         [DOUBLE.format(9), DOUBLE.format(18), SINGLE.format(18)],
         3072,
+        64,
+    ),
+    "LongCatImagePipeline": (
+        "LongCatImageTransformer2DModel",
+        {"num_layers": 19, "num_single_layers": 38, "num_attention_heads": 24, "attention_head_dim": 128},
+        HALVES_THREE_TIMES,
+        [DOUBLE.format(9), DOUBLE.format(18), SINGLE.format(18)],
+        3072,
+        64,
+    ),
+    "CogView4Pipeline": (
+        "CogView4Transformer2DModel",
+        {"num_layers": 28, "num_attention_heads": 32, "attention_head_dim": 128, "patch_size": 2},
+        HALVES_THREE_TIMES,
+        [DOUBLE.format(i) for i in (7, 14, 21)],
+        4096,
+        64,
+    ),
+    "PRXPipeline": (
+        "PRXTransformer2DModel",
+        {"depth": 16, "hidden_size": 1792, "patch_size": 2},
+        HALVES_THREE_TIMES,
+        [f"transformer.blocks.{i}" for i in (4, 8, 12)],
+        1792,
         64,
     ),
     "OvisImagePipeline": (

@@ -1,0 +1,119 @@
+"""Pipeline classes of diffusers without an entry: what a dry run lets through of each, or why it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class OpenClass(NamedTuple):
+    """A class that was looked at through the generic entry.
+
+    Attributes:
+        models: Models of the class.
+        works: Hookpoints that can be read, `N` for a number.
+        refused: Hookpoints that are refused, as image tokens and others stand in one tensor there.
+        limits: What else people should know.
+    """
+
+    models: str
+    works: tuple[str, ...]
+    refused: tuple[str, ...] = ()
+    limits: str = ""
+
+
+BY_HOOKPOINT: Mapping[str, OpenClass] = {
+    "AltDiffusionPipeline": OpenClass(
+        "AltDiffusion", ("unet.mid_block.attentions.N",), limits="so do the other modules of the U-Net"
+    ),
+    "AuraFlowPipeline": OpenClass(
+        "AuraFlow",
+        ("transformer.joint_transformer_blocks.N",),
+        ("transformer.single_transformer_blocks.N",),
+    ),
+    "BriaPipeline": OpenClass(
+        "Bria 3.2", ("transformer.transformer_blocks.N", "transformer.single_transformer_blocks.N")
+    ),
+    "CogView3PlusPipeline": OpenClass("CogView3-Plus", ("transformer.transformer_blocks.N",)),
+    "Lumina2Pipeline": OpenClass("Lumina-Image 2.0", ("transformer.noise_refiner.N",), ("transformer.layers.N",)),
+    "HunyuanImagePipeline": OpenClass(
+        "HunyuanImage 2.1",
+        ("transformer.transformer_blocks.N", "transformer.single_transformer_blocks.N"),
+        limits="refused where the pipeline has a guider, which guides whatever guidance is set",
+    ),
+}
+"""Classes that run in the tests through the generic entry."""
+
+WHEN_LOADED: Mapping[str, str] = {
+    "BriaFibo2Pipeline": "Bria FIBO 2",
+    "BriaFiboPipeline": "Bria FIBO",
+    "Cosmos2TextToImagePipeline": "Cosmos Predict2",
+    "DreamLiteMobilePipeline": "DreamLite Mobile",
+    "DreamLitePipeline": "DreamLite",
+    "HunyuanDiTPipeline": "Hunyuan-DiT",
+    "Kandinsky5T2IPipeline": "Kandinsky 5",
+    "LuminaPipeline": "Lumina-Next",
+    "NucleusMoEImagePipeline": "Nucleus-Image",
+    "OmniGenPipeline": "OmniGen",
+    "StableDiffusionGLIGENPipeline": "GLIGEN",
+}
+"""Classes that no test runs: the dry run judges each when it is loaded."""
+
+_REASONS: Mapping[str, tuple[str, ...]] = {
+    "its blocks hold texts and image in one tensor, and its text has four dimensions": ("Krea2Pipeline",),
+    "its blocks return [tokens, images, width], the image first": ("ErnieImagePipeline",),
+    "a second model computes its unconditional branch": ("Ideogram4Pipeline",),
+    "its blocks hold text and image in the first step, and the image alone in later ones": ("QwenImage21Pipeline",),
+    "it paints about a megapixel, whatever size is asked for": ("HiDreamImagePipeline",),
+    "a language model writes a plan of the picture before the denoiser runs": ("GlmImagePipeline",),
+    "its denoiser is told the time as an angle": ("SanaSprintPipeline",),
+    "its denoiser takes lists of latents, and pictures beside the text": ("ZImageOmniPipeline",),
+    "it keeps reference pictures from step to step, which are not given": ("Flux2KleinKVPipeline",),
+    "it runs perturbed attention in rows of its own; name the class without PAG": (
+        "HunyuanDiTPAGPipeline",
+        "KolorsPAGPipeline",
+        "PixArtSigmaPAGPipeline",
+        "SanaPAGPipeline",
+        "StableDiffusion3PAGPipeline",
+        "StableDiffusionPAGPipeline",
+        "StableDiffusionXLPAGPipeline",
+    ),
+    "it runs the U-Net more than once a step, on other latents too": (
+        "StableDiffusionPanoramaPipeline",
+        "StableDiffusionParadigmsPipeline",
+        "StableDiffusionSAGPipeline",
+    ),
+    "its batch has rows for edits beside those of guidance": ("SemanticStableDiffusionPipeline",),
+    "it paints depth too": ("StableDiffusionLDM3DPipeline",),
+    "it needs a picture": ("HunyuanImageRefinerPipeline", "StableDiffusionGLIGENTextImagePipeline"),
+    "it makes texts": ("DiffusionGemmaPipeline", "LLaDA2Pipeline"),
+    "it makes sound": ("AceStepPipeline",),
+    "it makes shapes": ("ShapEPipeline",),
+    "it makes videos": ("WanPipeline",),
+    "one denoiser makes pictures and texts": ("UniDiffuserPipeline",),
+    "it paints pixels, without an autoencoder": ("IFPipeline", "IFSuperResolutionPipeline", "PRXPixelPipeline"),
+    "it paints codes of a vocabulary": ("AmusedPipeline", "VQDiffusionPipeline"),
+    "its autoencoder is of a kind that is not known": ("Kandinsky3Pipeline", "LDMTextToImagePipeline"),
+    "several models paint one after another": (
+        "KandinskyCombinedPipeline",
+        "KandinskyV22CombinedPipeline",
+        "StableCascadeCombinedPipeline",
+        "StableUnCLIPPipeline",
+        "UnCLIPPipeline",
+        "VersatileDiffusionTextToImagePipeline",
+        "WuerstchenCombinedPipeline",
+    ),
+    "it makes embeddings for another pipeline": (
+        "KandinskyPriorPipeline",
+        "KandinskyV22PriorPipeline",
+        "StableCascadePriorPipeline",
+        "WuerstchenPriorPipeline",
+    ),
+    "it is a modular pipeline, whose order of calls is written by whoever puts its blocks together": (
+        "AnimaModularPipeline",
+        "Flux3DistilledModularPipeline",
+        "Flux3ModularPipeline",
+    ),
+}
+REFUSED: Mapping[str, str] = {name: reason for reason, names in _REASONS.items() for name in names}
+"""Class -> why it is not read, as a clause."""

@@ -1,0 +1,125 @@
+"""Classes that work by hookpoint, each on a tiny pipeline of its real classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autointerp.diffusion.dry_run import look
+from autointerp.diffusion.edits import Edit, add_vector, replace
+from autointerp.diffusion.families import GenericFamily
+from autointerp.diffusion.families.classes import BY_HOOKPOINT
+from autointerp.diffusion.generation import generate
+from autointerp.diffusion.jobs import ImageJob
+from autointerp.diffusion.layers import list_layers, resolve_layer
+from autointerp.diffusion.loading import load_model
+from autointerp.diffusion.model import Model
+from autointerp.errors import AutointerpError
+from tests.diffusion import tiny
+from tests.diffusion.helpers import captured_of, hooks_on, rows_of, settings_of
+from tests.diffusion.tiny_open import OPEN
+
+JOBS = [ImageJob(0, "large red solid circle", 100), ImageJob(1, "star", 101)]
+GUIDANCE = {name: 1.0 if name == "HunyuanImagePipeline" else 3.0 for name in BY_HOOKPOINT}
+"""HunyuanImage without a guider and without distilled guidance has none."""
+CALLS = {"Lumina2Pipeline": 2}
+DOUBLED = ("AltDiffusionPipeline", "AuraFlowPipeline", "BriaPipeline", "CogView3PlusPipeline")
+"""Classes that put the rows of the prompts behind those without."""
+IMAGE = {"AuraFlowPipeline": 1, "BriaPipeline": 1, "CogView3PlusPipeline": 0, "HunyuanImagePipeline": 0}
+"""Place of the image in what a block returns."""
+SIGNS = {**dict.fromkeys(BY_HOOKPOINT, 1), "Lumina2Pipeline": -1}
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
+    @cache
+    def made(name: str) -> Model:
+        length = 64 if name == "Lumina2Pipeline" else 28  # A message of the pipeline comes before each prompt.
+        folder = tiny.save(OPEN[name], tmp_path_factory.mktemp("open") / name, max_sequence_length=length)
+        return load_model(str(folder), device="cpu", dtype="float32")
+
+    return made
+
+
+@pytest.mark.parametrize("name", BY_HOOKPOINT)
+def test_what_a_row_names_is_read_truly(opened: Callable[[str], Model], name: str) -> None:
+    model, row = opened(name), BY_HOOKPOINT[name]
+    layers = [resolve_layer(model, path.replace("N", "0"), signal="output") for path in row.works]
+    listed = {layer.hookpoint for layer in list_layers(model, all_hookpoints=True)}
+    assert {layer.hookpoint for layer in layers} <= listed
+    settings = settings_of(model, guidance=GUIDANCE[name])
+    got, pictures = captured_of(model, layers, (0, 2), settings, jobs=JOBS)
+    seen: dict[str, list[Any]] = {layer.hookpoint: [] for layer in layers}
+    handles = [
+        model.module(path).register_forward_hook(lambda _m, _a, output, calls=calls: calls.append(output))
+        for path, calls in seen.items()
+    ]
+    plain = [np.asarray(p) for _, made in generate(model, JOBS, settings) for p in made]
+    for handle in handles:
+        handle.remove()
+    for c in got:
+        output = seen[c.layer.hookpoint][c.step * CALLS.get(name, 1)]
+        if c.layer.hookpoint.startswith("unet."):
+            tokens = rows_of(output[0])
+        else:
+            tokens = output if name not in IMAGE else output[IMAGE[name]]
+        tokens = tokens[slice(2, 4) if name in DOUBLED else slice(0, 2)]
+        assert torch.equal(c.acts, tokens)
+        assert c.acts.shape == (2, c.layer.grid[0] * c.layer.grid[1], c.layer.d_in)
+    assert all(np.array_equal(a, b) for a, b in zip(pictures, plain, strict=True))
+    same = [Edit(layer, replace(lambda acts, step: acts.clone()), branch="both") for layer in layers]
+    kept = [np.asarray(p) for _, made in generate(model, JOBS, settings, edits=same) for p in made]
+    assert all(np.array_equal(a, b) for a, b in zip(kept, plain, strict=True))
+    moved = [Edit(layers[0], add_vector(torch.linspace(-50, 50, layers[0].d_in)))]
+    other = [np.asarray(p) for _, made in generate(model, JOBS, settings, edits=moved) for p in made]
+    assert not any(np.array_equal(a, b) for a, b in zip(other, plain, strict=True))
+    assert hooks_on(model) == 0
+
+
+@pytest.mark.parametrize("name", BY_HOOKPOINT)
+def test_a_row_of_a_batch_has_the_activations_that_it_has_alone(opened: Callable[[str], Model], name: str) -> None:
+    """Captions of different length stand in one batch."""
+    model = opened(name)
+    layer = resolve_layer(model, BY_HOOKPOINT[name].works[-1].replace("N", "0"))
+    settings = settings_of(model, guidance=GUIDANCE[name])
+    together, _ = captured_of(model, [layer], (2,), settings, jobs=JOBS, decode=False)
+    alone, _ = captured_of(model, [layer], (2,), settings, jobs=JOBS, batch_size=1, decode=False)
+    assert torch.allclose(together[0].acts, torch.cat([c.acts for c in alone]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", BY_HOOKPOINT)
+def test_the_sign_of_a_prediction_is_seen(opened: Callable[[str], Model], name: str) -> None:
+    model = opened(name)
+    look(model, GUIDANCE[name])
+    assert isinstance(model.family, GenericFamily)
+    assert model.family.sign == SIGNS[name]
+    answer = torch.ones(1, 2)
+    assert torch.equal(model.family.prediction((answer,)), SIGNS[name] * answer)
+
+
+@pytest.mark.parametrize(("name", "path"), [(name, path) for name, row in BY_HOOKPOINT.items() for path in row.refused])
+def test_what_a_row_refuses_is_refused(opened: Callable[[str], Model], name: str, path: str) -> None:
+    model = opened(name)
+    layer = resolve_layer(model, path.replace("N", "0"), signal="output")
+    with pytest.raises(AutointerpError, match="has image tokens and others in one tensor") as refused:
+        captured_of(model, [layer], (0,), settings_of(model, guidance=GUIDANCE[name]), jobs=JOBS, decode=False)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_guider_that_no_setting_reaches_is_refused(opened: Callable[[str], Model]) -> None:
+    from diffusers import ClassifierFreeGuidance
+
+    model = opened("HunyuanImagePipeline")
+    fresh = dataclasses.replace(model.description, family=GenericFamily("HunyuanImagePipeline", "transformer"))
+    model.pipeline.guider = ClassifierFreeGuidance(guidance_scale=3.5)
+    try:
+        with pytest.raises(AutointerpError, match="runs its denoiser several times a step even without guidance"):
+            look(dataclasses.replace(model, description=fresh), 1.0)
+    finally:
+        model.pipeline.guider = None

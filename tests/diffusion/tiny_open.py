@@ -1,0 +1,169 @@
+"""Tiny pipelines of classes without an entry; see `tiny`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.diffusion.tiny import sd
+from tests.diffusion.tiny_parts import (
+    HEADS,
+    SIZE,
+    STACK,
+    TEXT_WIDTH,
+    TWO_STACKS,
+    autoencoder,
+    chat_tokenizer,
+    flow,
+    language,
+    qwen_vl,
+    t5_text,
+    waken,
+)
+
+
+def aura_flow() -> Any:
+    """AuraFlow. T5 stands in for UMT5, which differs in its positions alone."""
+    from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel
+
+    from training.shapes.tokenizers import t5_tokenizer
+
+    t5 = t5_tokenizer()
+    depth = {"num_mmdit_layers": 2, "num_single_dit_layers": 2}
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=SIZE // 8,
+        joint_attention_dim=TEXT_WIDTH,
+        caption_projection_dim=32,
+        pos_embed_max_size=64,
+        **HEADS,
+        **depth,
+    )
+    return AuraFlowPipeline(
+        tokenizer=t5, text_encoder=t5_text(t5), vae=autoencoder(), transformer=waken(transformer), scheduler=flow()
+    )
+
+
+def lumina2() -> Any:
+    """Lumina-Image 2.0."""
+    from diffusers import Lumina2Pipeline, Lumina2Transformer2DModel
+    from transformers import Gemma2Config, Gemma2Model
+
+    tokenizer = chat_tokenizer()
+    transformer = Lumina2Transformer2DModel(
+        sample_size=SIZE // 8,
+        in_channels=4,
+        hidden_size=32,
+        num_layers=2,
+        num_refiner_layers=1,
+        num_attention_heads=2,
+        num_kv_heads=1,
+        multiple_of=8,
+        axes_dim_rope=(4, 6, 6),
+        axes_lens=(512, 64, 64),
+        cap_feat_dim=TEXT_WIDTH,
+    )
+    return Lumina2Pipeline(
+        transformer=waken(transformer),
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=autoencoder(),
+        text_encoder=Gemma2Model(Gemma2Config(**language(tokenizer, 2))),
+        tokenizer=tokenizer,
+    )
+
+
+def hunyuan_image(guider: Any = None) -> Any:
+    """HunyuanImage 2.1, with an autoencoder that halves five times."""
+    from diffusers import AutoencoderKLHunyuanImage, HunyuanImagePipeline, HunyuanImageTransformer2DModel
+
+    from training.shapes.tokenizers import t5_tokenizer
+
+    tokenizer, t5 = chat_tokenizer(), t5_tokenizer()
+    depth = {"num_layers": 2, "num_single_layers": 2, "num_refiner_layers": 1}
+    transformer = HunyuanImageTransformer2DModel(
+        in_channels=8,
+        out_channels=8,
+        text_embed_dim=TEXT_WIDTH,
+        text_embed_2_dim=TEXT_WIDTH,
+        rope_axes_dim=(8, 8),
+        **HEADS,
+        **depth,
+    )
+    vae = AutoencoderKLHunyuanImage(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=8,
+        block_out_channels=(32,) * 6,
+        layers_per_block=1,
+        spatial_compression_ratio=32,
+        sample_size=SIZE,
+        scaling_factor=0.75,
+    )
+    return HunyuanImagePipeline(
+        scheduler=flow(),
+        vae=vae,
+        text_encoder=qwen_vl(tokenizer),
+        tokenizer=tokenizer,
+        text_encoder_2=t5_text(t5),
+        tokenizer_2=t5,
+        transformer=waken(transformer),
+        guider=guider,
+    )
+
+
+def alt_diffusion() -> Any:
+    """AltDiffusion. CLIP stands in for the text encoder, which differs from CLIP in its vocabulary alone."""
+    from diffusers import AltDiffusionPipeline
+
+    return AltDiffusionPipeline(**sd("DDIMScheduler").components, requires_safety_checker=False)
+
+
+def bria() -> Any:
+    """Bria 3.2."""
+    from diffusers import BriaPipeline, BriaTransformer2DModel
+
+    from training.shapes.tokenizers import t5_tokenizer
+
+    t5 = t5_tokenizer()
+    return BriaPipeline(
+        transformer=waken(BriaTransformer2DModel(**TWO_STACKS)),
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=autoencoder(levels=3),
+        text_encoder=t5_text(t5),
+        tokenizer=t5,
+    )
+
+
+def cogview3_plus() -> Any:
+    """CogView3-Plus."""
+    from diffusers import CogVideoXDDIMScheduler, CogView3PlusPipeline, CogView3PlusTransformer2DModel
+
+    from training.shapes.tokenizers import t5_tokenizer
+
+    t5 = t5_tokenizer()
+    transformer = CogView3PlusTransformer2DModel(
+        in_channels=4,
+        out_channels=4,
+        text_embed_dim=TEXT_WIDTH,
+        time_embed_dim=16,
+        condition_dim=8,
+        pos_embed_max_size=16,
+        sample_size=SIZE // 8,
+        **STACK,
+    )
+    return CogView3PlusPipeline(
+        tokenizer=t5,
+        text_encoder=t5_text(t5),
+        vae=autoencoder(),
+        transformer=waken(transformer),
+        scheduler=CogVideoXDDIMScheduler(),
+    )
+
+
+OPEN: dict[str, Callable[[], Any]] = {
+    "AuraFlowPipeline": aura_flow,
+    "Lumina2Pipeline": lumina2,
+    "HunyuanImagePipeline": hunyuan_image,
+    "AltDiffusionPipeline": alt_diffusion,
+    "BriaPipeline": bria,
+    "CogView3PlusPipeline": cogview3_plus,
+}

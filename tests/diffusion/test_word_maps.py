@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from autointerp.diffusion.capture import Capture
+from autointerp.diffusion.families import FAMILIES
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob
 from autointerp.diffusion.loading import load_model
@@ -19,6 +20,7 @@ from autointerp.diffusion.model import Model
 from autointerp.diffusion.word_maps import WordMaps, WordRequest, joined, normalized, resized
 from autointerp.diffusion.words import Word, WordReader, attention_of
 from autointerp.errors import AutointerpError, UsageError
+from tests.diffusion import tiny_recent
 from tests.diffusion.helpers import JOBS, NAMES, Folders, Models, hooks_on, settings_of
 
 
@@ -42,6 +44,9 @@ PLACES = {
     "pixart": Place(r"transformer_blocks\.\d\.attn2", ALL, ALL, (CLIP,)),
     "pixart-alpha": Place(r"transformer_blocks\.\d\.attn2", ALL, ALL, (CLIP,)),
 }
+
+
+PLACES |= {"lcm": PLACES["sd"], "flux-kontext": PLACES["flux"]}
 
 
 class Attended(NamedTuple):
@@ -124,7 +129,7 @@ def read(model: Model, settings: GenerationSettings, **how: Any) -> tuple[dict[i
 
 
 @pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PLACES)
 def test_maps_are_the_models_own_attention(
     tiny_model: Models, name: str, guided: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +138,8 @@ def test_maps_are_the_models_own_attention(
     PNDM runs the U-Net once more in its second step, to correct the first.
     """
     model, place = tiny_model(name), PLACES[name]
-    settings = settings_of(model, name if guided else None, steps=2)
+    guidance = tiny_recent.GUIDED[name] if guided else model.defaults.guidance
+    settings = settings_of(model, steps=2, guidance=guidance)
     with watching(model, place.modules, monkeypatch) as seen:
         found, _ = read(model, settings)
     runs = {("flux", True): 4, ("sd", True): 3, ("sd", False): 3}.get((name, guided), 2)
@@ -148,6 +154,11 @@ def test_maps_are_the_models_own_attention(
             assert heat.shape == expected.shape
             np.testing.assert_allclose(heat, expected, atol=1e-6)
             assert heat.std() > 1e-6, "an even map would hold by any computation"
+
+
+def test_every_family_that_says_where_it_attends_is_tried(tiny_model: Models) -> None:
+    attending = {name for name in FAMILIES if FAMILIES[name].load().word_attention is not None}
+    assert attending == {tiny_model(name).family.pipeline_class for name in PLACES}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -135,11 +135,73 @@ T5_XXL: dict[str, Any] = {
 }
 
 
+QWEN3_4B: dict[str, Any] = {
+    "vocab_size": 151936,
+    "hidden_size": 2560,
+    "intermediate_size": 9728,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "tie_word_embeddings": True,
+}
+QWEN25_VL_7B: dict[str, Any] = {
+    "text_config": {
+        "vocab_size": 152064,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+    },
+    "vision_config": {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 3584},
+    "tie_word_embeddings": False,
+}
+GEMMA2_2B: dict[str, Any] = {
+    "vocab_size": 256000,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+}
+# Most of the newer denoisers and autoencoders have the published sizes as the defaults of their classes.
+KLEIN_4B: Configs = {
+    "transformer": {
+        "num_layers": 5,
+        "num_single_layers": 20,
+        "num_attention_heads": 24,
+        "attention_head_dim": 128,
+        "joint_attention_dim": 7680,
+        "guidance_embeds": False,
+    },
+    "vae": {"block_out_channels": [128, 256, 512, 512]},
+}
+Z_IMAGE: Configs = {"transformer": {"dim": 3840, "n_layers": 30, "n_refiner_layers": 2}, "vae": autoencoder(16)}
+QWEN_IMAGE: Configs = {
+    "transformer": {"num_layers": 60, "num_attention_heads": 24, "attention_head_dim": 128, "out_channels": 16},
+    "vae": {"temperal_downsample": [False, True, True]},
+}
+_DEEP = ["ResBlock"] * 3 + ["EfficientViTBlock"] * 3
+SANA: Configs = {
+    "transformer": {"num_layers": 20, "num_attention_heads": 70, "attention_head_dim": 32, "sample_size": 32},
+    "vae": {
+        "encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024],
+        "encoder_block_types": _DEEP,
+        "decoder_block_types": _DEEP,
+        "downsample_block_type": "conv",
+        "upsample_block_type": "interpolate",
+    },
+}
+
+
 @dataclass(frozen=True)
 class FullSize:
     """A model: its pipeline class, the class of its denoiser, its configurations, and its text encoders.
 
-    `texts` maps a component to (class, configuration), `size` is the side of its pictures in pixels.
+    `texts` maps a component to (class, configuration), `size` is the side of its pictures in pixels, `vae` the class of
+    its autoencoder.
     """
 
     pipeline: str
@@ -147,6 +209,7 @@ class FullSize:
     configs: Configs
     texts: dict[str, tuple[str, dict[str, Any]]]
     size: int
+    vae: str = "AutoencoderKL"
 
     def components(self) -> Iterator[tuple[str, Any]]:
         """Each component that has weights, built on the meta device: no memory is taken."""
@@ -157,7 +220,7 @@ class FullSize:
         with torch.device("meta"):
             name = next(iter(self.configs))
             yield name, getattr(diffusers, self.denoiser)(**self.configs[name])
-            yield "vae", diffusers.AutoencoderKL(**self.configs["vae"])
+            yield "vae", getattr(diffusers, self.vae)(**self.configs["vae"])
             for part, (kind, config) in self.texts.items():
                 model = getattr(transformers, kind)
                 yield part, model(model.config_class(**config))
@@ -197,5 +260,32 @@ MODELS = {
         SIGMA,
         {"text_encoder": ("T5EncoderModel", T5_XXL)},
         1024,
+    ),
+    "flux.2-klein-4b": FullSize(
+        "Flux2KleinPipeline",
+        "Flux2Transformer2DModel",
+        KLEIN_4B,
+        {"text_encoder": ("Qwen3ForCausalLM", QWEN3_4B)},
+        1024,
+        "AutoencoderKLFlux2",
+    ),
+    "z-image-turbo": FullSize(
+        "ZImagePipeline", "ZImageTransformer2DModel", Z_IMAGE, {"text_encoder": ("Qwen3Model", QWEN3_4B)}, 1024
+    ),
+    "qwen-image": FullSize(
+        "QwenImagePipeline",
+        "QwenImageTransformer2DModel",
+        QWEN_IMAGE,
+        {"text_encoder": ("Qwen2_5_VLForConditionalGeneration", QWEN25_VL_7B)},
+        1024,
+        "AutoencoderKLQwenImage",
+    ),
+    "sana-1.6b": FullSize(
+        "SanaPipeline",
+        "SanaTransformer2DModel",
+        SANA,
+        {"text_encoder": ("Gemma2Model", GEMMA2_2B)},
+        1024,
+        "AutoencoderDC",
     ),
 }

@@ -70,6 +70,21 @@ def test_memory_of_a_full_size_model():
     assert "| sd-1.5 | vae | 83.7 M | 0.33 GB | 0.17 GB | - | - |" in tables(parts)
 
 
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("flux.2-klein-4b", {"transformer": 3876, "vae": 84, "text_encoder": 4022}),
+        ("z-image-turbo", {"transformer": 6155, "vae": 84, "text_encoder": 4022}),
+        ("qwen-image", {"transformer": 20430, "vae": 127, "text_encoder": 8292}),
+        ("sana-1.6b", {"transformer": 1604, "vae": 312, "text_encoder": 2614}),
+    ],
+)
+def test_parameters_of_newer_models(name, millions):
+    from benchmarks.memory import parts_of
+
+    assert {part.component: round(part.parameters / 1e6) for part in parts_of([name])} == millions
+
+
 @pytest.mark.parametrize(("dtype", "library"), [("int8", "torchao"), ("nf4", "bitsandbytes")])
 def test_quantized_weights_take_what_is_counted(dtype, library):
     import torch

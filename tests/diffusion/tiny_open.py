@@ -14,8 +14,10 @@ from tests.diffusion.tiny_parts import (
     TWO_STACKS,
     autoencoder,
     chat_tokenizer,
+    clip_text,
     flow,
     language,
+    marking_tokenizer,
     qwen_vl,
     t5_text,
     waken,
@@ -117,6 +119,15 @@ def alt_diffusion() -> Any:
     return AltDiffusionPipeline(**sd("DDIMScheduler").components, requires_safety_checker=False)
 
 
+def semantic() -> Any:
+    """Stable Diffusion with semantic guidance."""
+    from diffusers import SemanticStableDiffusionPipeline
+
+    parts = sd("DDIMScheduler").components
+    del parts["image_encoder"]
+    return SemanticStableDiffusionPipeline(**parts, requires_safety_checker=False)
+
+
 def bria() -> Any:
     """Bria 3.2."""
     from diffusers import BriaPipeline, BriaTransformer2DModel
@@ -159,11 +170,69 @@ def cogview3_plus() -> Any:
     )
 
 
+def lumina_next() -> Any:
+    """Lumina-Next."""
+    from diffusers import LuminaNextDiT2DModel, LuminaPipeline
+    from transformers import Gemma2Config, Gemma2Model
+
+    tokenizer = marking_tokenizer()
+    transformer = LuminaNextDiT2DModel(
+        sample_size=SIZE // 8,
+        hidden_size=32,
+        num_layers=2,
+        num_attention_heads=2,
+        num_kv_heads=1,
+        multiple_of=8,
+        cross_attention_dim=TEXT_WIDTH,
+    )
+    return LuminaPipeline(
+        transformer=waken(transformer),
+        scheduler=flow(),
+        vae=autoencoder(),
+        text_encoder=Gemma2Model(Gemma2Config(**language(tokenizer, 2))),
+        tokenizer=tokenizer,
+    )
+
+
+def hunyuan_dit() -> Any:
+    """Hunyuan-DiT. CLIP and T5 stand in for BERT and mT5, which differ from them in their vocabularies."""
+    from diffusers import DDPMScheduler, HunyuanDiT2DModel, HunyuanDiTPipeline
+
+    from training.shapes.tokenizers import clip_tokenizer, t5_tokenizer
+
+    clip, t5 = clip_tokenizer(77), t5_tokenizer()
+    transformer = HunyuanDiT2DModel(
+        in_channels=4,
+        patch_size=2,
+        sample_size=SIZE // 8,
+        hidden_size=32,
+        cross_attention_dim=TEXT_WIDTH,
+        cross_attention_dim_t5=TEXT_WIDTH,
+        pooled_projection_dim=32,
+        **STACK,
+    )
+    return HunyuanDiTPipeline(
+        vae=autoencoder(),
+        text_encoder=clip_text(clip),
+        tokenizer=clip,
+        transformer=waken(transformer),
+        scheduler=DDPMScheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        text_encoder_2=t5_text(t5),
+        tokenizer_2=t5,
+    )
+
+
 OPEN: dict[str, Callable[[], Any]] = {
     "AuraFlowPipeline": aura_flow,
     "Lumina2Pipeline": lumina2,
     "HunyuanImagePipeline": hunyuan_image,
     "AltDiffusionPipeline": alt_diffusion,
+    "SemanticStableDiffusionPipeline": semantic,
     "BriaPipeline": bria,
     "CogView3PlusPipeline": cogview3_plus,
+    "LuminaPipeline": lumina_next,
+    "HunyuanDiTPipeline": hunyuan_dit,
 }

@@ -35,11 +35,16 @@ BY_HOOKPOINT: Mapping[str, OpenClass] = {
         "Bria 3.2", ("transformer.transformer_blocks.N", "transformer.single_transformer_blocks.N")
     ),
     "CogView3PlusPipeline": OpenClass("CogView3-Plus", ("transformer.transformer_blocks.N",)),
+    "HunyuanDiTPipeline": OpenClass("Hunyuan-DiT", ("transformer.blocks.N",)),
+    "LuminaPipeline": OpenClass("Lumina-Next", ("transformer.layers.N",)),
     "Lumina2Pipeline": OpenClass("Lumina-Image 2.0", ("transformer.noise_refiner.N",), ("transformer.layers.N",)),
     "HunyuanImagePipeline": OpenClass(
         "HunyuanImage 2.1",
         ("transformer.transformer_blocks.N", "transformer.single_transformer_blocks.N"),
         limits="refused where the pipeline has a guider, which guides whatever guidance is set",
+    ),
+    "SemanticStableDiffusionPipeline": OpenClass(
+        "Stable Diffusion with semantic guidance", ("unet.mid_block.attentions.N",), limits="no edits are asked for"
     ),
 }
 """Classes that run in the tests through the generic entry."""
@@ -50,9 +55,7 @@ WHEN_LOADED: Mapping[str, str] = {
     "Cosmos2TextToImagePipeline": "Cosmos Predict2",
     "DreamLiteMobilePipeline": "DreamLite Mobile",
     "DreamLitePipeline": "DreamLite",
-    "HunyuanDiTPipeline": "Hunyuan-DiT",
     "Kandinsky5T2IPipeline": "Kandinsky 5",
-    "LuminaPipeline": "Lumina-Next",
     "NucleusMoEImagePipeline": "Nucleus-Image",
     "OmniGenPipeline": "OmniGen",
     "StableDiffusionGLIGENPipeline": "GLIGEN",
@@ -78,12 +81,9 @@ _REASONS: Mapping[str, tuple[str, ...]] = {
         "StableDiffusionPAGPipeline",
         "StableDiffusionXLPAGPipeline",
     ),
-    "it runs the U-Net more than once a step, on other latents too": (
-        "StableDiffusionPanoramaPipeline",
-        "StableDiffusionParadigmsPipeline",
-        "StableDiffusionSAGPipeline",
-    ),
-    "its batch has rows for edits beside those of guidance": ("SemanticStableDiffusionPipeline",),
+    "it runs the U-Net twice a step, on blurred latents too": ("StableDiffusionSAGPipeline",),
+    "it runs the U-Net in windows of a large picture": ("StableDiffusionPanoramaPipeline",),
+    "it runs the U-Net at several steps at once": ("StableDiffusionParadigmsPipeline",),
     "it paints depth too": ("StableDiffusionLDM3DPipeline",),
     "it needs a picture": ("HunyuanImageRefinerPipeline", "StableDiffusionGLIGENTextImagePipeline"),
     "it makes texts": ("DiffusionGemmaPipeline", "LLaDA2Pipeline"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -14,26 +15,26 @@ import torch
 from autointerp.diffusion.dry_run import look
 from autointerp.diffusion.edits import Edit, add_vector, replace
 from autointerp.diffusion.families import GenericFamily
-from autointerp.diffusion.families.classes import BY_HOOKPOINT
+from autointerp.diffusion.families.classes import BY_HOOKPOINT, REFUSED
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import ImageJob
 from autointerp.diffusion.layers import list_layers, resolve_layer
 from autointerp.diffusion.loading import load_model
 from autointerp.diffusion.model import Model
 from autointerp.errors import AutointerpError
-from tests.diffusion import tiny
-from tests.diffusion.helpers import captured_of, hooks_on, rows_of, settings_of
+from tests.diffusion import tiny, tiny_recent
+from tests.diffusion.helpers import Models, captured_of, hooks_on, rows_of, settings_of
 from tests.diffusion.tiny_open import OPEN
 
 JOBS = [ImageJob(0, "large red solid circle", 100), ImageJob(1, "star", 101)]
 GUIDANCE = {name: 1.0 if name == "HunyuanImagePipeline" else 3.0 for name in BY_HOOKPOINT}
 """HunyuanImage without a guider and without distilled guidance has none."""
 CALLS = {"Lumina2Pipeline": 2}
-DOUBLED = ("AltDiffusionPipeline", "AuraFlowPipeline", "BriaPipeline", "CogView3PlusPipeline")
+DOUBLED = set(BY_HOOKPOINT) - {"HunyuanImagePipeline", "LuminaPipeline", "Lumina2Pipeline"}
 """Classes that put the rows of the prompts behind those without."""
 IMAGE = {"AuraFlowPipeline": 1, "BriaPipeline": 1, "CogView3PlusPipeline": 0, "HunyuanImagePipeline": 0}
 """Place of the image in what a block returns."""
-SIGNS = {**dict.fromkeys(BY_HOOKPOINT, 1), "Lumina2Pipeline": -1}
+SIGNS = {**dict.fromkeys(BY_HOOKPOINT, 1), "LuminaPipeline": -1, "Lumina2Pipeline": -1}
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,30 @@ def test_what_a_row_refuses_is_refused(opened: Callable[[str], Model], name: str
     with pytest.raises(AutointerpError, match="has image tokens and others in one tensor") as refused:
         captured_of(model, [layer], (0,), settings_of(model, guidance=GUIDANCE[name]), jobs=JOBS, decode=False)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "kind"),
+    [
+        ("sd", tiny.sd, "StableDiffusionPAGPipeline"),
+        ("sd", tiny.sd, "StableDiffusionSAGPipeline"),
+        ("pixart", tiny.pixart, "PixArtSigmaPAGPipeline"),
+        ("sana", tiny_recent.sana, "SanaPAGPipeline"),
+    ],
+)
+def test_what_is_refused_by_name_would_be_refused_by_the_dry_run(
+    tiny_model: Models, name: str, build: Callable[[], Any], kind: str
+) -> None:
+    import diffusers
+
+    assert kind in REFUSED
+    known, wanted = tiny_model(name), getattr(diffusers, kind)
+    taken = set(inspect.signature(wanted.__init__).parameters)
+    parts = {part: one for part, one in build().components.items() if part in taken}
+    extra = {"requires_safety_checker": False} if "requires_safety_checker" in taken else {}
+    described = dataclasses.replace(known.description, family=GenericFamily(kind, known.family.denoiser))
+    with pytest.raises(AutointerpError, match="several times a step even without guidance"):
+        look(dataclasses.replace(known, pipeline=wanted(**parts, **extra), description=described), 1.0)
 
 
 def test_a_guider_that_no_setting_reaches_is_refused(opened: Callable[[str], Model]) -> None:

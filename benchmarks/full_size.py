@@ -145,6 +145,36 @@ QWEN3_4B: dict[str, Any] = {
     "head_dim": 128,
     "tie_word_embeddings": True,
 }
+QWEN3_8B: dict[str, Any] = {
+    **QWEN3_4B,
+    "hidden_size": 4096,
+    "intermediate_size": 12288,
+    "tie_word_embeddings": False,
+}
+MISTRAL_SMALL: dict[str, Any] = {
+    "tie_word_embeddings": False,
+    "text_config": {
+        "model_type": "mistral",
+        "vocab_size": 131072,
+        "hidden_size": 5120,
+        "intermediate_size": 32768,
+        "num_hidden_layers": 40,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": False,
+    },
+    "vision_config": {
+        "model_type": "pixtral",
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "head_dim": 64,
+        "image_size": 1540,
+        "patch_size": 14,
+    },
+}
 QWEN25_VL_7B: dict[str, Any] = {
     "text_config": {
         "vocab_size": 152064,
@@ -177,6 +207,16 @@ KLEIN_4B: Configs = {
         "guidance_embeds": False,
     },
     "vae": {"block_out_channels": [128, 256, 512, 512]},
+}
+KLEIN_9B: Configs = {
+    **KLEIN_4B,
+    "transformer": {
+        **KLEIN_4B["transformer"],
+        "num_layers": 8,
+        "num_single_layers": 24,
+        "num_attention_heads": 32,
+        "joint_attention_dim": 12288,
+    },
 }
 Z_IMAGE: Configs = {"transformer": {"dim": 3840, "n_layers": 30, "n_refiner_layers": 2}, "vae": autoencoder(16)}
 QWEN_IMAGE: Configs = {
@@ -287,5 +327,28 @@ MODELS = {
         {"text_encoder": ("Gemma2Model", GEMMA2_2B)},
         1024,
         "AutoencoderDC",
+    ),
+    "flux.2-klein-9b": FullSize(
+        "Flux2KleinPipeline",
+        "Flux2Transformer2DModel",
+        KLEIN_9B,
+        {"text_encoder": ("Qwen3ForCausalLM", QWEN3_8B)},
+        1024,
+        "AutoencoderKLFlux2",
+    ),
+    "flux.2-dev": FullSize(
+        "Flux2Pipeline",
+        "Flux2Transformer2DModel",
+        {"transformer": {}, "vae": KLEIN_4B["vae"]},
+        {"text_encoder": ("Mistral3ForConditionalGeneration", MISTRAL_SMALL)},
+        1024,
+        "AutoencoderKLFlux2",
+    ),
+    "chroma": FullSize(
+        "ChromaPipeline",
+        "ChromaTransformer2DModel",
+        {"transformer": {}, "vae": autoencoder(16)},
+        {"text_encoder": ("T5EncoderModel", T5_XXL)},
+        1024,
     ),
 }

@@ -40,7 +40,7 @@ class DictionaryRow(Base):
     revision: Mapped[str | None] = mapped_column(doc="the model's revision, where it has one")
     layer: Mapped[str] = mapped_column(index=True, doc="alias, or the hookpoint where there is none")
     hookpoint: Mapped[str] = mapped_column(doc="dotted module path in the pipeline")
-    signal: Mapped[str] = mapped_column(Word, doc="output or update")
+    signal: Mapped[str] = mapped_column(Word, doc="output, update, or map of a transcoder")
     stream: Mapped[str] = mapped_column(Word, default="image", doc="image or text tokens")
     steps: Mapped[list[int]] = mapped_column(default=list, doc="denoising steps it was fitted on")
     grid_rows: Mapped[int] = mapped_column(doc="rows of the token grid")

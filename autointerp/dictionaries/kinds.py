@@ -49,6 +49,7 @@ class DictionaryKind(Kind[StoredKind]):
         latents: How many latents there are, of those asked for and the layer's width.
         baseline: Whether nothing is learned, so that the kind shows what a figure is worth.
         of_hidden_units: Whether it reads the hidden units of the layer's MLP in place of the layer.
+        transcodes: Whether it reads the input of the layer's MLP and rebuilds its output.
     """
 
     trainer: str = ""
@@ -56,6 +57,7 @@ class DictionaryKind(Kind[StoredKind]):
     latents: Callable[[int, int], int] = as_asked
     baseline: bool = False
     of_hidden_units: bool = False
+    transcodes: bool = False
 
 
 _SAE = "autointerp.dictionaries.training:fit_sae"
@@ -89,6 +91,14 @@ KINDS: Registry[DictionaryKind] = Registry(
             ("normalize", "threshold", "prune", "pursuit"),
         ),
         DictionaryKind(
+            "transcoder",
+            "k largest latents of an MLP's input rebuild its output",
+            "autointerp.dictionaries.transcoders:Transcoder",
+            "autointerp.dictionaries.transcoding:fit_transcoder",
+            _SAE_OPTIONS,
+            transcodes=True,
+        ),
+        DictionaryKind(
             "neurons",
             "hidden units of the layer's MLP as they are",
             "autointerp.dictionaries.baselines:Neurons",
@@ -115,6 +125,11 @@ KINDS: Registry[DictionaryKind] = Registry(
         ),
         DictionaryKind("relu", "SAE with a ReLU, of other tools", "autointerp.dictionaries.sae:ReLU"),
         DictionaryKind("gated", "gated SAE, of other tools", "autointerp.dictionaries.sae:Gated"),
+        DictionaryKind(
+            "matching-pursuit",
+            "latents chosen one by one from what is left, of other tools",
+            "autointerp.dictionaries.matching:MatchingPursuit",
+        ),
     ],
 )
 """Every kind that can be stored."""

@@ -6,6 +6,7 @@ import torch
 
 from autointerp.dictionaries.precision import wide_dtype, working_dtype
 from autointerp.dictionaries.protocol import Dictionary, SparseCode
+from autointerp.dictionaries.rebuilding import aimed_at, rebuilt
 from autointerp.dictionaries.sparse import times_fired
 
 _ROWS = 4096
@@ -44,7 +45,13 @@ class Reconstruction:
 
     @torch.no_grad()
     def update(self, dictionary: Dictionary, acts: torch.Tensor, step: int | torch.Tensor | None = None) -> SparseCode:
-        """Add raw activations [n, d_in], of one denoising step or of the steps int64 [n]; return their code."""
+        """Add what a dictionary encodes, and return its code.
+
+        Args:
+            dictionary: The dictionary.
+            acts: Raw activations [n, d_in], or of a transcoder pairs [n, 2 d_in].
+            step: Their denoising step, or the step of each, int64 [n].
+        """
         code = dictionary.encode(acts, step)
         device = acts.device
         wide, dtype = wide_dtype(device), working_dtype(device)
@@ -52,8 +59,9 @@ class Reconstruction:
         self.fired = self.fired.to(device) + times_fired(code, len(self.fired))
         for start in range(0, len(acts), _ROWS):
             rows = slice(start, start + _ROWS)
-            x = acts[rows].to(dtype)
-            y = dictionary.decode(SparseCode(code.latent_acts[rows], code.latent_indices[rows])).to(dtype)
+            x = aimed_at(dictionary, acts[rows]).to(dtype)
+            part = SparseCode(code.latent_acts[rows], code.latent_indices[rows])
+            y = rebuilt(dictionary, acts[rows], part).to(dtype)
             if self._shift is None:
                 self._shift = x.mean(0)
             error = x - y

@@ -40,8 +40,9 @@ class LayerActivations:
         step: 0-based step.
         timestep: The scheduler's timestep.
         jobs: The images of the batch.
-        acts: float32 [batch, tokens, d_in], tokens row by row, on the model's device. The tensor may share memory with
-            the running model: it is valid only while the consumer runs, and must not be written to.
+        acts: float32 [batch, tokens, d_in], tokens row by row, on the model's device; of the signal `map` the input and
+            the output side by side, [batch, tokens, 2 d_in]. The tensor may share memory with the running model: it is
+            valid only while the consumer runs, and must not be written to.
         grid: (rows, cols) of the tokens of this batch.
         mask: Which tokens count, bool [batch, tokens] on the device of `acts`: of a text, those of the prompt itself,
             without padding and template. None where all do.
@@ -130,6 +131,8 @@ def layer_acts(
     else:
         image_tokens = calls.image_tokens or rows * cols
     before, after = model.family.tokens(layer.stream)(inputs, output, calls.text_tokens, image_tokens)
+    if layer.signal == "map" and before is None:
+        raise AutointerpError(f"{layer.hookpoint} gives tokens of another form than it takes", "name another block")
     if layer.signal == "update" and before is None:
         raise AutointerpError(f"{layer.hookpoint} has no update", 'set signal = "output" in autointerp.toml')
     tokens = calls.text_tokens if layer.stream == "text" else rows * cols
@@ -140,6 +143,14 @@ def layer_acts(
             "resolve the layer for the size that is generated",
         )
     return before, after
+
+
+def of_signal(layer: Layer, before: torch.Tensor | None, after: torch.Tensor, rows: slice) -> torch.Tensor:
+    """Return the signal of a layer in some rows of what `layer_acts` found, [rows, tokens, `layer.width`]."""
+    acts = after[rows]
+    if layer.signal == "output" or before is None:
+        return acts
+    return torch.cat([before[rows], acts], -1) if layer.signal == "map" else acts - before[rows]
 
 
 @contextmanager
@@ -176,10 +187,7 @@ def capturing(batch: Pass, capture: Capture) -> Iterator[None]:
             if not calls.conditional or calls.step not in steps:
                 return
             before, after = layer_acts(model, here, calls, named(module, args, kwargs), output)
-            acts = after[calls.rows]
-            if layer.signal == "update" and before is not None:
-                acts = acts - before[calls.rows]
-            acts = acts.detach()
+            acts = of_signal(layer, before, after, calls.rows).detach()
             if mask is not None:
                 acts = fitted(acts, here.grid, model.family.text_stream().padded_before)
             own = None if mask is None else mask.to(acts.device)

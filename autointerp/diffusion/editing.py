@@ -173,13 +173,16 @@ class _PlacedEdit:
         where = slice(None) if self.tokens is None else self.tokens.to(changed.device)
         rows = rows if isinstance(rows, slice) else rows.to(changed.device)
         old = changed[rows][:, where]
-        base = before[rows][:, where] if layer.signal == "update" and before is not None else None
-        acts = (old if base is None else old - base).float()
+        base = before[rows][:, where] if layer.signal != "output" and before is not None else None
+        is_map = layer.signal == "map"
+        acts = old if base is None else torch.cat([base, old], -1) if is_map else old - base
         with self.batch.model.float32():
-            new = change.function(acts, step)
-        if new.shape != acts.shape:
+            new = change.function(acts.float(), step)
+        if is_map:
+            new, base = new[..., -old.shape[-1] :], None
+        if new.shape != old.shape:
             raise AutointerpError(
-                f"an edit of {layer.hookpoint} gave activations of shape {tuple(new.shape)}, not {tuple(acts.shape)}",
+                f"an edit of {layer.hookpoint} gave activations of shape {tuple(new.shape)}, not {tuple(old.shape)}",
                 "give a change that keeps the shape",
             )
         if change.adds:

@@ -53,7 +53,7 @@ def zeroed(acts: torch.Tensor, _step: int) -> torch.Tensor:
 
 def add_vector(vector: torch.Tensor) -> Change:
     """Add a vector [d_in] in every addressed cell."""
-    return Change(lambda acts, _step: vector.to(acts).expand_as(acts), adds=True)
+    return Change(lambda acts, _step: vector.to(acts).expand(*acts.shape[:-1], -1), adds=True)
 
 
 def add_cells(values: CellValues) -> Change:
@@ -88,7 +88,7 @@ def change_feature(read: ReadFeature, direction: torch.Tensor, new: Callable[[to
 
     def function(acts: torch.Tensor, step: int) -> torch.Tensor:
         old = read(acts.reshape(-1, acts.shape[-1]), step)
-        return ((new(old) - old)[:, None] * direction.to(acts)).reshape(acts.shape)
+        return ((new(old) - old)[:, None] * direction.to(acts)).reshape(*acts.shape[:-1], -1)
 
     return Change(function, adds=True)
 
@@ -110,7 +110,8 @@ class Edit:
     """A change of one layer's activations, and where it happens.
 
     Attributes:
-        layer: The layer. Under the signal `update`, `change` is given the part that the block adds.
+        layer: The layer. Under the signal `update`, `change` is given the part that the block adds; under `map` the
+            module's input and output side by side, and what it returns is the new output, or ends with it.
         change: The change.
         steps: 0-based denoising steps; None for all.
         cells: A box, or a bool mask [rows, cols] of the layer's grid; None for all cells.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,6 +12,10 @@ from autointerp.sizes import Size
 
 if TYPE_CHECKING:
     from autointerp.diffusion.description import Described, ModelDescription
+
+
+_IN_MLP = (".net.0", ".act_fn")
+"""Ends of the paths of an MLP's hidden units, where the MLP is a module of its own."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Layer:
         grid: (rows, cols) of image tokens in pictures of the size that the layer was resolved for (see `grid_at` for
             other sizes), or (1, number of text tokens).
         stream: The stream whose tokens are read.
-        signal: `output` (the residual stream after the block) or `update` (output minus input).
+        signal: `output` (the residual stream after the block), `update` (output minus input), or `map` (the input and
+            the output of a module, side by side, for a dictionary that rebuilds the one from the other).
     """
 
     alias: str | None
@@ -38,6 +44,11 @@ class Layer:
     def name(self) -> str:
         """The alias, or the hookpoint of a layer without one."""
         return self.alias or self.hookpoint
+
+    @property
+    def width(self) -> int:
+        """Channels that a capture hands over for each token: twice as many of a map."""
+        return 2 * self.d_in if self.signal == "map" else self.d_in
 
     def as_dict(self) -> dict[str, Any]:
         """Return the layer as `layers --json` prints it."""
@@ -85,7 +96,7 @@ def resolve_layer(
 
     Args:
         model: A loaded model or its description.
-        name: An alias, or a dotted hookpoint; a hookpoint that has an alias gets it.
+        name: An alias, or a dotted hookpoint, which may be that of a layer's MLP; one that has an alias gets it.
         signal: `output` or `update`; the model's default if None.
         size: Size of the pictures, which decides the grid; the model's default if None.
         stream: `image` or `text`, whose grid is (1, text tokens of the model's default length).
@@ -98,7 +109,8 @@ def resolve_layer(
     hookpoints = family.hookpoints(description.configs)
     hookpoint = aliases.get(name, name)
     # In an open family any module may be named; loading finds out whether it exists.
-    if hookpoint not in hookpoints and not (family.open and hookpoint.startswith(f"{family.denoiser}.")):
+    block = hookpoint if hookpoint in hookpoints else _block_of_mlp(description, hookpoint)
+    if block is None and not (family.open and hookpoint.startswith(f"{family.denoiser}.")):
         if not aliases and "." not in name:
             example = hookpoints[len(hookpoints) // 2] if hookpoints else f"{family.denoiser}.PATH"
             raise UsageError(
@@ -113,8 +125,9 @@ def resolve_layer(
     if stream not in get_args(Stream):
         raise UsageError(f"there is no stream {stream!r}", nearest(stream, get_args(Stream)))
     alias = name if name in aliases else next((a for a, h in aliases.items() if h == hookpoint), None)
-    width = family.width(description.configs, hookpoint)
-    grid = description.grid(size, hookpoint) if stream == "image" else _text_grid(description, hookpoint)
+    block = block or hookpoint
+    width = family.width(description.configs, block)
+    grid = description.grid(size, block) if stream == "image" else _text_grid(description, block)
     return Layer(alias, hookpoint, width, grid, stream, signal)  # type: ignore[arg-type]
 
 
@@ -124,6 +137,19 @@ def _text_grid(description: ModelDescription, hookpoint: str) -> tuple[int, int]
     if hookpoint not in text.hookpoints(description.configs):
         raise UsageError(f"{hookpoint} of {description.name} hands no text on", "name a block before it")
     return 1, text.length(description.defaults.max_sequence_length)
+
+
+def _block_of_mlp(description: ModelDescription, hookpoint: str) -> str | None:
+    """Return the layer whose MLP for image tokens a path is; None where it is no such path."""
+    family, known = description.family, set(description.family.hookpoints(description.configs))
+    block = hookpoint
+    while "." in block:
+        block = block.rpartition(".")[0]
+        if block in known:
+            with suppress(UsageError):
+                units = family.neurons(description.configs, block)[0]
+                return block if units in {hookpoint + end for end in _IN_MLP} else None
+    return None
 
 
 def grid_at(model: Described, layer: Layer, size: Size | None) -> tuple[int, int]:
@@ -156,3 +182,18 @@ def neurons_of(model: Described, layer: Layer) -> Layer:
     neurons = family.neurons if layer.stream == "image" else family.text_stream().neurons
     hookpoint, width = neurons(description.configs, layer.hookpoint)
     return replace(layer, alias=layer.name, hookpoint=hookpoint, d_in=width, signal="output")
+
+
+def mlp_of(model: Described, layer: Layer) -> Layer:
+    """Return the MLP of a layer as a map of its input to its output, as a layer of the same name.
+
+    Raises:
+        UsageError: The layer has no MLP that is known, or none that is a module of its own.
+    """
+    units = neurons_of(model, layer).hookpoint
+    path = next((units.removesuffix(end) for end in _IN_MLP if units.endswith(end)), None)
+    if path is None:
+        raise UsageError(
+            f"the MLP of {layer.hookpoint} is no module of its own", "name another block, or fit another kind"
+        )
+    return replace(layer, alias=layer.name, hookpoint=path, signal="map")

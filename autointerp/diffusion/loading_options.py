@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -71,11 +72,25 @@ class LoadingSettings(BaseModel):
 
     def placed(self, resolve: Callable[[str], str]) -> dict[str, Any]:
         """Return the options that name files, with each place gone through a function that makes paths absolute."""
-        loras = [(resolve(place), weight) for place, weight in map(split_weight, self.lora)]
+        loras = [(resolve(place), weight) for place, weight in self._loras]
         return {
             "config": None if self.config is None else resolve(self.config),
             "lora": [f"{place}:{weight}" for place, weight in loras],
         }
+
+    def of_weights(self) -> dict[str, Any]:
+        """Return the options that change the weights, without those that are not set; of a file its name alone."""
+        loras = [(Path(place).name if Path(place).is_absolute() else place, weight) for place, weight in self._loras]
+        chosen = {
+            "variant": self.variant,
+            "lora": [f"{place}:{weight:g}" for place, weight in loras],
+            "quantize": None if self.quantize == "none" else self.quantize,
+        }
+        return {name: value for name, value in chosen.items() if value}
+
+    @property
+    def _loras(self) -> list[tuple[str, float]]:
+        return [split_weight(entry) for entry in self.lora]
 
     def made_into(self, revision: str) -> str:
         """Extend a revision by the options that change the weights beyond rounding."""

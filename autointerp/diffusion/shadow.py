@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from autointerp.diffusion.arguments import named
 from autointerp.diffusion.calls import UNSUPPORTED
-from autointerp.diffusion.capture import layer_acts
+from autointerp.diffusion.capture import layer_acts, of_signal
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
@@ -123,10 +123,7 @@ class ShadowLayer:
             sizes = family.sizes(call.inputs)
             rows = family.conditional_rows(sizes.batch, count)
             before, after = layer_acts(self.model, self.layer, sizes, named(module, args, kwargs), output)
-            acts = after[rows]
-            if self.layer.signal == "update" and before is not None:
-                acts = acts - before[rows]
-            found.append(acts.detach().float())
+            found.append(of_signal(self.layer, before, after, rows).detach().float())
             raise _ReadError
 
         handle = self._module.register_forward_hook(hook, with_kwargs=True)

@@ -236,7 +236,7 @@ def stored_rows(
 
 
 def basis_of(kind: str) -> str:
-    """Return what a kind of dictionary is to a way: `sae`, `itda`, or empty for baselines and unknown kinds."""
+    """Return what a kind of dictionary is to a way: `sae`, `itda`, or empty for baselines and transcoders."""
     if kind == "itda":
         return "itda"
-    return "" if kind not in KINDS or KINDS[kind].baseline else "sae"
+    return "" if kind not in KINDS or KINDS[kind].baseline or KINDS[kind].transcodes else "sae"

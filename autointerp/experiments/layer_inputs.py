@@ -12,7 +12,7 @@ import numpy as np
 
 from autointerp.db import queries
 from autointerp.errors import AutointerpError, UsageError
-from autointerp.experiments.subjects import NamedFeature, loaded, named_features, random_control
+from autointerp.experiments.subjects import NamedFeature, check_rebuilds_layer, loaded, named_features, random_control
 from autointerp.project.targets import Target, find_dictionary
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def layers_with_dictionaries(ctx: Context, at: Context, layers: Sequence[str]) -
     for row in rows:
         if row.stream != "image":
             raise UsageError(f"{row.name} reads text tokens", "name a dictionary of image tokens in autointerp.toml")
+        check_rebuilds_layer(row)
     return [LayerInputs(at, at.layer_of(row), row) for row in rows]
 
 

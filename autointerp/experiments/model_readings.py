@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autointerp.dictionaries.rebuilding import aimed_at, rebuilt
 from autointerp.experiments.packing import pack, unpack
 from autointerp.experiments.transfer_readings import around_mean
 
@@ -40,11 +41,12 @@ class ModelReading:
         images, cells, width = read.acts.shape
         acts = read.acts.reshape(-1, width)
         code = self.dictionary.encode(acts, self.told[read.step])
-        shifted = acts - self.centre.to(acts)
+        aim = aimed_at(self.dictionary, acts)
+        shifted = aim - self.centre.to(acts)
         self.total = self.total + shifted.double().sum(0).cpu().numpy()
         square, error = (
             values.square().sum(1).double().reshape(images, cells).sum(1).cpu().numpy()
-            for values in (shifted, acts - self.dictionary.decode(code))
+            for values in (shifted, aim - rebuilt(self.dictionary, acts, code))
         )
         fired = torch.zeros(images, self.dictionary.num_latents, dtype=torch.int32, device=acts.device)
         at = code.latent_indices.reshape(images, -1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autointerp.db import queries
+from autointerp.dictionaries.kinds import KINDS
 from autointerp.errors import UsageError
 from autointerp.experiments.protocol import Cost, Unit
 from autointerp.project.context import Context
@@ -137,7 +138,21 @@ def stored_dictionary(ctx: Context, layer: str, name: str | None) -> DictionaryR
         raise UsageError(f"{row.name} belongs to layer {row.layer}, not {layer}", "name that layer")
     if row.stream != "image":
         raise UsageError(f"{row.name} reads text tokens", "name a dictionary of image tokens")
+    check_rebuilds_layer(row)
     return row
+
+
+def check_rebuilds_layer(row: DictionaryRow) -> None:
+    """Refuse a dictionary that rebuilds another tensor than it reads.
+
+    Raises:
+        UsageError: It is a transcoder.
+    """
+    if row.kind in KINDS and KINDS[row.kind].transcodes:
+        raise UsageError(
+            f"{row.name} rebuilds an MLP's output, and this experiment asks what its own layer holds",
+            "name a dictionary of the layer itself: --dictionary, or dictionary.names in the settings",
+        )
 
 
 def loaded(ctx: Context, row: DictionaryRow, device: str) -> Dictionary:

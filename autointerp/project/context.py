@@ -10,11 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import DatabaseError, queries
-from autointerp.dictionaries.kinds import KINDS
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.description import ModelDescription
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob, check_capture_steps
-from autointerp.diffusion.layers import Layer, grid_at, neurons_of, resolve_layer
+from autointerp.diffusion.layers import Layer, grid_at, resolve_layer
 from autointerp.diffusion.seen_text import SeenText
 from autointerp.diffusion.sources.pictures import PictureFolder, load_pictures
 from autointerp.diffusion.sources.prompts import AUTO, load_prompts
@@ -22,6 +21,7 @@ from autointerp.diffusion.sources.protocol import Found, PromptSource, counted
 from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.hub import hub_answers
 from autointerp.progress import NullProgress, Progress
+from autointerp.project.places import inside
 from autointerp.worlds import World, world_of
 
 if TYPE_CHECKING:
@@ -326,8 +326,7 @@ class Context:
             UsageError: The dictionary has another width than the layer.
         """
         layer = resolve_layer(self.description, row.layer, size=self.generation.size, stream=row.stream)
-        of_hidden_units = row.kind in KINDS and KINDS[row.kind].of_hidden_units
-        layer = neurons_of(self.description, layer) if of_hidden_units else replace(layer, signal=row.signal)  # type: ignore[arg-type]
+        layer = inside(self.description, replace(layer, signal=row.signal), row.kind)  # type: ignore[arg-type]
         if layer.d_in != row.d_in:
             raise UsageError(
                 f"{row.name} reads {row.d_in} dimensions, but {layer.name} has {layer.d_in}",

@@ -77,7 +77,8 @@ class PictureActivity:
         if captured.layer != self.layer or not (reads or captured.step in self.looks):
             return
         try:
-            code = captured.counted(self._dictionary.encode(captured.acts.reshape(-1, self.layer.d_in), captured.step))
+            acts = captured.acts.reshape(-1, captured.acts.shape[-1])
+            code = captured.counted(self._dictionary.encode(acts, captured.step))
         except UsageError:
             # A dictionary with a scale for each of its steps has none for others.
             if reads:

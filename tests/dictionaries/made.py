@@ -10,6 +10,7 @@ from autointerp.dictionaries.atoms import AtomSources
 from autointerp.dictionaries.baselines import PCA, Neurons, RandomDirections
 from autointerp.dictionaries.itda import ITDA
 from autointerp.dictionaries.kinds import KINDS
+from autointerp.dictionaries.matching import MatchingPursuit
 from autointerp.dictionaries.normalize import Normalization
 from autointerp.dictionaries.protocol import SparseCode
 
@@ -37,6 +38,8 @@ def make(kind: str, d_in: int = 6, num_latents: int = 20, k: int = 4, seed: int 
         "batchtopk": {"threshold": torch.tensor(0.7)},
         "gated": {"r_mag": 0.3 * randn(num_latents), "b_mag": 0.3 * randn(num_latents)},
     }.get(kind, {})
+    if kind == "matching-pursuit":
+        return MatchingPursuit(randn(num_latents, d_in) / d_in**0.5, randn(d_in), 0.01, k)
     four = randn(d_in, num_latents), 0.1 * randn(num_latents), randn(num_latents, d_in), randn(d_in)
     return KINDS[kind].load()(*four, k, **own)
 
@@ -46,7 +49,9 @@ def naive(dictionary: Any, x: torch.Tensor) -> torch.Tensor:
     if dictionary.kind == "neurons":
         pre = ((x - dictionary.mean) / dictionary.std).double()
         return torch.where(pre >= pre.topk(dictionary.k).values[:, -1:], pre, 0).clamp_min(0)
-    linear = (x - dictionary.b_dec).double() @ dictionary.W_enc.double()
+    if dictionary.kind == "matching-pursuit":
+        return torch.stack([pursued(row, dictionary) for row in (x - dictionary.b_dec).double()])
+    linear = (x - dictionary.b_dec * (dictionary.kind != "transcoder")).double() @ dictionary.W_enc.double()
     pre = linear + dictionary.b_enc.double()
     if dictionary.kind in ("jumprelu", "batchtopk"):
         return pre * (pre > dictionary.threshold.double())
@@ -82,3 +87,16 @@ def check_code(code: SparseCode, n: int, k: int, num_latents: int) -> None:
 def latents_of(kind: str) -> int:
     """How many latents `make` gives; a component has two sides, and a unit is itself."""
     return {"pca": 12, "neurons": 6}.get(kind, 20)
+
+
+def pursued(row: torch.Tensor, dictionary: Any) -> torch.Tensor:
+    """The code of one centred row, float64 [num_latents]: SAELens' matching pursuit, step by step."""
+    rows, code = dictionary.W_dec.double(), torch.zeros(dictionary.num_latents, dtype=torch.float64)
+    while True:
+        support = code != 0
+        fits = (rows @ row).relu()
+        best = int(fits.argmax())
+        code[best] += fits[best]
+        row = row - fits[best] * rows[best]
+        if torch.equal(support, code != 0) or row.norm() < dictionary.residual:
+            return code

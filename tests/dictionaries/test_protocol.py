@@ -35,7 +35,7 @@ class TestContract:
         dictionary = make(kind)
         acts = torch.randn(n, 6, generator=torch.Generator().manual_seed(1)).to(dtype)
         code = dictionary.encode(acts)
-        varies = kind in ("jumprelu", "batchtopk", "relu", "gated")
+        varies = kind in ("jumprelu", "batchtopk", "relu", "gated", "matching-pursuit")
         check_code(code, n, code.latent_acts.shape[1] if varies else 4, latents_of(kind))
         if varies and n:
             assert (code.latent_acts > 0).sum(1).max() == code.latent_acts.shape[1]

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.description import ModelDescription
 from autointerp.diffusion.families.flux import FLUX
-from autointerp.diffusion.layers import list_layers, resolve_layer
+from autointerp.diffusion.layers import list_layers, mlp_of, resolve_layer
 from autointerp.errors import UsageError
+from tests.diffusion.helpers import NAMES, Models, by_hand, captured_of, settings_of
 
 
 def test_layers_of_a_folder(model_folder: Path) -> None:
@@ -79,3 +81,16 @@ def test_unknown_signals_and_sizes_are_usage_errors(model) -> None:
         resolve_layer(model, "mid", size=100)
     with pytest.raises(UsageError, match="size of 0"):
         resolve_layer(model, "mid", size=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_map_is_the_input_and_the_output_of_the_mlp(tiny_model: Models, name: str) -> None:
+    model = tiny_model(name)
+    layer = mlp_of(model, resolve_layer(model, "mid"))
+    settings = settings_of(model, guidance=1.0)
+    ((before, after),) = by_hand(model, [layer.hookpoint], settings)[layer.hookpoint][:1]
+    (read,), _ = captured_of(model, [layer], (0,), settings)
+    assert read.acts.shape[-1] == layer.width == 2 * layer.d_in
+    tokens = read.acts.shape[1]
+    assert torch.equal(read.acts[..., : layer.d_in], before[:, -tokens:])
+    assert torch.equal(read.acts[..., layer.d_in :], after[:, -tokens:])

@@ -14,7 +14,7 @@ from autointerp.diffusion.editing import editing
 from autointerp.diffusion.edits import Edit, replace, zeroed
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob
-from autointerp.diffusion.layers import neurons_of, resolve_layer
+from autointerp.diffusion.layers import mlp_of, neurons_of, resolve_layer
 from autointerp.diffusion.loading import load_model
 from autointerp.diffusion.model import Model
 from autointerp.diffusion.passes import Pass
@@ -33,6 +33,8 @@ def test_a_splice_of_what_was_there_changes_nothing(tiny_model: Models, name: st
         layer = resolve_layer(model, alias, signal="output")
         splices[alias] = Edit(layer, same)
         splices[f"{alias} units"] = Edit(neurons_of(model, layer), same)
+        if "single" not in layer.hookpoint:
+            splices[f"{alias} map"] = Edit(mlp_of(model, layer), same)
         splices[f"{alias} update"] = Edit(dataclasses.replace(layer, signal="update"), same)
         splices[f"no {alias}"] = Edit(layer, replace(zeroed))
     ((batch, found),) = splice_images(model, JOBS, settings, splices, [1, 2])

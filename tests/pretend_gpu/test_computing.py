@@ -36,6 +36,8 @@ def options_of(kind: str, **more: Any) -> FitConfig:
 def trained(given: FitConfig, acts: Tensor, device: str, stop: bool = False) -> Trainer:
     """A fit of two rounds; with a stop in between, through a checkpoint's file."""
     trainer = make_trainer(given, D_IN, device)
+    if FITTED[given.kind].transcodes:
+        acts = torch.cat([acts, acts.flip(1)], 1)
     for number, one in enumerate(rounds(acts)):
         trainer.train_round(Round(one.acts.to(device), one.places))
         if stop and number == 0:

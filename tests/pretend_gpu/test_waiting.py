@@ -21,7 +21,7 @@ from tests.dictionaries.fits import config, synthetic
 from tests.pretend_gpu.device import Counting
 
 DEVICE = "pretend:0"
-KINDS = [kind for kind in FITTED if kind != "neurons"]
+KINDS = [name for name, kind in FITTED.items() if not (kind.of_hidden_units or kind.transcodes)]
 
 
 @pytest.fixture(scope="module")

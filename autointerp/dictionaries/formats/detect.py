@@ -7,14 +7,35 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from autointerp.dictionaries.formats import dictionary_learning, itda, overcomplete, saelens, saev, sdxl_unbox, sparsify
+from autointerp.dictionaries.formats import (
+    dictionary_learning,
+    flux1_saes,
+    itda,
+    overcomplete,
+    saelens,
+    saev,
+    sdxl_unbox,
+    sparsify,
+    zhao_flux,
+)
 from autointerp.dictionaries.formats.imported import Imported
 from autointerp.dictionaries.formats.source import AGAIN, Source
 from autointerp.dictionaries.protocol import Dictionary
 from autointerp.errors import AutointerpError, UsageError, nearest
 
 MODULES: dict[str, ModuleType] = {
-    module.NAME: module for module in (saelens, sparsify, dictionary_learning, sdxl_unbox, itda, overcomplete, saev)
+    module.NAME: module
+    for module in (
+        saelens,
+        sparsify,
+        dictionary_learning,
+        sdxl_unbox,
+        itda,
+        overcomplete,
+        saev,
+        zhao_flux,
+        flux1_saes,
+    )
 }
 """Format -> its module; each asks for tensors that the others do not have."""
 WRITTEN: dict[str, tuple[str, ...]] = {name: m.WRITES for name, m in MODULES.items() if hasattr(m, "write")}

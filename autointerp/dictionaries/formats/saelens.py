@@ -17,8 +17,10 @@ from autointerp.dictionaries.formats.imported import (
     unit_decoder,
 )
 from autointerp.dictionaries.formats.source import Source, Tensors
+from autointerp.dictionaries.matching import MatchingPursuit
 from autointerp.dictionaries.protocol import Dictionary
 from autointerp.dictionaries.sae import SAE, BatchTopK, Gated, JumpReLU, ReLU, TopK
+from autointerp.dictionaries.transcoders import Transcoder
 
 NAME = "saelens"
 WRITES = ("topk", "batchtopk", "jumprelu", "relu", "gated", "random", "pca")
@@ -26,6 +28,8 @@ WRITES = ("topk", "batchtopk", "jumprelu", "relu", "gated", "random", "pca")
 VERSION = "6.18.0"
 """The version whose layout is written. Without one of at least 6, SAELens would read the flat layout."""
 _KNOWN = ("standard", "topk", "jumprelu", "gated", "batchtopk", "matryoshka_batchtopk")
+_PURSUIT = "matching_pursuit"
+_TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
 _LAYER_NORMS = ("layer_norm", "constant_norm_rescale")
 _SCALED = "expected_average_only_in"
 _KINDS = {
@@ -41,25 +45,34 @@ _THRESHOLDS = ("threshold", "log_threshold", "topk_threshold")
 
 
 def detect(source: Source) -> bool:
-    """A configuration with `d_in` and `d_sae`, beside the tensors of an autoencoder."""
-    return source.config("d_in", "d_sae") is not None and source.tensors("W_enc", "W_dec", "b_dec") is not None
+    """A configuration with `d_in` and `d_sae`, beside the tensors of an autoencoder, or of a decoder alone."""
+    found = source.config("d_in", "d_sae")
+    if found is None:
+        return False
+    of_pursuit = found.get("architecture") == _PURSUIT and source.tensors("W_dec", "b_dec") is not None
+    return of_pursuit or source.tensors("W_enc", "W_dec", "b_dec") is not None
 
 
 def read(source: Source, k: int | None = None) -> Imported:
     """Read an inference SAE.
 
     Folded exactly: `apply_b_dec_to_input: false`, `rescale_acts_by_decoder_norm`, `scaling_factor`, and the scale of
-    `activation_scaler.json`. Refused: transcoders, and inputs that are normalised row by row.
+    `activation_scaler.json`. Refused: transcoders to another width, and inputs that are normalised row by row.
 
     Raises:
         AutointerpError: As `Format.read`.
     """
     found = source.needed_config("d_in", "d_sae")
-    tensors = source.tensors("W_enc", "W_dec", "b_dec")
+    architecture = None if found is None else found.get("architecture")
+    tensors = source.tensors(*(("W_dec", "b_dec") if architecture == _PURSUIT else ("W_enc", "W_dec", "b_dec")))
     if found is None or tensors is None:
         refuse(source, "no SAE of SAELens", "it has cfg.json with d_in and d_sae, and W_enc, W_dec, b_dec")
     values, notes = _modern(found)
     config = Configuration(source.asked, values, notes)
+    if architecture == _PURSUIT:
+        return _imported(_pursuit(source, config, tensors), values, notes)
+    if architecture in _TRANSCODERS:
+        return _imported(_transcoder(source, config, tensors), values, notes)
     architecture = _architecture(source, config, tensors)
     normalization = _normalization(source, config)
     d_in, n = tensors.matrix("W_enc")
@@ -96,15 +109,75 @@ def read(source: Source, k: int | None = None) -> Imported:
         sae = _thresholded(architecture, tensors, four, own.get("kind"), own_k)
     if config["reshape_activations"] not in (None, "none"):
         notes.append("reshape_activations: activations are taken as flattened heads")
-    metadata = values["metadata"]
+    return _imported(sae, values, notes)
+
+
+def _imported(dictionary: Dictionary, values: dict[str, Any], notes: list[str]) -> Imported:
+    """Return a dictionary with what its metadata say of its place."""
+    metadata, own = values["metadata"], _own(values)
     return Imported(
-        sae,
+        dictionary,
         hookpoint=metadata.get("hook_name"),
         signal=own.get("signal"),
         model=metadata.get("model_name"),
         notes=tuple(notes),
         provenance=own,
     )
+
+
+def _pursuit(source: Source, config: Configuration, tensors: Tensors) -> MatchingPursuit:
+    """Read a decoder whose codes are found by matching pursuit."""
+    n, d_in = tensors.matrix("W_dec")
+    check_size(source, tensors, {"d_sae": (config["d_sae"], n), "d_in": (config["d_in"], d_in)})
+    b_dec = tensors.take("b_dec", d_in)
+    if not config.flag("apply_b_dec_to_input", True, "b_dec is subtracted before encoding, the default of SAELens"):
+        # Where the bias is not subtracted it is not added either.
+        b_dec = torch.zeros(d_in)
+    W_dec = tensors.take("W_dec", n, d_in)
+    scale = _scale(source, _normalization(source, config), config.notes)
+    residual = config.number("residual_threshold")
+    if residual is None:
+        residual = 1e-2
+        config.notes.append("residual_threshold is not said: 0.01, the default of SAELens")
+    if scale != 1:
+        refuse(source, "a pursuit on scaled activations cannot be imported", "fold the scale where it was made")
+    return MatchingPursuit(W_dec, b_dec, residual)
+
+
+def _transcoder(source: Source, config: Configuration, tensors: Tensors) -> Transcoder:
+    """Read a transcoder of an MLP: its input and its output have one width."""
+    d_in, n = tensors.matrix("W_enc")
+    d_out = tensors.shape("b_dec")[0]
+    sizes = {"d_in": (config["d_in"], d_in), "d_sae": (config["d_sae"], n), "d_out": (config["d_out"], d_out)}
+    check_size(source, tensors, sizes)
+    if d_out != d_in:
+        refuse(
+            source,
+            f"a SAELens transcoder from {d_in} to {d_out} dimensions cannot be imported",
+            "import one of an MLP, whose input and output have one width",
+        )
+    if _scale(source, _normalization(source, config), config.notes) != 1:
+        refuse(source, "a transcoder of scaled activations cannot be imported", "fold the scale where it was made")
+    architecture = config.word("architecture", "")
+    thresholded, skips = "jumprelu" in architecture, "skip" in architecture
+    asked = {"threshold": thresholded, "W_skip": skips}
+    lacking = [name for name, is_asked in asked.items() if is_asked is not (name in tensors)]
+    if lacking:
+        said = f"the configuration says {architecture}, but the weights do not fit it by {', '.join(lacking)}"
+        refuse(source, said, "fetch both again")
+    config.notes.append("a transcoder: it reads the input of the layer's MLP, and rebuilds its output")
+    made = Transcoder(
+        tensors.take("W_enc", d_in, n),
+        tensors.take("b_enc", n),
+        tensors.take("W_dec", n, d_out),
+        tensors.take("b_dec", d_out),
+        checked_count(source.asked, "k", _own(dict(config.values)).get("k"), n),
+        "jumprelu" if thresholded else "relu",
+        # SAELens takes the larger of 0 and the threshold, by a ReLU before it.
+        tensors.take("threshold", n).clamp_min(0) if thresholded else None,
+    )
+    made.W_skip = tensors.take("W_skip", d_out, d_in) if skips else None
+    return made
 
 
 def _architecture(source: Source, config: Configuration, tensors: Tensors) -> str:
@@ -123,8 +196,9 @@ def _architecture(source: Source, config: Configuration, tensors: Tensors) -> st
         config.notes.append("architecture is not said: standard, with a ReLU, the default of SAELens")
     transcodes = "W_skip" in tensors or config["d_out"] not in (None, config["d_in"])
     if architecture not in _KNOWN or transcodes:
-        name = architecture if architecture not in _KNOWN else "transcoder"
-        refuse(source, f"a SAELens {name} cannot be imported", f"import one of {', '.join(_KNOWN)}")
+        name = f"{architecture} with the tensors of a transcoder" if architecture in _KNOWN else architecture
+        known = ", ".join([*_KNOWN, *_TRANSCODERS, _PURSUIT])
+        refuse(source, f"a SAELens {name} cannot be imported", f"import one of {known}")
     lacking = [name for name in _KINDS[architecture] if name not in tensors]
     strange = thresholds if architecture in ("standard", "topk", "gated") else []
     if architecture != "gated" and "b_gate" in tensors:

@@ -6,6 +6,7 @@ none is taken before the user names one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 
 from autointerp.dictionaries.formats.configuration import LARGEST, NAMES, read_json
 from autointerp.dictionaries.formats.opening import AGAIN, Headed, open_weights
+from autointerp.dictionaries.formats.orbax import is_orbax, open_orbax
 from autointerp.dictionaries.formats.places import files_of, folders_below, listed, natural, several_folders
 from autointerp.dictionaries.formats.tensors import TOP, Tensors, matching, only_tensors, parts_of
 from autointerp.errors import AutointerpError, UsageError, nearest
@@ -40,7 +42,10 @@ class Source:
         if not path.exists():
             raise AutointerpError(f"there is no file or folder {path}", "check the path")
         self.asked, self.part = path, part
-        self._place(*((path.parent, [path], "") if path.is_file() else files_of(path)))
+        if is_orbax(path):
+            self._place(path, [path], "")
+        else:
+            self._place(*((path.parent, [path], "") if path.is_file() else files_of(path)))
 
     def _place(self, folder: Path, files: list[Path], note: str) -> None:
         self.folder, self.files, self._moved = folder, files, note
@@ -185,7 +190,7 @@ class Source:
             if path not in self._opened:
                 self._opened[path] = None
                 try:
-                    self._opened[path] = open_weights(path)
+                    self._opened[path] = open_orbax(path) if path.is_dir() else open_weights(path)
                 except AutointerpError as error:
                     self.problems[path] = error
             if self._opened[path] is not None:
@@ -266,7 +271,7 @@ class Source:
         """Return file name -> SHA-256 of what was read; a part of a file is named with it."""
         weights = set(self.files)
         return {
-            f"{path.name}#{self.part}" if self.part and path in weights else path.name: sha256_of(path)
+            f"{path.name}#{self.part}" if self.part and path in weights else path.name: _digest(path)
             for path in sorted(self._used)
         }
 
@@ -275,3 +280,12 @@ class Source:
         """Names of the path's folders, the nearest first."""
         path = self.folder.resolve()
         return iter((path.name, *(parent.name for parent in path.parents)))
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
+    if not path.is_dir():
+        return sha256_of(path)
+    inside = sorted(place for place in path.rglob("*") if place.is_file())
+    listed_files = "\n".join(f"{place.relative_to(path).as_posix()} {sha256_of(place)}" for place in inside)
+    return hashlib.sha256(listed_files.encode()).hexdigest()

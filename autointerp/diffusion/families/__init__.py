@@ -14,7 +14,7 @@ from autointerp.diffusion.families.base import (
     TextStream,
 )
 from autointerp.diffusion.families.classes import REFUSED
-from autointerp.diffusion.families.defaults import ModelDefaults, Signal
+from autointerp.diffusion.families.defaults import SIGNALS, ModelDefaults, Signal
 from autointerp.diffusion.families.generic import GenericFamily
 from autointerp.errors import AutointerpError
 from autointerp.registry import Kind, Registry
@@ -54,6 +54,7 @@ __all__ = [
     "ModelDefaults",
     "NoDenoisingError",
     "PipelineCall",
+    "SIGNALS",
     "Signal",
     "Stream",
     "TextStream",

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from autointerp.errors import AutointerpError, nearest
 
-Signal = Literal["output", "update"]
+Signal = Literal["output", "update", "map"]
+SIGNALS: tuple[Signal, ...] = ("output", "update")
+"""The signals that people choose; `map` follows from a kind of dictionary."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing_extensions import override
 from autointerp.diffusion.families.base import Configs, PipelineCall, Stream, TextStream
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.sizes import transformer_width
-from autointerp.diffusion.families.states import states_like, unknown_form
+from autointerp.diffusion.families.states import same_shape, states_like, unknown_form
 from autointerp.diffusion.families.transformer import TransformerFamily
 from autointerp.diffusion.families.word_attention import JointAttention
 
@@ -45,6 +45,8 @@ def _tokens(inputs: Mapping[str, Any], output: Any, stream: Stream, own: int, ot
         # An attention's output is added to its input, so the module has no `before`.
         key = "hidden_states" if stream == "image" else "encoder_hidden_states"
         before = inputs.get(key) if "temb" in inputs else None
+    elif hasattr(output, "shape"):
+        before = same_shape(inputs.get("hidden_states"), output)
     known = hasattr(after, "shape") and after.ndim == 3 and after.shape[1] == own
     known = known and (beside is None or other is None or beside.shape[1] == other)
     if not known or (before is not None and before.shape != after.shape):

@@ -91,7 +91,9 @@ def plan_controls(ctx: Context, row: DictionaryRow, names: Collection[str]) -> l
     layer = ctx.layer_of(row)
     if not has_truth(ctx, layer):
         return []
-    return [_plan_control(ctx, row, layer, name) for name in CONTROLS if name in names]
+    # A fit on pairs of an input and an output has no counterpart that rebuilds one tensor.
+    possible = set(names) - set(LEARNED if layer.signal == "map" else ())
+    return [_plan_control(ctx, row, layer, name) for name in CONTROLS if name in possible]
 
 
 def _plan_control(ctx: Context, row: DictionaryRow, layer: Layer, name: str) -> ControlPlan:

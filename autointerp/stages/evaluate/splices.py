@@ -91,9 +91,10 @@ def _measured(ctx: Context, targets: Sequence[tuple[DictionaryRow, Layer]]) -> d
 
 def _rebuild(dictionary: Dictionary) -> Callable[[torch.Tensor, int], torch.Tensor]:
     """Return a function that rebuilds a layer's activations by a dictionary."""
+    from autointerp.dictionaries.rebuilding import rebuilt
 
-    def rebuilt(acts: torch.Tensor, step: int) -> torch.Tensor:
+    def replaced(acts: torch.Tensor, step: int) -> torch.Tensor:
         flat = acts.reshape(-1, acts.shape[-1])
-        return dictionary.decode(dictionary.encode(flat, step)).reshape(acts.shape)
+        return rebuilt(dictionary, flat, dictionary.encode(flat, step)).reshape(*acts.shape[:-1], -1)
 
-    return rebuilt
+    return replaced

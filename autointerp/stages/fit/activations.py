@@ -47,7 +47,7 @@ class ActivationSource:
         needed = 0
         for layer, cache in self.caches.items():
             cells = sum(self.ctx.tokens(layer, start, stop) for start, stop in ranges if not cache.has(start, stop))
-            needed += estimate_bytes(cells * len(self.steps), [layer.d_in])
+            needed += estimate_bytes(cells * len(self.steps), [layer.width])
         return needed
 
     def read(self, start: int, stop: int, layers: Sequence[Layer], bar: Task | None = None) -> dict[Layer, Round]:

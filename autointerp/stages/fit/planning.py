@@ -9,9 +9,10 @@ from typing import Any, get_args
 from autointerp.db import models, queries
 from autointerp.dictionaries.kinds import FITTED, DictionaryKind
 from autointerp.diffusion.checkpoints import SUFFIXES
-from autointerp.diffusion.layers import Layer, neurons_of
+from autointerp.diffusion.layers import Layer
 from autointerp.errors import AutointerpError, UsageError, nearest
 from autointerp.project.context import Context, identity
+from autointerp.project.places import inside
 from autointerp.project.plan import Step
 from autointerp.project.settings import DictionarySettings, Settings
 from autointerp.project.targets import Target
@@ -134,9 +135,8 @@ def plan_fit(ctx: Context, layer_name: str, request: FitRequest | None = None) -
     request = request or FitRequest()
     if request.name is not None:
         ctx.workspace.dictionary_dir(request.name)  # Refuse a name that cannot be stored before any work.
-    layer = ctx.layer(layer_name)
-    if check_kind(request.over(ctx.settings).dictionary.kind).of_hidden_units:
-        layer = neurons_of(ctx.description, layer)
+    kind = check_kind(request.over(ctx.settings).dictionary.kind)
+    layer = inside(ctx.description, ctx.layer(layer_name), kind.name)
     config = dictionary_config(ctx, layer, request)
     key = identity({"fit": config})
     with ctx.db.session() as session:

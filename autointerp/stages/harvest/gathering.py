@@ -57,7 +57,7 @@ class PassReader:
         if captured.layer != self.layer or captured.step not in self.steps:
             return
         self.timesteps[captured.step] = captured.timestep
-        acts = captured.acts.reshape(-1, self.layer.d_in)
+        acts = captured.acts.reshape(-1, captured.acts.shape[-1])
         indices = [job.index for job in captured.jobs]
         splits = [split_of(job.alike) for job in captured.jobs]
         counted = None if captured.mask is None else captured.mask.cpu().numpy()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
+from autointerp.errors import AutointerpError
 from autointerp.project.settings import HERE_ALONE
 from autointerp.version import VERSION
 
@@ -47,12 +48,27 @@ def provenance_of(ctx: Context, row: DictionaryRow, labelers: Collection[int] | 
         "figures": row.figures,
         "weights_sha256": row.weights_sha256,
         "made_of": row.config.get("fit", {}),
+        "loading": _loading(ctx, row),
         "assumed": list(row.assumed),
         **_harvest(ctx, row),
         "labelers": _labelers(ctx, row, labelers),
         "settings": _settings(ctx),
         "versions": _versions(),
     }
+
+
+def _loading(ctx: Context, row: DictionaryRow) -> dict[str, Any]:
+    """Return the loading settings that made the model's weights what they are; of a LoRA's file its name alone.
+
+    They are empty for weights as they are published, and where the settings mean other weights by now.
+    """
+    if "+" not in (row.revision or ""):
+        return {}
+    try:
+        is_meant = ctx.description.revision == row.revision
+    except AutointerpError:
+        return {}
+    return ctx.settings.loading.of_weights() if is_meant else {}
 
 
 def _harvest(ctx: Context, row: DictionaryRow) -> dict[str, Any]:

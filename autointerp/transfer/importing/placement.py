@@ -6,11 +6,13 @@ The user's options win over the files, and the files over the workspace. Each as
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from autointerp.diffusion.families import Signal
-from autointerp.diffusion.layers import Layer, neurons_of
+from autointerp.dictionaries.kinds import KINDS
+from autointerp.diffusion.families import SIGNALS
+from autointerp.diffusion.layers import Layer
 from autointerp.errors import AutointerpError, UsageError, nearest
+from autointerp.project.places import inside
 
 if TYPE_CHECKING:
     from autointerp.project.context import Context
@@ -80,15 +82,16 @@ class _Placing:
     def layer(self, stream: str | None) -> Layer:
         """Return the layer that the user asks for, else the one that the files name."""
         asked = self.request.layer
-        is_neurons = self.imported.dictionary.kind == "neurons"
-        # Neurons are read at a module inside their layer, but people name the layer.
-        said = self.imported.provenance.get("layer") if is_neurons else self.imported.hookpoint
+        kind = KINDS[self.imported.dictionary.kind]
+        # Some kinds are read at a module inside their layer, but people name the layer.
+        is_inside = kind.of_hidden_units or kind.transcodes
+        said = self.imported.provenance.get("layer") if is_inside else self.imported.hookpoint
         layer = self._named_layer(asked or said, stream)
         if asked is None:
             self.notes.append(f"layer {layer.name}: as the files say")
         elif said not in (None, layer.hookpoint, layer.name):
             self.notes.append(f"layer {layer.name} ({layer.hookpoint}) is yours; the files say {said}")
-        return neurons_of(self.ctx.description, layer) if is_neurons else layer
+        return inside(self.ctx.description, layer, kind.name)
 
     def _named_layer(self, name: str | None, stream: str | None) -> Layer:
         known = f"give --layer; known: {', '.join(self.ctx.description.aliases)}"
@@ -107,13 +110,17 @@ class _Placing:
     def with_signal(self, layer: Layer) -> Layer:
         """Return the layer with the signal that the user asks for, else that of the files, else the model's own."""
         asked, said = self.request.signal, self.imported.signal
+        if layer.signal == "map":
+            if asked is not None:
+                raise UsageError("a transcoder reads an MLP, and no signal of a layer", "leave --signal out")
+            return layer
         if asked is None and said is None:
             self.notes.append(f"signal {layer.signal}: the files do not say, it is what the workspace reads")
         elif asked is not None and said not in (None, asked):
             self.notes.append(f"signal {asked} is yours; the files say {said}")
         wanted = asked or said or layer.signal
-        if wanted not in get_args(Signal):
-            raise UsageError(f"there is no signal {wanted!r}", nearest(wanted, get_args(Signal)))
+        if wanted not in SIGNALS:
+            raise UsageError(f"there is no signal {wanted!r}", nearest(wanted, SIGNALS))
         return replace(layer, signal=wanted)  # type: ignore[arg-type]
 
     def note_model(self) -> None:

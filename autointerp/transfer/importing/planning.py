@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
-from autointerp.errors import UsageError
+from autointerp.errors import AutointerpError, UsageError
 from autointerp.project.context import identity
 from autointerp.project.plan import Step
 from autointerp.stages.fit.planning import dictionary_name
+from autointerp.texts import to_json
 from autointerp.transfer.importing.placement import ImportRequest, Placement, place_dictionary
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def plan_import(ctx: Context, files: DictionaryFiles, request: ImportRequest) ->
     """
     if request.name is not None:
         ctx.workspace.dictionary_dir(request.name)  # Refuses a name that no folder can have.
-    notes = files.imported.notes
+    notes = files.imported.notes + note_of_weights(ctx, files.imported.provenance)
     if files.rows is not None:
         carried = files.rows.dictionary
         reason = _reason_against_rows(ctx, carried, request)
@@ -89,6 +91,29 @@ def plan_import(ctx: Context, files: DictionaryFiles, request: ImportRequest) ->
     usual = dictionary_name(config["model"], layer.name, layer.stream, dictionary.kind)
     name, row = _free_name(ctx, key, usual, request.name)
     return ImportPlan(files, name, key, placement, config, notes + placement.notes, row, row is None)
+
+
+def note_of_weights(ctx: Context, provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a note where a dictionary was read from other weights of its model than this workspace has.
+
+    LoRAs and quantized weights are a part of the revision, behind a `+`. They are never taken from files that others
+    made; the note says what to set.
+    """
+    there = str(provenance.get("revision") or "").partition("+")[2]
+    try:
+        here = (ctx.description.revision or "").partition("+")[2]
+    except AutointerpError:
+        here = ""  # The model is not here, so its LoRAs are not either.
+    if there == here or "revision" not in provenance:
+        return ()
+    loading = provenance.get("loading")
+    given = loading.items() if isinstance(loading, dict) else ()
+    said = "; ".join(f"loading.{key} = {to_json(value)}" for key, value in given)
+    how = f"set {said}" if said else "set loading.lora and loading.quantize as there" if there else "unset them"
+    return (
+        f"it was read from weights made into {there or 'nothing else'}, and this workspace's model has "
+        f"{here or 'its own'}: {how} to use it on what it was made for",
+    )
 
 
 def _free_name(ctx: Context, key: str, usual: str, asked: str | None) -> tuple[str, models.DictionaryRow | None]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from autointerp.diffusion.devices import pick_device
-from autointerp.diffusion.families import Signal
+from autointerp.diffusion.families import SIGNALS
 from autointerp.errors import AutointerpError
 
 if TYPE_CHECKING:
@@ -96,21 +96,23 @@ def measure_readings(ctx: Context, dictionary: Dictionary, placement: Placement,
     from autointerp.stages.fit.activations import generate_rounds
 
     layer, steps = placement.layer, sorted(placement.steps)
-    (signal,) = (signal for signal in get_args(Signal) if signal != layer.signal)
-    other = replace(layer, signal=signal)
+    # A transcoder reads an MLP, which has no other signal, and whose two tensors have scales of their own.
+    is_map = layer.signal == "map"
+    others = {} if is_map else {signal: replace(layer, signal=signal) for signal in SIGNALS if signal != layer.signal}
     last = ctx.generation.steps - 1
     is_per_step = getattr(dictionary, "modulation", None) is not None
     tried = [] if is_per_step else sorted({0, last // 2, last} - set(steps))
     with ctx.progress.task("checking the reconstruction", images, unit="image") as bar:
-        found = generate_rounds(ctx, [layer, other], ctx.jobs(0, images), [*steps, *tried], bar)
+        found = generate_rounds(ctx, [layer, *others.values()], ctx.jobs(0, images), [*steps, *tried], bar)
     here = found[layer].of_steps(steps)
     readings = [Reading("as it is", "", _fvu(dictionary, here))]
-    fvu = _fvu(dictionary, found[other].of_steps(steps))
-    readings.append(Reading(f"with the signal {signal}", f"import it again with --signal {signal}", fvu))
+    for signal, other in others.items():
+        fvu = _fvu(dictionary, found[other].of_steps(steps))
+        readings.append(Reading(f"with the signal {signal}", f"import it again with --signal {signal}", fvu))
     for step in tried:
         fvu = _fvu(dictionary, found[layer].of_steps([step]))
         readings.append(Reading(f"at step {step}", f"set capture_steps to [{step}]", fvu))
-    for how, scaled in _SCALED.items():
+    for how, scaled in ({} if is_map else _SCALED).items():
         fvu = _fvu(dictionary, replace(here, acts=scaled(here.acts.float())))
         readings.append(Reading(how, "fold that into the weights, and import it again", fvu))
     return readings

@@ -29,6 +29,19 @@ def saelens(folder: Path, **config: Any) -> Path:
     return folder
 
 
+def wide_transcoder(folder: Path) -> Path:
+    saelens(folder, architecture="transcoder", d_out=D + 2)
+    return change(folder, W_dec=torch.randn(N, D + 2), b_dec=torch.zeros(D + 2))
+
+
+def zhao(folder: Path, **config: Any) -> Path:
+    folder.mkdir(parents=True)
+    tensors = {"pre_bias": torch.zeros(D), "encoder.bias": torch.zeros(N)}
+    tensors |= {"encoder.weight": torch.randn(N, D), "decoder.weight": torch.randn(D, N)}
+    torch.save({"model_state_dict": tensors, "config": {"input_dim": D, "hidden_dim": N, **config}}, folder / "sae.pt")
+    return folder
+
+
 def sparsify(folder: Path, **config: Any) -> Path:
     saelens(folder)
     found = load_file(folder / "sae_weights.safetensors")
@@ -159,8 +172,13 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no k": (lambda f: saelens(f, k=None), "do not say k"),
     "a k that is none": (lambda f: sparsify(f, k=-1), "positive whole number"),
     "a word for a k": (lambda f: sparsify(f, k="many"), "positive whole number"),
-    "a transcoder of SAELens": (lambda f: saelens(f, architecture="transcoder"), "SAELens transcoder"),
-    "another output width": (lambda f: saelens(f, d_out=D + 2), "SAELens transcoder"),
+    "a skip transcoder without its skip": (lambda f: saelens(f, architecture="skip_transcoder"), "W_skip"),
+    "a transcoder to another width": (lambda f: wide_transcoder(f), "from 6 to 8 dimensions"),
+    "a transcoder of rows": (
+        lambda f: saelens(f, architecture="transcoder", normalize_activations="layer_norm"),
+        "by its own size",
+    ),
+    "another output width": (lambda f: saelens(f, d_out=D + 2), "topk with the tensors of a transcoder"),
     "rows normalised by their size": (lambda f: saelens(f, normalize_activations="layer_norm"), "layer_norm"),
     "rows rescaled": (lambda f: saelens(f, normalize_activations="constant_norm_rescale"), "constant_norm_rescale"),
     "a scaling factor out of place": (lambda f: change(saelens(f), scaling_factor=torch.ones(N) * 2), "finetuning"),
@@ -171,6 +189,8 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "groupmax": (lambda f: sparsify(f, activation="groupmax"), "groupmax"),
     "a skip connection": (lambda f: sparsify(f, skip_connection=True), "skip connection"),
+    "standardised activations of zhao-flux": (lambda f: zhao(f, normalize_data=True), "standardised activations"),
+    "other sizes of zhao-flux": (lambda f: zhao(f, hidden_dim=3), "the configuration says otherwise"),
     "a transcoder of sparsify": (lambda f: sparsify(f, transcode=True), "transcoder"),
     "a signed top-k": (lambda f: sparsify(f, signed=True), "signed"),
     "no k in dictionary_learning": (learned, "do not say k"),

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from autointerp.dictionaries.formats.detect import MODULES, detect, read_format
 from autointerp.dictionaries.formats.source import Source
+from autointerp.dictionaries.transcoders import Transcoder
 
 D, N, K, ROWS = 6, 20, 4, 64
 Case = tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]
@@ -121,6 +122,65 @@ def saelens_scaler(folder: Path) -> Case:
     dump(folder, "activation_scaler.json", {"scaling_factor": 0.25})
     W_enc, b_enc, W_dec, b_dec = parts()
     return lambda x: ((x * 0.25 - b_dec) @ W_enc + b_enc).relu(), lambda f: (f @ W_dec + b_dec) / 0.25
+
+
+def saelens_transcoder(folder: Path) -> Case:
+    saelens(folder, "transcoder", {"apply_b_dec_to_input": False, "d_out": D})
+    W_enc, b_enc, W_dec, b_dec = parts()
+    return lambda x: (x @ W_enc + b_enc).relu(), lambda f: f @ W_dec + b_dec
+
+
+def saelens_jumprelu_transcoder(folder: Path) -> Case:
+    threshold = noise(N) * 0.5
+    more = {"apply_b_dec_to_input": False, "d_out": D}
+    saelens(folder, "jumprelu_skip_transcoder", more, threshold=threshold, W_skip=noise(D, D))
+    W_enc, b_enc, W_dec, b_dec = parts()
+
+    def encode(x: torch.Tensor) -> torch.Tensor:
+        pre = x @ W_enc + b_enc
+        return pre.relu() * (pre > threshold)
+
+    return encode, lambda f: f @ W_dec + b_dec
+
+
+def saelens_pursuit(folder: Path) -> Case:
+    _, _, W_dec, b_dec = parts()
+    W_dec = W_dec / W_dec.norm(dim=1, keepdim=True)
+    more = {"residual_threshold": 0.05}
+    saelens(folder, "matching_pursuit", more, W_enc=None, b_enc=None, W_dec=W_dec)
+
+    def encode(x: torch.Tensor) -> torch.Tensor:
+        codes = torch.zeros(len(x), N)
+        for code, row in zip(codes, x - b_dec, strict=True):
+            while True:
+                before, fits = code != 0, (W_dec @ row).relu()
+                best = int(fits.argmax())
+                code[best] += fits[best]
+                row = row - fits[best] * W_dec[best]
+                if torch.equal(before, code != 0) or row.norm() < 0.05:
+                    break
+        return codes
+
+    return encode, lambda f: f @ W_dec + b_dec
+
+
+def zhao(folder: Path, **config: Any) -> None:
+    W_enc, b_enc, W_dec, b_dec = parts()
+    tensors = {"pre_bias": b_dec, "encoder.weight": W_enc.T, "encoder.bias": b_enc, "decoder.weight": W_dec.T}
+    said = {"layer": "layer15", "timestep": 13, "input_dim": D, "hidden_dim": N, "normalize_data": False, **config}
+    dump(folder, "sae_best.pt", {"epoch": 3, "model_state_dict": tensors, "config": said})
+
+
+def zhao_relu(folder: Path) -> Case:
+    zhao(folder, use_topk=False, topk_k=None)
+    W_enc, b_enc, W_dec, b_dec = parts()
+    return lambda x: ((x - b_dec) @ W_enc + b_enc).relu(), lambda f: f @ W_dec + b_dec
+
+
+def zhao_topk(folder: Path) -> Case:
+    zhao(folder, use_topk=True, topk_k=K)
+    W_enc, b_enc, W_dec, b_dec = parts()
+    return lambda x: topk((x - b_dec) @ W_enc + b_enc), lambda f: f @ W_dec + b_dec
 
 
 def saelens_batchtopk(folder: Path) -> Case:
@@ -425,6 +485,11 @@ CASES: dict[str, tuple[str, Callable[[Path], Case], str, int | None, str]] = {
     "saelens scaling_factor": ("saelens", saelens_finetuned, "relu", None, "scaling_factor"),
     "saelens activation scaler": ("saelens", saelens_scaler, "relu", None, "activation_scaler.json"),
     "saelens batchtopk": ("saelens", saelens_batchtopk, "batchtopk", None, ""),
+    "saelens transcoder": ("saelens", saelens_transcoder, "transcoder", None, "reads the input of the layer's MLP"),
+    "saelens jumprelu_transcoder": ("saelens", saelens_jumprelu_transcoder, "transcoder", None, ""),
+    "saelens matching_pursuit": ("saelens", saelens_pursuit, "matching-pursuit", None, ""),
+    "zhao-flux, relu": ("zhao-flux", zhao_relu, "relu", None, "step 13 of 20"),
+    "zhao-flux, topk": ("zhao-flux", zhao_topk, "topk", None, ""),
     "sparsify": ("sparsify", sparsify, "topk", None, "signal output"),
     "saeuron": ("sparsify", saeuron, "topk", None, "per-token top-k"),
     "sdxl-unbox": ("sdxl-unbox", sdxl_unbox, "topk", None, "signal update"),
@@ -482,7 +547,8 @@ def test_names_do_not_mislead(tmp_path: Path, case: str) -> None:
 
 
 def test_every_format_has_a_case() -> None:
-    assert {case[0] for case in CASES.values()} == set(MODULES)
+    of_orbax = {"flux1-saes"}  # test_orbax.py
+    assert {case[0] for case in CASES.values()} | of_orbax == set(MODULES)
 
 
 def test_what_the_files_say_of_their_place(tmp_path: Path) -> None:
@@ -510,3 +576,19 @@ def test_a_checkpoint_below_its_run(tmp_path: Path) -> None:
     (tmp_path / "trainer_0" / "ae.pt").rename(tmp_path / "trainer_0" / "checkpoints" / "ae_10.pt")
     for path in (tmp_path, tmp_path / "trainer_0" / "checkpoints", tmp_path / "trainer_0/checkpoints/ae_10.pt"):
         assert read_format(Source(path))[1].dictionary.kind == "batchtopk"
+
+
+def test_zhao_flux_says_its_place_and_step(tmp_path: Path) -> None:
+    zhao(tmp_path / "a", use_topk=True, topk_k=K)
+    imported = read_format(Source(tmp_path / "a" / "sae_best.pt"))[1]
+    assert (imported.hookpoint, imported.signal) == ("transformer.transformer_blocks.15.ff", "output")
+    assert imported.provenance["steps"] == [13]
+
+
+def test_a_skip_connection_reads_the_input(tmp_path: Path) -> None:
+    saelens_jumprelu_transcoder(tmp_path / "a")
+    made = read_format(Source(tmp_path / "a"))[1].dictionary
+    assert isinstance(made, Transcoder)
+    x = noise(ROWS, D, seed=9)
+    code = made.encode(x)
+    assert torch.allclose(made.transcode(x, code), made.decode(code) + x @ noise(D, D).T, atol=1e-5)

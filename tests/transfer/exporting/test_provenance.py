@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,19 @@ def test_the_folders_above_a_file_of_prompts_are_private(ctx: Context) -> None:
     assert found["prompts"]["source"] == "mine.txt"
     assert "prompts" not in found["settings"]
     assert "anna" not in json.dumps(found)
+
+
+def test_what_the_weights_were_made_into_is_told_without_folders(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, described = ctx.dictionary_named(NAME), ctx.description
+    assert provenance_of(ctx, row)["loading"] == {}
+    loading = ctx.settings.loading.model_copy(
+        update={"lora": ["/home/anna/style.safetensors:0.8", "owner/name"], "quantize": "nf4"}
+    )
+    ctx.settings = ctx.settings.model_copy(update={"loading": loading})
+    row.revision = f"{row.revision}+nf4+lora-0123456789ab-x0.8"
+    monkeypatch.setitem(ctx.__dict__, "description", replace(described, revision=row.revision))
+    told = provenance_of(ctx, row)["loading"]
+    assert told == {"lora": ["style.safetensors:0.8", "owner/name:1"], "quantize": "nf4"}
+    # The settings mean other weights by now, and say nothing of these.
+    row.revision = f"{row.revision}-x"
+    assert provenance_of(ctx, row)["loading"] == {}

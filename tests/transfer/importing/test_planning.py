@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autointerp.project.context import Context
+from autointerp.project.workspace import WorkspaceFolder
+from autointerp.transfer.importing.planning import note_of_weights
 
 from ..bundles import Cli
 from ..files import saelens
@@ -38,3 +46,23 @@ def test_of_another_model_or_layer_labels_come_and_crops_stay(bundle: Path, tmp_
     row = json.loads(cli("-w", tmp_path / "w", "status", "--json").out)["dictionaries"][0]
     assert (row["layer"], row["crops"]) == ("early", 0)
     assert row["labels"] > 0
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "loading", "says"),
+    [
+        ("abc", "abc", {}, ""),
+        ("abc+nf4", "def+nf4", {"quantize": "nf4"}, ""),
+        ("abc+lora-1-x0.8", "abc", {"lora": ["style:0.8"]}, 'set loading.lora = ["style:0.8"] to use it'),
+        ("abc+nf4", "abc", None, "set loading.lora and loading.quantize as there"),
+        ("abc", "abc+nf4", {}, "this workspace's model has nf4: unset them"),
+    ],
+)
+def test_other_weights_of_the_model_are_noted(labeled: Path, there: str, here: str, loading: Any, says: str) -> None:
+    ctx = Context(WorkspaceFolder(labeled))
+    ctx.__dict__["description"] = replace(ctx.description, revision=here)
+    found = note_of_weights(ctx, {"revision": there, "loading": loading})
+    assert says in " ".join(found)
+    assert bool(found) == bool(says)
+    assert note_of_weights(ctx, {}) == ()
+    ctx.workspace.close()

@@ -24,27 +24,6 @@ from tests.diffusion.tiny_parts import (
 )
 
 
-def aura_flow() -> Any:
-    """AuraFlow. T5 stands in for UMT5, which differs in its positions alone."""
-    from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel
-
-    from training.shapes.tokenizers import t5_tokenizer
-
-    t5 = t5_tokenizer()
-    depth = {"num_mmdit_layers": 2, "num_single_dit_layers": 2}
-    transformer = AuraFlowTransformer2DModel(
-        sample_size=SIZE // 8,
-        joint_attention_dim=TEXT_WIDTH,
-        caption_projection_dim=32,
-        pos_embed_max_size=64,
-        **HEADS,
-        **depth,
-    )
-    return AuraFlowPipeline(
-        tokenizer=t5, text_encoder=t5_text(t5), vae=autoencoder(), transformer=waken(transformer), scheduler=flow()
-    )
-
-
 def lumina2() -> Any:
     """Lumina-Image 2.0."""
     from diffusers import Lumina2Pipeline, Lumina2Transformer2DModel
@@ -226,7 +205,6 @@ def hunyuan_dit() -> Any:
 
 
 OPEN: dict[str, Callable[[], Any]] = {
-    "AuraFlowPipeline": aura_flow,
     "Lumina2Pipeline": lumina2,
     "HunyuanImagePipeline": hunyuan_image,
     "AltDiffusionPipeline": alt_diffusion,

@@ -14,6 +14,7 @@ import torch
 from tests.diffusion import tiny
 from tests.diffusion.tiny import FAMILIES, flux, sd, sdxl
 from tests.diffusion.tiny_parts import (
+    HEADS,
     SIZE,
     STACK,
     TEXT_WIDTH,
@@ -312,6 +313,27 @@ def kolors() -> Any:
     return KolorsPipeline(unet=type(parts["unet"]).from_config(config), text_encoder=text, tokenizer=tokenizer, **kept)
 
 
+def aura_flow() -> Any:
+    """AuraFlow. T5 stands in for UMT5, which differs in its positions alone."""
+    from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel
+
+    from training.shapes.tokenizers import t5_tokenizer
+
+    t5 = t5_tokenizer()
+    depth = {"num_mmdit_layers": 2, "num_single_dit_layers": 2}
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=SIZE // 8,
+        joint_attention_dim=TEXT_WIDTH,
+        caption_projection_dim=32,
+        pos_embed_max_size=64,
+        **HEADS,
+        **depth,
+    )
+    return AuraFlowPipeline(
+        tokenizer=t5, text_encoder=t5_text(t5), vae=autoencoder(), transformer=waken(transformer), scheduler=flow()
+    )
+
+
 RECENT: dict[str, Callable[[], Any]] = {
     "flux2": flux2,
     "flux2-klein": flux2_klein,
@@ -324,6 +346,7 @@ RECENT: dict[str, Callable[[], Any]] = {
     "qwen-image": qwen_image,
     "sana": sana,
     "prx": prx,
+    "aura-flow": aura_flow,
     "cogview4": cogview4,
     "lcm": lcm,
     "kolors": kolors,

@@ -34,6 +34,7 @@ FAMILIES: Registry[Kind[Family]] = Registry(
         Kind("QwenImagePipeline", "Qwen-Image", f"{_HERE}.qwen_image:QWEN_IMAGE"),
         Kind("SanaPipeline", "Sana", f"{_HERE}.sana:SANA"),
         Kind("PRXPipeline", "PRX", f"{_HERE}.prx:PRX_IMAGE"),
+        Kind("AuraFlowPipeline", "AuraFlow", f"{_HERE}.aura_flow:AURA_FLOW"),
         Kind("CogView4Pipeline", "CogView4", f"{_HERE}.cogview4:COGVIEW4"),
         Kind("StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x, SD-Turbo", f"{_HERE}.unet:SD"),
         Kind("LatentConsistencyModelPipeline", "latent consistency models", f"{_HERE}.unet:LCM"),

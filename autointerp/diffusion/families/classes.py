@@ -26,11 +26,6 @@ BY_HOOKPOINT: Mapping[str, OpenClass] = {
     "AltDiffusionPipeline": OpenClass(
         "AltDiffusion", ("unet.mid_block.attentions.N",), limits="so do the other modules of the U-Net"
     ),
-    "AuraFlowPipeline": OpenClass(
-        "AuraFlow",
-        ("transformer.joint_transformer_blocks.N",),
-        ("transformer.single_transformer_blocks.N",),
-    ),
     "BriaPipeline": OpenClass(
         "Bria 3.2", ("transformer.transformer_blocks.N", "transformer.single_transformer_blocks.N")
     ),

@@ -32,7 +32,7 @@ GUIDANCE = {name: 1.0 if name == "HunyuanImagePipeline" else 3.0 for name in BY_
 CALLS = {"Lumina2Pipeline": 2}
 DOUBLED = set(BY_HOOKPOINT) - {"HunyuanImagePipeline", "LuminaPipeline", "Lumina2Pipeline"}
 """Classes that put the rows of the prompts behind those without."""
-IMAGE = {"AuraFlowPipeline": 1, "BriaPipeline": 1, "CogView3PlusPipeline": 0, "HunyuanImagePipeline": 0}
+IMAGE = {"BriaPipeline": 1, "CogView3PlusPipeline": 0, "HunyuanImagePipeline": 0}
 """Place of the image in what a block returns."""
 SIGNS = {**dict.fromkeys(BY_HOOKPOINT, 1), "LuminaPipeline": -1, "Lumina2Pipeline": -1}
 

@@ -74,7 +74,7 @@ def case(tiny_folder: Callable[[str], Path]) -> Callable[[str], Case]:
 
 CALLS = dict.fromkeys(("flux2-klein-base", "qwen-image", "chroma", "ovis-image", "longcat-image", "cogview4"), 2)
 """Calls a step under guidance; the first is that of the prompt."""
-ROWS = {"z-image": slice(0, 2), "sana": slice(2, 4), "prx": slice(2, 4), "kolors": slice(2, 4)}
+ROWS = {"z-image": slice(0, 2), **dict.fromkeys(("sana", "prx", "kolors", "aura-flow"), slice(2, 4))}
 """Rows of the prompts in a batch that guidance doubles."""
 EMBEDDED = ("flux2", "flux-kontext", "lcm")
 """Models whose guidance is an input of the same call."""
@@ -84,6 +84,10 @@ def by_hand(name: str, layer: Layer, output: Any, cells: int, text: int) -> torc
     """The tokens of a layer's stream, as the source of each class lays them out."""
     if layer.hookpoint.startswith("unet."):
         return rows_of(output[0])
+    if name == "aura-flow":  # eight registers stand before the text
+        text += 8
+        parts = output if isinstance(output, tuple) else (output[:, :text], output[:, text:])
+        return parts[0][:, 8:] if layer.stream == "text" else parts[1]
     if isinstance(output, tuple):
         first = "image" if name == "cogview4" else "text"
         return output[0 if layer.stream == first else 1]
@@ -284,6 +288,22 @@ def test_z_image_has_the_image_first_and_an_unknown_form_is_refused() -> None:
             Z_IMAGE.image_tokens({"x": joint}, wrong, 64, 20)
 
 
+def test_registers_of_aura_flow_are_neither_text_nor_image(case: Callable[[str], Case]) -> None:
+    family = case("aura-flow").model.family
+    registers, text, image = torch.zeros(2, 8, 4), torch.randn(2, 5, 4), torch.randn(2, 16, 4)
+    joint = torch.cat([registers, text, image], 1)
+    before, after = family.image_tokens({"hidden_states": joint}, joint + 1, 5, 16)
+    assert before is not None
+    assert torch.equal(before, image)
+    assert torch.equal(after, image + 1)
+    assert torch.equal(family.text_stream().tokens({"hidden_states": joint}, joint, 5, 0)[1], text)
+    changed = family.text_stream().put({}, joint, text + 3)
+    assert torch.equal(changed, torch.cat([registers, text + 3, image], 1))
+    for wrong in (joint[:, 1:], torch.cat([text, image], 1), (text, image)):
+        with pytest.raises(AutointerpError, match="not known"):
+            family.image_tokens({"hidden_states": joint}, wrong, 5, 16)
+
+
 def test_reference_pictures_would_be_seen(case: Callable[[str], Case]) -> None:
     """Their tokens stand behind the image's, so a call with some has more image tokens than its grid has cells."""
     family = case("flux2").model.family
@@ -360,6 +380,14 @@ FULL_SIZE: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str], int, 
         HALVES_THREE_TIMES,
         [DOUBLE.format(i) for i in (7, 14, 21)],
         4096,
+        64,
+    ),
+    "AuraFlowPipeline": (
+        "AuraFlowTransformer2DModel",
+        {"num_mmdit_layers": 4, "num_single_dit_layers": 32, "num_attention_heads": 12, "attention_head_dim": 256},
+        HALVES_THREE_TIMES,
+        [SINGLE.format(i) for i in (5, 14, 23)],
+        3072,
         64,
     ),
     "PRXPipeline": (

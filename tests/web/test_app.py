@@ -157,3 +157,19 @@ def test_read_only_changes_nothing_and_offers_nothing(workspace: Path, rows: Cal
     assert client.get("/features?q=red").status_code == 200
     assert rows(workspace) == before
     assert not (workspace / "indexes" / "questions.txt").exists()
+
+
+def test_settings_that_were_changed_hold_from_the_next_page_on(workspace: Path) -> None:
+    site = site_of(workspace)
+    client = client_of(site)
+    assert "seed" in client.get("/steer").text
+    settings = workspace / "autointerp.toml"
+    was = settings.read_text(encoding="utf-8")
+    desk = site.desk
+    settings.write_text(f"seed = 41\n{re.sub('(?m)^seed.*', '', was)}", encoding="utf-8")
+    assert '"seed":41' in client.get("/steer").text
+    assert site.desk is not desk
+    assert client.get("/features").status_code == 200
+    # A file in the middle of being written changes nothing.
+    settings.write_text("seed = ", encoding="utf-8")
+    assert '"seed":41' in client.get("/steer").text

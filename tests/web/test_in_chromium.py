@@ -20,6 +20,7 @@ PAGES = [
     "/",
     "/features?sort=score",
     "/features?q=striped",
+    "/features?queue=1&sort=doubt&status=ok&state=live",
     f"/feature/{NAME}:3",
     f"/compare?one={NAME}&other={NAME}",
     "/experiments",
@@ -37,6 +38,19 @@ def test_pages_fit_every_size_and_have_no_serious_finding(
     browser = open_browser(start(workspace), color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
     for path in PAGES:
         page = browser.open(path)
+        check_looks(page, axe, path)
+
+
+def test_pages_of_an_empty_workspace_fit_and_say_what_to_do(
+    tmp_path: Path, start: Any, open_browser: Any, axe: str
+) -> None:
+    from autointerp.project.workspace import WorkspaceFolder
+
+    WorkspaceFolder.create(tmp_path / "w")
+    browser = open_browser(start(tmp_path / "w"), bypass_csp=True)
+    for path in ("/", "/features", "/steer", "/picture", "/compare", "/jobs", "/truth", "/experiments"):
+        page = browser.open(path, "load")
+        assert "autointerp " in page.locator("main code").first.inner_text(), path
         check_looks(page, axe, path)
 
 
@@ -171,7 +185,7 @@ def test_the_queue_by_keys_and_undo(workspace: Path, start: Any, open_browser: A
 
 def test_compare_two_dictionaries(workspace: Path, start: Any, open_browser: Any) -> None:
     browser = open_browser(start(workspace))
-    page = browser.open("/compare")
+    page = browser.open(f"/compare?one={NAME}&other={NAME}")
     page.select_option("select[name=one]", NAME)
     page.select_option("select[name=other]", NAME)
     page.locator("form.row button").first.click()
@@ -235,7 +249,7 @@ def test_a_job_is_planned_and_started(workspace: Path, start: Any, open_browser:
     page.locator("input[name=methods][value=gain]").wait_for()
 
 
-def test_names_beside_the_truth_by_kind(tmp_path: Path, start: Any, open_browser: Any) -> None:
+def test_names_beside_the_truth_by_kind(tmp_path: Path, start: Any, open_browser: Any, axe: str) -> None:
     from tests.truths import write_truths
 
     write_truths(tmp_path / "w").workspace.close()
@@ -253,6 +267,9 @@ def test_names_beside_the_truth_by_kind(tmp_path: Path, start: Any, open_browser
     page.locator(".card").click()
     page.wait_for_url("**/feature/**")
     # The list of all features says the same of each, and is filtered by it.
+    looked = open_browser(browser.base, bypass_csp=True)
+    for path in ("/truth", "/features"):
+        check_looks(looked.open(path), axe, path)
     page = browser.open("/features")
     assert page.locator(".card .verdict.exact").count() == 1
     page.select_option("select[name=truth]", "overlapping")

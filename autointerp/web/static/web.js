@@ -55,7 +55,7 @@
     const made = card("a", { ...feature, text: feature.explanation }, `${dictionary}:${index}`);
     made.href = featureLink(feature.feature, query);
     if (feature.kind || feature.truth) {
-      const truth = make("p", "beside", feature.truth ? "truth " : "no concept holds where it fires");
+      const truth = make("p", "beside", feature.truth ? "truth " : told ? "no truth" : "no concept holds where it fires");
       if (feature.truth) truth.append(make("b", "", feature.truth));
       // Where cards of all kinds stand together, each says its own.
       if (told && feature.kind && feature.truth) truth.append(" ", make("span", `verdict ${feature.kind.replaceAll(" ", "-")}`, feature.kind));

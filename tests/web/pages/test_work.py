@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autointerp.web.workers.worker import Worker
-from tests.web.sites import HERE, PLAYING, client_of, site_of
+from tests.web.sites import HERE, NAME, PLAYING, client_of, site_of
 
 ORIGIN = {"origin": HERE}
 
@@ -65,3 +70,28 @@ def test_an_error_is_told_without_paths_and_a_ticket_that_is_gone_is_one_line(si
     assert client.get("/features").status_code == 200
     gone = client.get("/api/work/" + "a" * 32)
     assert (gone.status_code, gone.json()["error"]) == (404, "this work is gone")
+
+
+def test_twenty_readers_at_once_do_not_wait_for_a_picture(site: Any, start: Callable[..., str]) -> None:
+    base = start(site.ctx.workspace.path, site)
+    ticket = site.painter.submit("paint", {})
+    paths = ["/api/features?sort=doubt", "/features", f"/feature/{NAME}:3", "/api/status", "/"]
+
+    def read(number: int) -> int:
+        with urllib.request.urlopen(base + paths[number % len(paths)], timeout=120) as answer:
+            answer.read()
+            return int(answer.status)
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(read, range(60))) == [200] * 60
+    # The picture has no end, so that nobody can have waited for it.
+    assert ticket.state == "running"
+    until = time.monotonic() + 60
+    while site.painter.pid is None:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.kill(site.painter.pid, signal.SIGKILL)
+    while not ticket.has_ended:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert (ticket.state, read(0)) == ("failed", 200)

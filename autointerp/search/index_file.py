@@ -7,6 +7,7 @@ used: an index can always be made again from the database.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import zlib
 from contextlib import suppress
@@ -23,6 +24,8 @@ from autointerp.search.vector_index import IndexNote, VectorIndex, load_faiss
 
 _MAGIC = b"autointerp index 3\n"
 _CHUNK = 2**20
+_ALIGNED = 64
+"""Vectors begin at a multiple of this many bytes."""
 _CHECKSUM = 4
 """Bytes of the checksum."""
 
@@ -72,8 +75,10 @@ def write_index(index: VectorIndex, path: Path) -> None:
     # An index can be made again from the database, so writing one does not wait for the disk.
     with whole_file(path, f"the index {path}", durable=False) as partial:
         path.parent.mkdir(parents=True, exist_ok=True)
-        note = _MAGIC + json.dumps(asdict(index.note)).encode() + b"\n"
         table = index.slots.table(index.live)
+        note = _MAGIC + json.dumps(asdict(index.note)).encode()
+        # Blanks, so that the vectors can be used where they lie in the file.
+        note += b" " * (-(len(note) + 1 + table.nbytes) % _ALIGNED) + b"\n"
         with partial.open("wb") as file:
             checked = _ChecksummedFile(file)
             if index.kind == "flat":
@@ -138,27 +143,35 @@ def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
             note = _read_note(checked)
             table = np.frombuffer(checked.read((note.size + note.removed) * SLOT.itemsize), SLOT)
             rows = Rows.from_table(table)
-            inner = _read_vectors(checked, note)
+            vectors = _read_vectors(checked, file, note)
             is_whole = file.read() == checked.checksum
-        index = VectorIndex(inner, rows, table["live"].astype(bool), note.embedder, note.fingerprint, note.kind)
+        index = VectorIndex(vectors, rows, table["live"].astype(bool), note.embedder, note.fingerprint, note.kind)
     except FileNotFoundError:
         raise AutointerpError(f"the index {path} is missing", hint) from None
     except _OlderForm:
         raise AutointerpError(f"the index {path} is of an older form", hint) from None
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
         raise AutointerpError(f"the index {path} is damaged", hint) from error
-    if not is_whole or inner.ntotal != len(rows) or index.note != note:
+    count = len(vectors) if isinstance(vectors, np.ndarray) else vectors.ntotal
+    if not is_whole or count != len(rows) or index.note != note:
         raise AutointerpError(f"the index {path} is damaged", hint)
     return index
 
 
-def _read_vectors(file: _ChecksummedFile, note: IndexNote) -> Any:
-    """Read the index of FAISS."""
-    faiss = load_faiss()
+def _read_vectors(checked: _ChecksummedFile, file: IO[bytes], note: IndexNote) -> Any:
+    """Read the index of FAISS; of a flat one map the vectors, which takes no memory of the process's own."""
     if note.kind != "flat":
+        faiss = load_faiss()
         # FAISS reads to the end of its own data, where the checksum begins.
-        return faiss.read_index(faiss.PyCallbackIOReader(file.read, _CHUNK))
-    stored = np.frombuffer(file.read(4 * note.size * note.dim), np.float32)
-    inner = faiss.IndexFlatIP(note.dim)
-    inner.add(stored.reshape(note.size, note.dim))
-    return inner
+        return faiss.read_index(faiss.PyCallbackIOReader(checked.read, _CHUNK))
+    begin, size = file.tell(), 4 * note.size * note.dim
+    left = size
+    while left and (part := checked.read(min(left, _CHUNK))):
+        left -= len(part)
+    if left or not size:
+        return np.zeros((0, note.dim), np.float32)
+    # A file that is written anew takes the place of this one, which stays as it is while it is mapped.
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    vectors = np.frombuffer(mapped, np.float32, note.size * note.dim, begin).reshape(note.size, note.dim)
+    # Earlier versions did not align them.
+    return vectors if begin % _ALIGNED == 0 else vectors.copy()

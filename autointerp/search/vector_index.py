@@ -79,8 +79,11 @@ class NearestGroups(NamedTuple):
 class VectorIndex:
     """Unit vectors in FAISS with their rows; changed in memory, and then written (`index_file`).
 
+    Args:
+        vectors: The index of FAISS: vectors by slot, without ids. Of a flat index that is only read, the vectors
+            themselves, float32 [slots, dim], such as those of a mapped file.
+
     Attributes:
-        faiss_index: The index of FAISS: vectors by slot, without ids.
         slots: Row of each slot, removed ones included.
         live: Whether the slot's vector can be found, bool [slots].
         embedder: Name of what made the vectors.
@@ -89,9 +92,11 @@ class VectorIndex:
     """
 
     def __init__(
-        self, faiss_index: Any, slots: Rows, live: np.ndarray, embedder: str, fingerprint: str, kind: Structure
+        self, vectors: Any, slots: Rows, live: np.ndarray, embedder: str, fingerprint: str, kind: Structure
     ) -> None:
-        self.faiss_index, self.slots, self.live = faiss_index, slots, live
+        self._mapped: np.ndarray | None = vectors if isinstance(vectors, np.ndarray) else None
+        self._faiss = None if self._mapped is not None else vectors
+        self.slots, self.live = slots, live
         self.embedder, self.fingerprint, self.kind = embedder, fingerprint, kind
         self._forget_order()
 
@@ -103,9 +108,18 @@ class VectorIndex:
         self._slots_by_id: np.ndarray | None = None
 
     @property
+    def faiss_index(self) -> Any:
+        """The index of FAISS; one that is to be changed has its vectors in memory."""
+        if self._mapped is not None:
+            self._faiss = load_faiss().IndexFlatIP(self.dim)
+            self._faiss.add(self._mapped)
+            self._mapped = None
+        return self._faiss
+
+    @property
     def dim(self) -> int:
         """Width of the vectors."""
-        return int(self.faiss_index.d)
+        return int(self.faiss_index.d if self._mapped is None else self._mapped.shape[1])
 
     def __len__(self) -> int:
         """Return how many vectors can be found."""
@@ -150,10 +164,12 @@ class VectorIndex:
         return self._slots_by_id[at]
 
     def stored(self) -> np.ndarray:
-        """Return all vectors by slot, removed ones included, as FAISS holds them.
+        """Return all vectors by slot, removed ones included, as FAISS or the file holds them.
 
-        The array, float32 [slots, dim], is FAISS's own memory and must not be changed.
+        The array, float32 [slots, dim], is their own memory and must not be changed.
         """
+        if self._mapped is not None:
+            return self._mapped
         faiss = load_faiss()
 
         flat = self.faiss_index if self.kind == "flat" else faiss.downcast_index(self.faiss_index.storage)
@@ -187,7 +203,7 @@ class VectorIndex:
         if n <= 0:
             empty = np.zeros((len(queries), 0), np.int64)
             return NearestRows(empty, empty, empty.astype(np.float32))
-        if groups is not None and count <= FLAT_LIMIT:
+        if groups is not None and (count <= FLAT_LIMIT or self._mapped is not None):
             slots, similarities = self._compare_all(queries, n, allowed)
         else:
             slots, similarities = self._ask_faiss(queries, n, allowed, ef_search)
@@ -209,6 +225,9 @@ class VectorIndex:
         """Search with FAISS among the allowed slots; return slots and similarities, best first, both [q, n]."""
         faiss = load_faiss()
 
+        if self._mapped is not None:
+            similarities, slots = faiss.knn(queries, self._mapped, n, faiss.METRIC_INNER_PRODUCT)
+            return slots, similarities
         selected = {} if allowed.all() else {"sel": self._selector(allowed)}
         if self.kind == "hnsw":
             params = faiss.SearchParametersHNSW(efSearch=max(ef_search, n), **selected)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autointerp.errors import AutointerpError
+from autointerp.search import index_file
 from autointerp.search.index_file import read_index, read_note, write_index
 
 from .drawn import KINDS, filled
@@ -45,3 +47,30 @@ def test_writing_replaces_whole_and_leaves_nothing_behind(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(AutointerpError, match="cannot write"):
         write_index(filled(3)[0], tmp_path / "file" / "i")
+
+
+def test_a_flat_index_is_read_where_it_lies_and_stays_when_the_file_is_replaced(tmp_path: Path) -> None:
+    index, rows, vectors = filled(150)
+    write_index(index, tmp_path / "i")
+    read = read_index(tmp_path / "i")
+    # The vectors are the file's own pages.
+    assert not read.stored().flags.writeable
+    write_index(filled(20)[0], tmp_path / "i")
+    assert np.array_equal(read.stored(), vectors)
+    for groups in (None, rows.groups[:40]):
+        found, expected = (one.search(vectors[:3], 5, groups) for one in (read, index))
+        assert np.array_equal(found.ids, expected.ids)
+        assert np.allclose(found.similarities, expected.similarities, atol=1e-6)
+    # What is changed is in memory.
+    read.remove(rows.ids[:50])
+    assert np.array_equal(read.stored(), vectors[50:])
+
+
+def test_vectors_that_are_not_aligned_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, _, vectors = filled(151)
+    monkeypatch.setattr(index_file, "_ALIGNED", 1)
+    write_index(index, tmp_path / "i")
+    monkeypatch.undo()
+    read = read_index(tmp_path / "i")
+    assert read.stored().flags.writeable
+    assert np.array_equal(read.stored(), vectors)

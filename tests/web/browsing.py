@@ -32,7 +32,7 @@ class Browser:
 
     def close(self) -> None:
         self.context.close()
-        assert self.said == []
+        assert not self.said, self.said
 
 
 def check_looks(page: Any, axe: str, what: str) -> None:

@@ -264,8 +264,6 @@ def test_names_beside_the_truth_by_kind(tmp_path: Path, start: Any, open_browser
     page.click(".legend >> text=1 too broad")
     page.wait_for_url("**/truth?*kind=too+broad*")
     assert page.locator(".card").count() == 1
-    page.locator(".card").click()
-    page.wait_for_url("**/feature/**")
     # The list of all features says the same of each, and is filtered by it.
     looked = open_browser(browser.base, bypass_csp=True)
     for path in ("/truth", "/features"):
@@ -275,6 +273,8 @@ def test_names_beside_the_truth_by_kind(tmp_path: Path, start: Any, open_browser
     page.select_option("select[name=truth]", "overlapping")
     page.wait_for_url("**/features?*truth=overlapping*")
     assert page.locator(".card h3").all_inner_texts() == ["circle"]
+    page.locator(".card").click()
+    page.wait_for_url("**/feature/**")
 
 
 def test_labelers_are_counted_after_the_page(workspace: Path, start: Any, open_browser: Any) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from autointerp.diffusion.arguments import named
 from autointerp.diffusion.families.generic import NOT_KNOWN, GenericFamily, Seen, token_counts
+from autointerp.diffusion.sizing import exact_size
 from autointerp.diffusion.stepping import listening
 from autointerp.errors import AutointerpError, is_out_of_memory
 from autointerp.hub import first_line
@@ -160,6 +161,7 @@ def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int) -> 
             torch.inference_mode(),
             model.autocast(),
             warnings.catch_warnings(),
+            exact_size(model, pixels, pixels),
             listening(pipeline.scheduler, lambda answer, _found: given.append(answer)),
         ):
             warnings.simplefilter("ignore")

@@ -16,6 +16,7 @@ from autointerp.diffusion.calls import steps_of_calls
 from autointerp.diffusion.decoding import Decode, wrapped_decoding
 from autointerp.diffusion.families import Family
 from autointerp.diffusion.finite import checked_pictures
+from autointerp.diffusion.sizing import exact_size
 from autointerp.diffusion.stepping import listening
 from autointerp.sizes import sides
 
@@ -77,6 +78,7 @@ def run_pipeline(
         model.autocast(),
         warnings.catch_warnings(),
         _mended(model),
+        exact_size(model, *sides(batch.settings.size)),
         reporting,
         ending,
         pictures,

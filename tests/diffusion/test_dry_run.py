@@ -65,7 +65,7 @@ def test_what_is_not_certain_is_refused_in_a_line(
 
 
 def test_a_pipeline_that_paints_another_size_is_refused(tiny_model: Models) -> None:
-    """As HiDream-I1, which paints about a megapixel whatever size is asked for."""
+    """As HiDream-I1 by itself, which paints about a megapixel whatever size is asked for."""
     known = tiny_model("sd")
     plain = type(known.pipeline)
 

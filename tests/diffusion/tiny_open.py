@@ -204,6 +204,43 @@ def hunyuan_dit() -> Any:
     )
 
 
+def hidream() -> Any:
+    """HiDream-I1."""
+    from diffusers import HiDreamImagePipeline, HiDreamImageTransformer2DModel
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from training.shapes.tokenizers import clip_tokenizer, t5_tokenizer
+
+    clip, t5, chat = clip_tokenizer(248), t5_tokenizer(), chat_tokenizer()
+    transformer = HiDreamImageTransformer2DModel(
+        patch_size=2,
+        in_channels=4,
+        num_layers=2,
+        num_single_layers=2,
+        caption_channels=[TEXT_WIDTH, TEXT_WIDTH],
+        text_emb_dim=2 * TEXT_WIDTH,
+        num_routed_experts=2,
+        num_activated_experts=1,
+        axes_dims_rope=(4, 6, 6),
+        max_resolution=(16, 16),
+        llama_layers=[0, 1, 2, 0],
+        **HEADS,
+    )
+    return HiDreamImagePipeline(
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=autoencoder(),
+        text_encoder=clip_text(clip, projection=True),
+        tokenizer=clip,
+        text_encoder_2=clip_text(clip, projection=True),
+        tokenizer_2=clip,
+        text_encoder_3=t5_text(t5),
+        tokenizer_3=t5,
+        text_encoder_4=LlamaForCausalLM(LlamaConfig(**language(chat, 3))),
+        tokenizer_4=chat,
+        transformer=waken(transformer),
+    )
+
+
 OPEN: dict[str, Callable[[], Any]] = {
     "Lumina2Pipeline": lumina2,
     "HunyuanImagePipeline": hunyuan_image,
@@ -212,5 +249,6 @@ OPEN: dict[str, Callable[[], Any]] = {
     "BriaPipeline": bria,
     "CogView3PlusPipeline": cogview3_plus,
     "LuminaPipeline": lumina_next,
+    "HiDreamImagePipeline": hidream,
     "HunyuanDiTPipeline": hunyuan_dit,
 }

@@ -33,6 +33,12 @@ BY_HOOKPOINT: Mapping[str, OpenClass] = {
     "HunyuanDiTPipeline": OpenClass("Hunyuan-DiT", ("transformer.blocks.N",)),
     "LuminaPipeline": OpenClass("Lumina-Next", ("transformer.layers.N",)),
     "Lumina2Pipeline": OpenClass("Lumina-Image 2.0", ("transformer.noise_refiner.N",), ("transformer.layers.N",)),
+    "HiDreamImagePipeline": OpenClass(
+        "HiDream-I1",
+        ("transformer.double_stream_blocks.N",),
+        ("transformer.single_stream_blocks.N",),
+        "square pictures, as others are padded",
+    ),
     "HunyuanImagePipeline": OpenClass(
         "HunyuanImage 2.1",
         ("transformer.transformer_blocks.N", "transformer.single_transformer_blocks.N"),
@@ -43,6 +49,9 @@ BY_HOOKPOINT: Mapping[str, OpenClass] = {
     ),
 }
 """Classes that run in the tests through the generic entry."""
+
+SCALING = frozenset({"HiDreamImagePipeline"})
+"""Classes that scale each size to the area of `default_sample_size`, an attribute of the pipeline."""
 
 WHEN_LOADED: Mapping[str, str] = {
     "BriaFibo2Pipeline": "Bria FIBO 2",
@@ -62,7 +71,6 @@ _REASONS: Mapping[str, tuple[str, ...]] = {
     "its blocks return [tokens, images, width], the image first": ("ErnieImagePipeline",),
     "a second model computes its unconditional branch": ("Ideogram4Pipeline",),
     "its blocks hold text and image in the first step, and the image alone in later ones": ("QwenImage21Pipeline",),
-    "it paints about a megapixel, whatever size is asked for": ("HiDreamImagePipeline",),
     "a language model writes a plan of the picture before the denoiser runs": ("GlmImagePipeline",),
     "its denoiser is told the time as an angle": ("SanaSprintPipeline",),
     "its denoiser takes lists of latents, and pictures beside the text": ("ZImageOmniPipeline",),

@@ -32,9 +32,12 @@ GUIDANCE = {name: 1.0 if name == "HunyuanImagePipeline" else 3.0 for name in BY_
 CALLS = {"Lumina2Pipeline": 2}
 DOUBLED = set(BY_HOOKPOINT) - {"HunyuanImagePipeline", "LuminaPipeline", "Lumina2Pipeline"}
 """Classes that put the rows of the prompts behind those without."""
-IMAGE = {"BriaPipeline": 1, "CogView3PlusPipeline": 0, "HunyuanImagePipeline": 0}
+IMAGE = {"BriaPipeline": 1, "CogView3PlusPipeline": 0, "HiDreamImagePipeline": 0, "HunyuanImagePipeline": 0}
 """Place of the image in what a block returns."""
-SIGNS = {**dict.fromkeys(BY_HOOKPOINT, 1), "LuminaPipeline": -1, "Lumina2Pipeline": -1}
+SIGNS = {
+    **dict.fromkeys(BY_HOOKPOINT, 1),
+    **dict.fromkeys(("HiDreamImagePipeline", "LuminaPipeline", "Lumina2Pipeline"), -1),
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,7 @@ def test_what_a_row_names_is_read_truly(opened: Callable[[str], Model], name: st
         assert torch.equal(c.acts, tokens)
         assert c.acts.shape == (2, c.layer.grid[0] * c.layer.grid[1], c.layer.d_in)
     assert all(np.array_equal(a, b) for a, b in zip(pictures, plain, strict=True))
+    assert plain[0].shape == (64, 64, 3)
     same = [Edit(layer, replace(lambda acts, step: acts.clone()), branch="both") for layer in layers]
     kept = [np.asarray(p) for _, made in generate(model, JOBS, settings, edits=same) for p in made]
     assert all(np.array_equal(a, b) for a, b in zip(kept, plain, strict=True))
@@ -111,6 +115,15 @@ def test_what_a_row_refuses_is_refused(opened: Callable[[str], Model], name: str
     with pytest.raises(AutointerpError, match="has image tokens and others in one tensor") as refused:
         captured_of(model, [layer], (0,), settings_of(model, guidance=GUIDANCE[name]), jobs=JOBS, decode=False)
     assert "\n" not in str(refused.value)
+
+
+def test_a_picture_that_hidream_pads_is_refused(opened: Callable[[str], Model]) -> None:
+    model = opened("HiDreamImagePipeline")
+    wide = settings_of(model, guidance=1.0, size="96x64")
+    layer = resolve_layer(model, "transformer.double_stream_blocks.0", signal="output", size=wide.size)
+    with pytest.raises(AutointerpError, match="returned 0 tensors of 24 tokens"):
+        captured_of(model, [layer], (0,), wide, jobs=JOBS, decode=False)
+    assert model.pipeline.default_sample_size == 128
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from itertools import count
 
 import pytest
@@ -35,10 +36,14 @@ def on_server(server, migrated):
 
 
 @pytest.fixture
-def in_file(tmp_path):
+def new_files_are_copies():
+    """Here migrations run as they do for people."""
+
+
+@pytest.fixture
+def in_file(tmp_path, empty_database):
     """Our empty tables in a file."""
-    database = Database(tmp_path / "a.db")
-    database.upgrade()
+    database = Database(shutil.copy(empty_database(), tmp_path / "a.db"))
     yield database
     database.close()
 

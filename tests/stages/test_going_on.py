@@ -267,7 +267,9 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 @pytest.mark.sqlite
 def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
     labeled: Path,
+    fitted: Path,
     tmp_path: Path,
+    databases: Any,
     cli: Callable[..., Any],
     query: Callable[..., list[Any]],
     monkeypatch: pytest.MonkeyPatch,
@@ -276,9 +278,7 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
 
     from autointerp.stages.harvest import harvesting as harvest
 
-    path = tmp_path / "w"
-    path.mkdir()
-    shutil.copy(labeled / "autointerp.toml", path)
+    path = databases.copy(fitted, tmp_path / "w")
     real, made = harvest.HarvestPass.checkpoint, []
 
     def second_is_too_large(self: Any) -> None:
@@ -292,7 +292,7 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
 
     with monkeypatch.context() as patch:
         patch.setattr(harvest.HarvestPass, "checkpoint", second_is_too_large)
-        done = cli("-w", path, "-q", "label", "--layer", "mid")
+        done = cli("-w", path, "-q", "harvest", "--layer", "mid")
     assert done.code == 1
     assert made == [16, 32]
     assert done.err.startswith("error: the disk is full while writing")
@@ -303,9 +303,9 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_one_before(
     assert 0 < len(query(path, "SELECT 1 FROM images")) <= 16
     assert cli("-w", path, "db", "check").code == 0
     # It goes on from there to the same rows.
-    assert cli("-w", path, "-q", "label", "--layer", "mid").code == 0
+    assert cli("-w", path, "-q", "harvest", "--layer", "mid").code == 0
     one, other = content(query, labeled), content(query, path)
-    assert all(one[table] == other[table] for table in one)
+    assert all(one[table] == other[table] for table in one if table not in ("labels", "scores"))
 
 
 @pytest.mark.parametrize(

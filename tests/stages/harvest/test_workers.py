@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,21 +29,19 @@ def _ray_at_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     assert not list(home.iterdir())
 
 
-def fitted(labeled: Path, path: Path, cli: Callable[..., Any]) -> Path:
+@pytest.fixture
+def path(fitted: Path, tmp_path: Path, databases: Any) -> Path:
     """A workspace with the dictionary of `labeled`, and nothing harvested."""
-    path.mkdir()
-    shutil.copy(labeled / "autointerp.toml", path)
-    assert cli("-w", path, "fit", "--layer", "mid").code == 0
-    return path
+    copied: Path = databases.copy(fitted, tmp_path / "w")
+    return copied
 
 
 def test_two_workers_give_the_rows_of_one_process_and_one_may_die(
-    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]], monkeypatch: Any
+    labeled: Path, path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]], monkeypatch: Any
 ) -> None:
     from autointerp.stages.harvest import harvesting as harvest
     from autointerp.stages.harvest.workers import Workers
 
-    path = fitted(labeled, tmp_path / "w", cli)
     real, killed = Workers.gather, []
     listening: set[str] = set()
 
@@ -72,12 +69,11 @@ def test_two_workers_give_the_rows_of_one_process_and_one_may_die(
 
 
 def test_workers_that_were_stopped_are_gone_on_with_by_one_process(
-    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]], monkeypatch: Any
+    labeled: Path, path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]], monkeypatch: Any
 ) -> None:
     from autointerp.stages.harvest import harvesting as harvest
     from autointerp.stages.harvest.workers import Workers
 
-    path = fitted(labeled, tmp_path / "w", cli)
     real = Workers.gather
 
     def stopping(self: Workers, shards: Any) -> Any:
@@ -101,10 +97,7 @@ def test_workers_that_were_stopped_are_gone_on_with_by_one_process(
         assert one[table] == other[table], table
 
 
-def test_a_cluster_that_is_not_there_is_one_line(
-    labeled: Path, tmp_path: Path, cli: Callable[..., Any], query: Callable[..., list[Any]]
-) -> None:
-    path = fitted(labeled, tmp_path / "w", cli)
+def test_a_cluster_that_is_not_there_is_one_line(path: Path, cli: Callable[..., Any]) -> None:
     done = cli("-w", path, "-q", "harvest", "--layer", "mid", "--ray", "127.0.0.1:1")
     assert done.code == 1
     assert done.err.startswith("error: there is no Ray cluster at 127.0.0.1:1")

@@ -1,29 +1,54 @@
 """Whatever takes more than two seconds says what it does before the first heavy import; plans import no model library.
 
 A command runs in a process of its own, which ends at the first import of a heavy library. What stands on stderr by
-then was said before.
+then was said before. The processes are forks of one that has imported the lighter libraries, which takes each a second.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 NAME = "shapes-turbo.mid.topk"
 REACHED = 42
+HEAVY = ("torch", "transformers", "diffusers", "pyarrow")
 CODE = f"""
-import os, sys
+import json, os, sys, traceback
+import numpy, pydantic, sqlalchemy.orm, PIL.Image
+from autointerp.cli import main
+from autointerp.db import engine, models, queries
+from autointerp.project import context, settings, workspace
+assert not set(sys.modules) & set({HEAVY})
 class Watch:
     def find_spec(self, name, path=None, target=None):
-        if name in ("torch", "transformers", "diffusers", "pyarrow"):
+        if name in {HEAVY}:
             os._exit({REACHED})
-sys.meta_path.insert(0, Watch())
-from autointerp.cli import main
-main(sys.argv[1:])
+for line in sys.stdin:
+    command, out, err = json.loads(line)
+    child = os.fork()
+    if not child:
+        code = 70
+        for number, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))
+        sys.meta_path.insert(0, Watch())
+        try:
+            main(command)
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 LONG: dict[str, tuple[list[str], str]] = {
@@ -56,14 +81,40 @@ PLANS = [
 ]
 
 
-def run(workspace: Path, *command: str) -> Any:
-    arguments = [sys.executable, "-c", CODE, "-w", str(workspace), *command]
-    return subprocess.run(arguments, capture_output=True, text=True)
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run a command in a fork of a process that has imported no heavy library."""
+    out, err = (tmp_path_factory.mktemp("said") / name for name in ("out", "err"))
+    with subprocess.Popen(
+        [sys.executable, "-c", CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as root:
+
+        def run_in_fork(workspace: Path, *command: str) -> Ended:
+            assert root.stdin is not None
+            assert root.stdout is not None
+            root.stdin.write(json.dumps([["-w", str(workspace), *command], str(out), str(err)]) + "\n")
+            root.stdin.flush()
+            code = int(root.stdout.readline())
+            return Ended(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+
+        yield run_in_fork
 
 
 @pytest.mark.parametrize("name", LONG)
 def test_a_long_command_says_what_it_does_before_it_imports_a_model_library(
-    workspace: Path, tmp_path: Path, live: list[int], name: str
+    run: Run, workspace: Path, tmp_path: Path, live: list[int], name: str
 ) -> None:
     given, said = LONG[name]
     meant = {
@@ -77,13 +128,13 @@ def test_a_long_command_says_what_it_does_before_it_imports_a_model_library(
     assert said in done.stderr
 
 
-def test_a_quiet_command_says_nothing(workspace: Path) -> None:
+def test_a_quiet_command_says_nothing(run: Run, workspace: Path) -> None:
     done = run(workspace, "-q", *LONG["fit"][0])
     assert (done.returncode, done.stderr) == (REACHED, "")
 
 
 @pytest.mark.parametrize("command", PLANS, ids=" ".join)
-def test_plans_and_what_is_up_to_date_load_nothing(workspace: Path, command: list[str]) -> None:
+def test_plans_and_what_is_up_to_date_load_nothing(run: Run, workspace: Path, command: list[str]) -> None:
     done = run(workspace, *command)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

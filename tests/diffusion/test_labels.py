@@ -16,9 +16,9 @@ from tests.diffusion import tiny, tiny_recent
 SETTINGS = """\
 model = "{model}"
 prompts = "prompts.txt"
-images = 8
+images = 4
 fit_images = 4
-evaluate_images = 4
+evaluate_images = 2
 guidance = {guidance}
 batch_size = 4
 device = "cpu"

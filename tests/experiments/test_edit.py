@@ -69,7 +69,8 @@ def test_a_stopped_run_ends_in_the_same_figures(
     workspace: Path, tmp_path: Path, databases: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = databases.copy(workspace, tmp_path / "other")
-    whole = experiment_of(workspace)
+    few: dict[str, Any] = {"cases": 6, "choose": 2}
+    whole = experiment_of(workspace, **few)
     figures = run_experiment(whole.ctx, whole).figures
     assert {f.way for f in figures} == {"sae", "patch", "means", "random", "none", "prompt"}
     prompt = next(f for f in figures if (f.name, f.group, f.way) == ("reached", "all kinds", "prompt"))
@@ -77,19 +78,19 @@ def test_a_stopped_run_ends_in_the_same_figures(
     assert none.value == 0.0
     assert prompt.value is not None
     assert prompt.value > 0.2
-    stopped = experiment_of(other)
+    stopped = experiment_of(other, **few)
     measure = stopped.measure
 
     def stopping(units: Any, bar: Any) -> Any:
         for number, found in enumerate(measure(units, bar)):
-            if number == 4:
+            if number == 3:
                 raise KeyboardInterrupt
             yield found
 
     monkeypatch.setattr(stopped, "measure", stopping)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(stopped.ctx, stopped)
-    again = experiment_of(other)
+    again = experiment_of(other, **few)
     assert run_experiment(again.ctx, again).figures == figures
 
 

@@ -71,14 +71,15 @@ def test_a_run_ends_in_the_measures_of_every_way(workspace: Path, monkeypatch: p
     for module in (erase, erasing):
         monkeypatch.setattr(module, "REFERENCE", 24)
     monkeypatch.setattr(erase, "CHOSEN_ON", 1)
-    experiment = experiment_of(workspace, "solid", "red", pictures=2)
+    monkeypatch.setattr(erase, "STRENGTHS", (1.0, 2.0))
+    experiment = experiment_of(workspace, "solid", "red", pictures=1)
     outcome = run_experiment(experiment.ctx, experiment)
     found = {(f.name, f.group, f.way): f for f in outcome.figures}
     assert {way for name, _, way in found if name == "gone"} == {"sae", "means", "neurons", "random", "none", "prompt"}
     assert found["gone", "all concepts", "none"].value == 0.0
     assert found["kept elsewhere", "solid", "none"].value == 1.0
     assert found["strength", "all concepts", "sae"].value in erase.STRENGTHS
-    assert found["valid", "all concepts", "means"].n == 8
+    assert found["valid", "all concepts", "means"].n == 4
     assert found["gone", "all concepts", "random"].control
     assert [plot.title for plot in experiment.plots(outcome.figures)][0] == "gone"
     assert all(len(row.panels) == 6 for row in experiment.pictures(outcome.results))

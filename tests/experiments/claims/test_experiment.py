@@ -26,14 +26,14 @@ OPTIONS: dict[str, Any] = {"quick": True, "images": None, "cases": None, "experi
 TINY = Sizes(
     turbo=3,
     base=3,
-    fitted=13,
-    harvested=20,
+    fitted=8,
+    harvested=12,
     pictures=4,
     cases=10,
     choosing=3,
     settings={
-        "labeler": "clip",
-        "dictionary": {"latents": 64, "k": 2, "passes": 2, "buffer": 576},
+        "labeler": "prompts",
+        "dictionary": {"latents": 32, "k": 2, "passes": 1, "buffer": 576},
         "crops": {"top": 6, "quantile": 4, "negatives": 6},
     },
 )

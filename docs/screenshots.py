@@ -1,7 +1,7 @@
 """Take the pictures of docs/browser.md: python docs/screenshots.py WORKSPACE [FEATURE [STEERED]]
 
-The workspace has a labeled dictionary of shapes-turbo that was evaluated, and an experiment. FEATURE is shown, and
-STEERED made stronger; else it is the one of the best score. Needs Chromium.
+The workspace has a labeled dictionary of shapes-turbo. FEATURE is shown, and STEERED made stronger; else it is the one
+of the best score. Truth and Experiments are taken where `evaluate` or an experiment was run. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ import sys
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from PIL import Image
 
 DOCS = Path(__file__).parent
 PROMPT = "large red striped circle center, small blue solid star top left, sand background"
+
+JOB = ("#job [value=score]", "#job [value=embedding]", "#job [value=gain]", "#job > button")
+"""What is clicked to plan gain scores: embedding scores are chosen at first."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,7 @@ def main(workspace: str, feature: str = "", steered: str = "") -> None:
     base = server.stdout.readline().strip().rstrip("/")
     try:
         if not feature:
-            with urllib.request.urlopen(f"{base}/api/features?sort=score&limit=1") as answer:
-                feature = json.load(answer)["features"][0]["feature"]
+            feature = asked_of(base, "/api/features?sort=score&limit=1")["features"][0]["feature"]
         asked = {"prompt": PROMPT, "seed": 3}
         job = urlencode({"dictionary": feature.rpartition(":")[0]})
         steer = urlencode({**asked, "with": f"{steered or feature}=6"})
@@ -50,14 +53,22 @@ def main(workspace: str, feature: str = "", steered: str = "") -> None:
             "browser-feature": View(f"/feature/{feature}?sort=score"),
             "browser-picture": View(f"/picture?{urlencode(asked)}", "#actives li", ("#actives button",)),
             "browser-steer": View(f"/steer?{steer}", ".stage .after", ("#row",)),
-            "browser-truth": View("/truth", ".kind .card img"),
-            "browser-jobs": View(f"/jobs?{job}", "#job", ("#job [name=retry_failed]", "#job > button"), "#plan p"),
-            "browser-experiments": View("/experiments", "table a", ("table a",), "table.figures, table.verdicts"),
+            "browser-jobs": View(f"/jobs?{job}", "#job", JOB, "#plan p:not(.note)"),
         }
+        if asked_of(base, "/api/truths")["total"]:
+            views["browser-truth"] = View("/truth", ".kind .card img")
+        if asked_of(base, "/api/experiments"):
+            views["browser-experiments"] = View("/experiments", "table a", ("table a",), "table.grid")
         take(base, views)
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(30)
+
+
+def asked_of(base: str, path: str) -> Any:
+    """Return what the API says."""
+    with urllib.request.urlopen(base + path) as answer:
+        return json.load(answer)
 
 
 def take(base: str, views: dict[str, View]) -> None:

@@ -246,7 +246,12 @@ def test_a_job_is_planned_and_started(workspace: Path, start: Any, open_browser:
     page.locator("#plan .warn", has_text="three is no feature").wait_for()
     page.check("input[value=score]")
     assert page.locator("input[name=features]").is_visible() is False
-    page.locator("input[name=methods][value=gain]").wait_for()
+    # A score that nobody here can judge is no score that is there.
+    page.uncheck("input[name=methods][value=embedding]")
+    page.check("input[name=methods][value=gain]")
+    page.click("text=Plan")
+    page.locator("#plan", has_text="None of this can be done here.").wait_for()
+    assert page.locator("#plan .note").count() == 1
 
 
 def test_names_beside_the_truth_by_kind(tmp_path: Path, start: Any, open_browser: Any, axe: str) -> None:

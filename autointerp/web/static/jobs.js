@@ -127,9 +127,10 @@
     const button = make("button", "go", "Start"), sum = make("p");
     button.type = "button";
     button.addEventListener("click", () => start(request, button));
-    if (nothing_to_do) sum.append("Nothing to do: all of it is there.");
+    if (nothing_to_do) sum.append(steps.length ? "Nothing to do: all of it is there." : "None of this can be done here.");
     else sum.append(calls ? `${count(calls, "call")} of a remote model, for ` : "It costs ", make("b", "", dollars(cost)), ". ", button);
-    $("plan").replaceChildren(list, sum);
+    // Such as a score whose judge is missing.
+    $("plan").replaceChildren(list, ...line.notes.map((note) => said("p", "note", note)), sum);
   }
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

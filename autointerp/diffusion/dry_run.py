@@ -84,7 +84,7 @@ def look(model: Model, guidance: float) -> None:
                 f"guidance has no effect on {family.pipeline_class}", "set guidance = 1 in autointerp.toml"
             )
     other = _run(model, chosen, _PROMPTS[1], _SIDES[0])
-    conditional, first = _conditional(family, found, other)
+    conditional, first = _conditional(model, chosen, found, other)
     larger = _run(model, chosen, _PROMPTS[0], _SIDES[1])
     small, large = (
         family.latents(run.calls[0]).numel() * side**2 for run, side in zip((found, larger), _SIDES[::-1], strict=True)
@@ -130,8 +130,8 @@ def _pixels(model: Model, side: int) -> int:
     return side * model.description.coarsest_cell
 
 
-def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int) -> _Run:
-    """Run the pipeline on one picture of `side` coarsest cells a side.
+def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int, count: int = 1) -> _Run:
+    """Run the pipeline on `count` pictures of one prompt, of `side` coarsest cells a side.
 
     Raises:
         AutointerpError: It fails, or its calls are not a whole number a step.
@@ -166,12 +166,12 @@ def _run(model: Model, arguments: Mapping[str, Any], prompt: str, side: int) -> 
         ):
             warnings.simplefilter("ignore")
             made = pipeline(
-                prompt=[prompt],
+                prompt=[prompt] * count,
                 num_inference_steps=_STEPS,
-                generator=[torch.Generator("cpu").manual_seed(0)],
+                generator=[torch.Generator("cpu").manual_seed(0) for _ in range(count)],
                 output_type="latent",
                 **{key: value for key, value in sizes.items() if key in accepted},
-                **arguments,
+                **{key: value * count if isinstance(value, list) else value for key, value in arguments.items()},
             )
     except Exception as error:  # Pipelines raise whatever their libraries do.
         if is_out_of_memory(error):
@@ -225,22 +225,36 @@ def _differ(one: Any, other: Any) -> bool:
     )
 
 
-def _conditional(family: GenericFamily, found: _Run, other: _Run) -> tuple[int, bool]:
+def _conditional(model: Model, arguments: Mapping[str, Any], found: _Run, other: _Run) -> tuple[int, bool]:
     """Return which call of a step depends on the prompt, and whether the first half of a doubled batch does.
 
     Raises:
         AutointerpError: None does, or several do.
     """
+    family = model.family
     changed = [number for number, pair in enumerate(zip(found.calls, other.calls, strict=True)) if _differ(*pair)]
     rows = len(family.latents(found.calls[0]))
     halves = [0]
     if len(found.calls) == 1 and rows == 2:
-        pairs = list(zip(_tensors(found.calls), _tensors(other.calls), strict=True))
-        apart = [(a, b) for a, b in pairs if a.shape == b.shape and a.ndim > 0 and len(a) == rows]
-        halves = [half for half in (0, 1) if any(not torch.equal(a[half], b[half]) for a, b in apart)]
+        halves = _halves(found, other, _run(model, arguments, _PROMPTS[0], _SIDES[0], 2))
     if len(changed) != 1 or len(halves) != 1 or (len(found.calls) > 1 and rows > 1) or rows > 2:
         raise AutointerpError(
             f"which runs of the denoiser read the prompt is not certain of {family.pipeline_class}",
             "a guidance of 1 may do",
         )
     return changed[0], rows == 2 and halves == [0]
+
+
+def _halves(found: _Run, other: _Run, both: _Run) -> list[int]:
+    """Return which halves of a doubled batch depend on the prompt, told by two prompts and by two pictures.
+
+    An argument may have two of another thing, such as layers of a text encoder. Only those of which two pictures have
+    four are rows of a batch.
+    """
+    changes = set()
+    for name, value in found.calls[0].items():
+        tensors = [list(_tensors(given)) for given in (value, other.calls[0][name], both.calls[0][name])]
+        for one, another, more in zip(*tensors, strict=False):  # Lists of one item a picture are of another length.
+            if one.shape == another.shape and one.ndim > 0 and (len(one), more.shape[:1]) == (2, (4,)):
+                changes |= {half for half in (0, 1) if not torch.equal(one[half], another[half])}
+    return sorted(changes)

@@ -43,6 +43,23 @@ def test_guidance_halves_and_image_tokens_are_those_of_the_entry(tiny_model: Mod
     assert hooks_on(model) == 0
 
 
+def test_an_argument_with_two_of_another_thing_than_rows_does_not_mislead(tiny_model: Models) -> None:
+    """Such as two layers of a text encoder, both of which depend on the prompt."""
+    model = without_entry(tiny_model("sd"))
+
+    def add(_module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        prompt = kwargs["encoder_hidden_states"][-1]
+        return args, {**kwargs, "added_cond_kwargs": {"layers": torch.stack([prompt, 2 * prompt])}}
+
+    handle = model.denoiser.register_forward_pre_hook(add, with_kwargs=True)
+    try:
+        look(model, 3.0)
+    finally:
+        handle.remove()
+    call = model.family.call(model.configs, 3.0, 1)
+    assert (call.branches, call.conditional, model.family.conditional_first) == (1, 0, False)
+
+
 @pytest.mark.parametrize(
     ("name", "guidance", "hookpoint", "says"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from tests.diffusion.tiny import sd
 from tests.diffusion.tiny_parts import (
     HEADS,
@@ -18,6 +20,8 @@ from tests.diffusion.tiny_parts import (
     flow,
     language,
     marking_tokenizer,
+    qwen3_vl,
+    qwen_vae,
     qwen_vl,
     t5_text,
     waken,
@@ -241,6 +245,116 @@ def hidream() -> Any:
     )
 
 
+def nucleus() -> Any:
+    """Nucleus-Image. Its processor of pictures and texts needs torchvision, so a tokenizer stands in for it."""
+    from diffusers import NucleusMoEImagePipeline, NucleusMoEImageTransformer2DModel
+
+    tokenizer = chat_tokenizer()
+    transformer = NucleusMoEImageTransformer2DModel(
+        in_channels=16,
+        out_channels=4,
+        num_key_value_heads=1,
+        joint_attention_dim=TEXT_WIDTH,
+        axes_dims_rope=(4, 6, 6),
+        mlp_ratio=6.0,
+        dense_moe_strategy="leave_first_block_dense",
+        num_experts=2,
+        moe_intermediate_dim=16,
+        capacity_factors=1.0,
+        **STACK,
+    )
+    with torch.no_grad():
+        for name, weight in transformer.named_parameters():
+            if ".experts." in name:
+                weight.normal_(0, 0.1)
+    return NucleusMoEImagePipeline(
+        transformer=waken(transformer),
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=qwen_vae(),
+        text_encoder=qwen3_vl(tokenizer),
+        processor=tokenizer,
+    )
+
+
+def fibo() -> Any:
+    """FIBO. Its vocabulary is as large as the number of the token that stands for an empty prompt."""
+    from diffusers import AutoencoderKLWan, BriaFiboPipeline, BriaFiboTransformer2DModel
+    from transformers import SmolLM3Config, SmolLM3ForCausalLM
+
+    tokenizer = chat_tokenizer()
+    transformer = BriaFiboTransformer2DModel(
+        in_channels=4,
+        num_layers=2,
+        num_single_layers=2,
+        joint_attention_dim=2 * TEXT_WIDTH,
+        axes_dims_rope=[4, 6, 6],
+        text_encoder_dim=TEXT_WIDTH,
+        **HEADS,
+    )
+    vae = AutoencoderKLWan(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.1, -0.1, 0.2, 0.0],
+        latents_std=[1.5, 1.0, 2.0, 0.5],
+        is_residual=True,
+        in_channels=12,
+        out_channels=12,
+        patch_size=2,
+        scale_factor_spatial=16,
+    )
+    text = {**language(tokenizer, 2), "vocab_size": 128_001, "bos_token_id": None, "eos_token_id": None}
+    return BriaFiboPipeline(
+        transformer=waken(transformer),
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=vae,
+        text_encoder=SmolLM3ForCausalLM(SmolLM3Config(**text)),
+        tokenizer=tokenizer,
+    )
+
+
+def fibo2() -> Any:
+    """FIBO 2. Its processor of pictures and texts needs torchvision, so a tokenizer stands in for it."""
+    from diffusers import AutoencoderKLFlux2, BriaFibo2Pipeline, BriaFibo2Transformer2DModel
+
+    tokenizer = chat_tokenizer()
+    transformer = BriaFibo2Transformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        cap_feat_dim=3 * TEXT_WIDTH,
+        injection_layer_ids=(1,),
+        perceiver_num_layers=1,
+        min_num_gist_tokens=4,
+        max_num_gist_tokens=8,
+        gist_step=2,
+        gist_min_text_len=16,
+        gist_max_text_len=64,
+        axes_dims=(4, 6, 6),
+        axes_lens=(64, 64, 64),
+    )
+    vae = AutoencoderKLFlux2(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8,) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=SIZE,
+    )
+    return BriaFibo2Pipeline(
+        transformer=waken(transformer),
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=vae,
+        text_encoder=qwen3_vl(tokenizer, 36),
+        processor=tokenizer,
+    )
+
+
 OPEN: dict[str, Callable[[], Any]] = {
     "Lumina2Pipeline": lumina2,
     "HunyuanImagePipeline": hunyuan_image,
@@ -251,4 +365,7 @@ OPEN: dict[str, Callable[[], Any]] = {
     "LuminaPipeline": lumina_next,
     "HiDreamImagePipeline": hidream,
     "HunyuanDiTPipeline": hunyuan_dit,
+    "NucleusMoEImagePipeline": nucleus,
+    "BriaFiboPipeline": fibo,
+    "BriaFibo2Pipeline": fibo2,
 }

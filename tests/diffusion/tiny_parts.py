@@ -163,6 +163,17 @@ def qwen_vl(tokenizer: Any) -> Any:
     return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=sizes, vision_config=vision))
 
 
+def qwen3_vl(tokenizer: Any, layers: int = 8) -> Any:
+    """A Qwen3-VL, of as many layers as Nucleus-Image counts back from the last one."""
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    rope = {"rope_type": "default", "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+    sizes = {**language(tokenizer, layers), "rope_parameters": rope}
+    vision: dict[str, Any] = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 1}
+    vision |= {"out_hidden_size": TEXT_WIDTH, "deepstack_visual_indexes": [0], "num_position_embeddings": 16}
+    return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=sizes, vision_config=vision))
+
+
 def glm_tokenizer() -> Any:
     """A tokenizer of ChatGLM over pieces of the world's words."""
     import sentencepiece

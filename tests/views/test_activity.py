@@ -1,16 +1,24 @@
-"""Which steps of a picture a dictionary reads."""
+"""Which steps of a picture a dictionary reads, and what of them counts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from autointerp.dictionaries.storage import load_dictionary, save_dictionary
+from autointerp.diffusion.capture import LayerActivations
 from autointerp.diffusion.jobs import ImageJob, RealPicture
+from autointerp.diffusion.layers import Layer
 from autointerp.errors import UsageError
 from autointerp.project.context import Context
-from autointerp.views.activity import steps_to_read
+from autointerp.views.activity import PictureActivity, steps_to_read
+from tests.diffusion.helpers import dictionary_of
 
 from .conftest import a_dictionary
 
@@ -36,3 +44,28 @@ def test_a_noised_picture_is_read_late(
 def test_a_dictionary_of_later_steps_cannot_read(small: Context) -> None:
     with pytest.raises(UsageError, match="reads steps 8, 9, and 8 are run"):
         steps_to_read(Context(small.workspace, steps=8), a_dictionary(steps=[8, 9]), PROMPT)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_nothing_fires_in_the_padding_of_a_text(tmp_path: Path, masked: bool) -> None:
+    layer = Layer("text", "transformer.blocks.0", 8, (1, 6), "text", "output")
+    save_dictionary(dictionary_of(layer), tmp_path, {})
+    ctx: Any = SimpleNamespace(
+        layer_of=lambda _row: layer,
+        generation=SimpleNamespace(steps=8),
+        workspace=SimpleNamespace(dictionary_dir=lambda _name: tmp_path),
+        model=SimpleNamespace(device="cpu"),
+    )
+    row = a_dictionary(steps=[3], num_latents=24, weights_sha256=None)
+    activity = PictureActivity(ctx, row, [], PROMPT)
+    acts = torch.randn(1, 6, 8, generator=torch.Generator().manual_seed(1))
+    counts = torch.tensor([[False, True, True, True, False, False]])
+    activity.consume(LayerActivations(layer, 3, 500.0, (PROMPT,), acts, (1, 6), counts if masked else None))
+
+    code = load_dictionary(tmp_path).encode(acts[0], 3)
+    dense = torch.zeros(6, 24).scatter_add_(1, code.latent_indices, code.latent_acts)
+    assert (dense.amax(1) > 0).all()
+    if masked:
+        dense[~counts[0]] = 0
+    maps = np.stack([activity.maps(latent)[3][0] for latent in range(24)], 1)
+    assert np.allclose(maps, dense.numpy())

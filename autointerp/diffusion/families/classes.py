@@ -47,6 +47,20 @@ BY_HOOKPOINT: Mapping[str, OpenClass] = {
     "SemanticStableDiffusionPipeline": OpenClass(
         "Stable Diffusion with semantic guidance", ("unet.mid_block.attentions.N",), limits="no edits are asked for"
     ),
+    "NucleusMoEImagePipeline": OpenClass(
+        "Nucleus-Image",
+        ("transformer.transformer_blocks.N",),
+        limits="needs torchvision for its processor of pictures and texts; `max_sequence_length` in eights",
+    ),
+    "BriaFiboPipeline": OpenClass(
+        "Bria FIBO", ("transformer.transformer_blocks.N",), ("transformer.single_transformer_blocks.N",)
+    ),
+    "BriaFibo2Pipeline": OpenClass(
+        "Bria FIBO 2",
+        ("transformer.noise_refiner.N",),
+        ("transformer.layers.N",),
+        "needs torchvision for its processor of pictures and texts",
+    ),
 }
 """Classes that run in the tests through the generic entry."""
 
@@ -54,15 +68,7 @@ SCALING = frozenset({"HiDreamImagePipeline"})
 """Classes that scale each size to the area of `default_sample_size`, an attribute of the pipeline."""
 
 WHEN_LOADED: Mapping[str, str] = {
-    "BriaFibo2Pipeline": "Bria FIBO 2",
-    "BriaFiboPipeline": "Bria FIBO",
     "Cosmos2TextToImagePipeline": "Cosmos Predict2",
-    "DreamLiteMobilePipeline": "DreamLite Mobile",
-    "DreamLitePipeline": "DreamLite",
-    "Kandinsky5T2IPipeline": "Kandinsky 5",
-    "NucleusMoEImagePipeline": "Nucleus-Image",
-    "OmniGenPipeline": "OmniGen",
-    "StableDiffusionGLIGENPipeline": "GLIGEN",
 }
 """Classes that no test runs: the dry run judges each when it is loaded."""
 
@@ -87,6 +93,17 @@ _REASONS: Mapping[str, tuple[str, ...]] = {
     "it runs the U-Net twice a step, on blurred latents too": ("StableDiffusionSAGPipeline",),
     "it runs the U-Net in windows of a large picture": ("StableDiffusionPanoramaPipeline",),
     "it runs the U-Net at several steps at once": ("StableDiffusionParadigmsPipeline",),
+    "it runs without the prompt too, whatever guidance is set, and its blocks hold text and image in one tensor": (
+        "OmniGenPipeline",
+    ),
+    "it rounds each size to one of seven near 1024 px, and reads the padding of a shorter prompt as text": (
+        "Kandinsky5T2IPipeline",
+    ),
+    "it paints one picture a call, beside a second half that it throws away": (
+        "DreamLiteMobilePipeline",
+        "DreamLitePipeline",
+    ),
+    "it needs boxes and phrases beside the prompt": ("StableDiffusionGLIGENPipeline",),
     "it paints depth too": ("StableDiffusionLDM3DPipeline",),
     "it needs a picture": ("HunyuanImageRefinerPipeline", "StableDiffusionGLIGENTextImagePipeline"),
     "it makes texts": ("DiffusionGemmaPipeline", "LLaDA2Pipeline"),

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -24,19 +25,25 @@ from autointerp.diffusion.model import Model
 from autointerp.errors import AutointerpError
 from tests.diffusion import tiny, tiny_recent
 from tests.diffusion.helpers import Models, captured_of, hooks_on, rows_of, settings_of
+from tests.diffusion.tiny_closed import CLOSED
 from tests.diffusion.tiny_open import OPEN
 
 JOBS = [ImageJob(0, "large red solid circle", 100), ImageJob(1, "star", 101)]
 GUIDANCE = {name: 1.0 if name == "HunyuanImagePipeline" else 3.0 for name in BY_HOOKPOINT}
 """HunyuanImage without a guider and without distilled guidance has none."""
-CALLS = {"Lumina2Pipeline": 2}
-DOUBLED = set(BY_HOOKPOINT) - {"HunyuanImagePipeline", "LuminaPipeline", "Lumina2Pipeline"}
+CALLS = dict.fromkeys(("Lumina2Pipeline", "NucleusMoEImagePipeline", "BriaFibo2Pipeline"), 2)
+LENGTHS = {"Lumina2Pipeline": 64, "NucleusMoEImagePipeline": 320}
+"""Tokens that are read where a message of the pipeline comes before each prompt."""
+DOUBLED = set(BY_HOOKPOINT) - {"HunyuanImagePipeline", "LuminaPipeline", *CALLS}
 """Classes that put the rows of the prompts behind those without."""
-IMAGE = {"BriaPipeline": 1, "CogView3PlusPipeline": 0, "HiDreamImagePipeline": 0, "HunyuanImagePipeline": 0}
+IMAGE = {
+    **dict.fromkeys(("BriaPipeline", "BriaFiboPipeline"), 1),
+    **dict.fromkeys(("CogView3PlusPipeline", "HiDreamImagePipeline", "HunyuanImagePipeline"), 0),
+}
 """Place of the image in what a block returns."""
 SIGNS = {
     **dict.fromkeys(BY_HOOKPOINT, 1),
-    **dict.fromkeys(("HiDreamImagePipeline", "LuminaPipeline", "Lumina2Pipeline"), -1),
+    **dict.fromkeys(("HiDreamImagePipeline", "LuminaPipeline", "Lumina2Pipeline", "NucleusMoEImagePipeline"), -1),
 }
 
 
@@ -44,8 +51,8 @@ SIGNS = {
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
     @cache
     def made(name: str) -> Model:
-        length = 64 if name == "Lumina2Pipeline" else 28  # A message of the pipeline comes before each prompt.
-        folder = tiny.save(OPEN[name], tmp_path_factory.mktemp("open") / name, max_sequence_length=length)
+        folder = tmp_path_factory.mktemp("open") / name
+        tiny.save(OPEN[name], folder, max_sequence_length=LENGTHS.get(name, 28))
         return load_model(str(folder), device="cpu", dtype="float32")
 
     return made
@@ -148,6 +155,36 @@ def test_what_is_refused_by_name_would_be_refused_by_the_dry_run(
     described = dataclasses.replace(known.description, family=GenericFamily(kind, known.family.denoiser))
     with pytest.raises(AutointerpError, match="several times a step even without guidance"):
         look(dataclasses.replace(known, pipeline=wanted(**parts, **extra), description=described), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Kandinsky5T2IPipeline", "gives no pictures by the name of images"),
+        ("OmniGenPipeline", "several times a step even without guidance"),
+        ("StableDiffusionGLIGENPipeline", r"does not run on a picture of \d+ px: object of type 'NoneType' has no len"),
+        ("DreamLitePipeline", r"does not run on a picture of \d+ px: `prompt` has to be of type `str`"),
+        ("DreamLiteMobilePipeline", r"does not run on a picture of \d+ px: `prompt` has to be of type `str`"),
+    ],
+)
+def test_a_dry_run_of_a_class_that_is_refused_by_name_fails(
+    tiny_model: Models, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    from diffusers.pipelines.omnigen import pipeline_omnigen, processor_omnigen
+
+    assert name in REFUSED
+    # What needs torchvision reads pictures, and there are none.
+    monkeypatch.setattr(processor_omnigen, "transforms", MagicMock(), raising=False)
+    reader = processor_omnigen.OmniGenMultiModalProcessor
+    monkeypatch.setattr(pipeline_omnigen, "OmniGenMultiModalProcessor", reader, raising=False)
+    pipeline, known = CLOSED[name](), tiny_model("sd")
+    pipeline.set_progress_bar_config(disable=True)
+    family = GenericFamily(name, "unet" if "unet" in pipeline.components else "transformer")
+    parts = {part: pipeline.components[part] for part in family.components}
+    configs = {part: {**module.config, "_class_name": type(module).__name__} for part, module in parts.items()}
+    described = dataclasses.replace(known.description, family=family, configs=configs)
+    with pytest.raises(AutointerpError, match=reason):
+        look(dataclasses.replace(known, pipeline=pipeline, description=described), 1.0)
 
 
 def test_a_guider_that_no_setting_reaches_is_refused(opened: Callable[[str], Model]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
+import site
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from autointerp.dictionaries.formats.source import Source
 from autointerp.dictionaries.normalize import Normalization
 from autointerp.dictionaries.protocol import Dictionary, SparseCode
 from autointerp.dictionaries.sae import BatchTopK, Gated, JumpReLU, ReLU, TopK
+from autointerp.dictionaries.transcoders import Transcoder
 
 HERE = Path(__file__).parent
 LIBRARIES = {
@@ -33,7 +35,10 @@ LIBRARIES = {
     "eai-sparsify": ("with_sparsify", "sparsify", None),
     "dictionary-learning": ("with_dictionary_learning", "dictionary-learning", None),
     "overcomplete": ("with_overcomplete", "overcomplete", 8),
+    "orbax": ("with_orbax", "flux1-saes", 8),
 }
+LENT = ("orbax",)
+"""Environments whose packages the reading of the files needs too, as the extra of that name brings them."""
 TOLERANCE = 1e-5
 D, N, K, ROWS = 64, 256, 8, 256
 
@@ -102,6 +107,9 @@ def imports(library: str, python: Path, folder: Path) -> list[tuple[str, float, 
     """Their files, read by us: (case, difference of codes, difference of what is rebuilt from theirs)."""
     script, form, k = LIBRARIES[library]
     ask(python, script, "write", folder)
+    if library in LENT:
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        site.addsitedir(str(python.parent.parent / "lib" / version / "site-packages"))
     rows = []
     for path in sorted(p for p in folder.iterdir() if p.is_dir()):
         wanted = load_file(folder / f"{path.name}.safetensors")
@@ -109,7 +117,11 @@ def imports(library: str, python: Path, folder: Path) -> list[tuple[str, float, 
         assert name == form, f"{path} was taken for {name}"
         dictionary = found.dictionary
         acts = dense(dictionary.encode(wanted["x"]), dictionary.num_latents)
-        rebuilt = dictionary.decode(sparse(wanted["acts"]))
+        code = sparse(wanted["acts"])
+        if isinstance(dictionary, Transcoder):
+            rebuilt = dictionary.transcode(wanted["x"], code)
+        else:
+            rebuilt = dictionary.decode(code)
         rows.append((path.name, difference(acts, wanted["acts"]), difference(rebuilt, wanted["rebuilt"])))
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from exchange import D, K, N, answer, cases, main, randomize, state
+from exchange import D, K, N, answer, cases, inputs, main, randomize, state
 from sae_lens import (
     SAE,
     BatchTopKTrainingSAE,
@@ -14,10 +14,16 @@ from sae_lens import (
     GatedSAEConfig,
     JumpReLUSAE,
     JumpReLUSAEConfig,
+    JumpReLUTranscoder,
+    JumpReLUTranscoderConfig,
+    SkipTranscoder,
+    SkipTranscoderConfig,
     StandardSAE,
     StandardSAEConfig,
     TopKSAE,
     TopKSAEConfig,
+    Transcoder,
+    TranscoderConfig,
 )
 
 
@@ -42,6 +48,16 @@ def write(folder: Path) -> None:
     training.save_inference_model(folder / "batchtopk")
     saved = SAE.load_from_disk(folder / "batchtopk")
     state(folder, "batchtopk", saved.encode, saved.decode)
+    maps = {**size, "d_out": D, "apply_b_dec_to_input": False}
+    for case, transcoder in {
+        "transcoder": Transcoder(TranscoderConfig(**maps)),
+        "transcoder-jumprelu": JumpReLUTranscoder(JumpReLUTranscoderConfig(**maps)),
+        "transcoder-skip": SkipTranscoder(SkipTranscoderConfig(**maps)),
+    }.items():
+        randomize(transcoder, 3)
+        transcoder.save_model(folder / case)
+        # A skip connection rebuilds from the inputs too, which `decode` does not take.
+        state(folder, case, transcoder.encode, lambda _acts, whole=transcoder: whole(inputs()))
 
 
 def read(folder: Path) -> None:

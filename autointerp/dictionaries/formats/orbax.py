@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,21 @@ def is_orbax(folder: Path) -> bool:
 def open_orbax(folder: Path) -> Any:
     """Return the arrays of a checkpoint as nested mappings of tensors.
 
+    Arrays are read as NumPy's: otherwise the reader wants the devices that the checkpoint was saved from.
+
     Raises:
         AutointerpError: The reader is not installed, or the checkpoint cannot be read.
     """
     try:
-        from orbax.checkpoint import PyTreeCheckpointer
+        from orbax.checkpoint import PyTreeCheckpointer, RestoreArgs
     except ImportError:
         raise AutointerpError(
             f"{folder} is an Orbax checkpoint, whose reader is not installed", "pip install 'autointerp[orbax]'"
         ) from None
     try:
-        return as_tensors(PyTreeCheckpointer().restore(folder.absolute()))
+        reader, path = PyTreeCheckpointer(), folder.absolute()
+        as_numpy = _mapped(reader.metadata(path).item_metadata.tree, lambda _leaf: RestoreArgs(restore_type=np.ndarray))
+        return as_tensors(reader.restore(path, restore_args=as_numpy))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise AutointerpError(f"{folder} cannot be read by Orbax: {reason}", "fetch it again") from None
@@ -41,12 +45,21 @@ def open_orbax(folder: Path) -> Any:
 
 def as_tensors(tree: Any) -> Any:
     """Return a tree of arrays with tensors in their place; numbers and texts stay as they are."""
+    return _mapped(tree, _tensor)
+
+
+def _tensor(leaf: Any) -> Any:
+    if not hasattr(leaf, "__array__"):
+        return leaf
+    array = np.asarray(leaf)
+    # Torch knows no bfloat16 of NumPy, whose dtype is one of an extension.
+    return torch.from_numpy(np.array(array, np.float32 if array.dtype.kind in "fV" else array.dtype))
+
+
+def _mapped(tree: Any, leaf: Callable[[Any], Any]) -> Any:
+    """Return a tree of the same shape; what is None stays, as an empty node of Orbax."""
     if isinstance(tree, Mapping):
-        return {str(name): as_tensors(value) for name, value in tree.items()}
+        return {str(name): _mapped(value, leaf) for name, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [as_tensors(value) for value in tree]
-    if hasattr(tree, "__array__"):
-        array = np.asarray(tree)
-        # Torch knows no bfloat16 of NumPy, whose dtype is one of an extension.
-        return torch.from_numpy(np.array(array, np.float32 if array.dtype.kind in "fV" else array.dtype))
-    return tree
+        return [_mapped(value, leaf) for value in tree]
+    return None if tree is None else leaf(tree)

@@ -48,12 +48,30 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
+class Reader:
+    """The public reader, as far as it is asked; like it, it wants the devices of the checkpoint for any other array."""
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self.tree = tree
+
+    def metadata(self, _path: Path) -> Any:
+        return types.SimpleNamespace(item_metadata=types.SimpleNamespace(tree=self.tree))
+
+    def restore(self, _path: Path, restore_args: dict[str, Any]) -> dict[str, Any]:
+        for part, group in self.tree.items():
+            for name in group:
+                if restore_args[part][name].restore_type is not np.ndarray:
+                    raise ValueError("sharding passed to deserialization should be specified")
+        return self.tree
+
+
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The public reader, as far as it is asked: a folder's arrays as a tree."""
+    """The arrays that the reader finds in a checkpoint."""
     tree = arrays()
     module = types.ModuleType("orbax.checkpoint")
-    module.PyTreeCheckpointer = lambda: types.SimpleNamespace(restore=lambda _path: tree)  # type: ignore[attr-defined]
+    module.PyTreeCheckpointer = lambda: Reader(tree)  # type: ignore[attr-defined]
+    module.RestoreArgs = types.SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "orbax", types.ModuleType("orbax"))
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", module)
     return tree
@@ -119,7 +137,7 @@ def test_other_folders_are_no_checkpoints(tmp_path: Path) -> None:
 
 
 def test_arrays_of_half_precision_become_float32() -> None:
-    tree = as_tensors({"a": np.ones(2, np.float16), "b": [np.arange(3)], "c": 4})
+    tree = as_tensors({"a": np.ones(2, np.float16), "b": [np.arange(3)], "c": 4, "d": None})
     assert tree["a"].dtype == torch.float32
     assert tree["b"][0].tolist() == [0, 1, 2]
-    assert tree["c"] == 4
+    assert (tree["c"], tree["d"]) == (4, None)

@@ -50,7 +50,7 @@ def page_of(findings: Sequence[Finding], sizes: Sizes, command: str, plot: str |
     measured = (
         f"{sizes.pictures} pictures behind each figure; {sizes.cases} cases of edits, of which {sizes.choosing} served "
         f"for choosing strengths alone; {sizes.turbo} steps of `shapes-turbo` and {sizes.base} of `shapes`; "
-        f"dictionaries fitted on {sizes.fitted} pictures."
+        f"dictionaries fitted on {sizes.fitted} pictures, and those of which kinds are compared on {sizes.compared}."
     )
     parts = [_HEAD.format(command=command, sizes=measured, counts=_counted(findings), least=LEAST)]
     if plot is not None:

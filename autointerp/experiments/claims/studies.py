@@ -46,6 +46,7 @@ class Sizes:
         turbo: Steps of `shapes-turbo`.
         base: Steps of `shapes`.
         fitted: Pictures that dictionaries are fitted on.
+        compared: The same where kinds of dictionaries are compared: one that saw too little loses to what needs no fit.
         harvested: Pictures that features are named from.
         pictures: Pictures behind each figure.
         cases: Cases of edits; those for choosing are among them.
@@ -56,6 +57,7 @@ class Sizes:
     turbo: int = 4
     base: int = 12
     fitted: int = 200
+    compared: int = 800
     harvested: int = 400
     pictures: int = 200
     cases: int = 270
@@ -67,6 +69,7 @@ FULL = Sizes()
 QUICK = Sizes(
     base=6,
     fitted=40,
+    compared=40,
     harvested=80,
     pictures=20,
     cases=24,
@@ -174,8 +177,8 @@ def studies_of(sizes: Sizes) -> tuple[Study, ...]:
             "shapes-turbo",
             sizes.turbo,
             (),
-            {**common, "evaluate_images": sizes.pictures},
-            len(COMPARED) * sizes.fitted + sizes.pictures,
+            {**common, "fit_images": sizes.compared, "evaluate_images": sizes.pictures},
+            len(COMPARED) * sizes.compared + sizes.pictures,
             places=turbo,
         ),
         Study(SINGLE, "shapes-turbo", 1, (NAMED,), common, made, (transfer,), {**first, **ends}),

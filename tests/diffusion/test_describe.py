@@ -75,16 +75,18 @@ def test_what_is_no_model_says_so_in_a_line(model_folder: Path, tmp_path: Path, 
     (tmp_path / "file").write_text("x")
     (tmp_path / "modular").mkdir()
     (tmp_path / "modular" / "modular_model_index.json").write_text("{}")
-    other = copied(model_folder, tmp_path)
+    other, prior = copied(model_folder, tmp_path / "other"), copied(model_folder, tmp_path / "prior")
     index = json.loads((other / "model_index.json").read_text())
+    (prior / "model_index.json").write_text(json.dumps({**index, "_class_name": "KandinskyPriorPipeline"}))
     del index["transformer"]  # With it, the generic entry would do.
-    (other / "model_index.json").write_text(json.dumps({**index, "_class_name": "KandinskyPriorPipeline"}))
+    (other / "model_index.json").write_text(json.dumps({**index, "_class_name": "SomebodysPipeline"}))
     for name, says in {
         str(tmp_path): "no model_index.json",
         str(tmp_path / "none"): "no model folder",
         str(tmp_path / "modular"): "is a modular pipeline",
         str(tmp_path / "file"): "is a file",
         str(other): "FluxPipeline",
+        str(prior): "it makes embeddings for another pipeline",
         "shpaes": "did you mean 'shapes'",
         "": "empty",
         "nobody/no-such-model": "HF_HUB_OFFLINE is set",

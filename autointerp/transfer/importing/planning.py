@@ -100,6 +100,8 @@ def note_of_weights(ctx: Context, provenance: Mapping[str, Any]) -> tuple[str, .
     made; the note says what to set.
     """
     there = str(provenance.get("revision") or "").partition("+")[2]
+    if not there and not ctx.settings.loading.of_weights():
+        return ()  # Both are as published. The model, which may not be here, need not be looked at.
     try:
         here = (ctx.description.revision or "").partition("+")[2]
     except AutointerpError:

@@ -34,8 +34,16 @@ def test_modules_that_attend_to_the_text(pipeline: str, path: str, block: str) -
 def test_families_that_do_not_say_where_they_attend_are_known() -> None:
     """Word maps of these are refused; docs/pipelines.md lists them."""
     silent = {name for name, kind in FAMILIES.items() if kind.load().word_attention is None}
-    transformers = {"Flux2Pipeline", "Flux2KleinPipeline", "ChromaPipeline", "OvisImagePipeline"}
-    assert silent == transformers | {"ZImagePipeline", "QwenImagePipeline", "SanaPipeline"}
+    like_flux = {"Flux2Pipeline", "Flux2KleinPipeline", "ChromaPipeline", "OvisImagePipeline", "LongCatImagePipeline"}
+    others = {
+        "ZImagePipeline",
+        "QwenImagePipeline",
+        "SanaPipeline",
+        "PRXPipeline",
+        "CogView4Pipeline",
+        "AuraFlowPipeline",
+    }
+    assert silent == like_flux | others | {"KolorsPipeline"}
 
 
 @pytest.mark.parametrize("largest", [2**26, 1])

@@ -27,7 +27,7 @@ def weights(workspace: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def fitted(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> tuple[Path, Path]:
+def fitted_kinds(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> tuple[Path, Path]:
     """All kinds at two layers from one pass, with the activations kept: (workspace, cache)."""
     path = tmp_path_factory.mktemp("fits")
     workspace, cache = path / "w", path / "cache"
@@ -44,31 +44,31 @@ def fitted(labeled: Path, tmp_path_factory: pytest.TempPathFactory, cli: Cli) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_together_they_are_what_they_are_alone(
-    kind: str, fitted: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli
+    kind: str, fitted_kinds: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli
 ) -> None:
     if kind == "topk":
-        assert weights(fitted[0])["shapes-turbo.mid.topk"] == weights(labeled)["shapes-turbo.mid.topk"]
+        assert weights(fitted_kinds[0])["shapes-turbo.mid.topk"] == weights(labeled)["shapes-turbo.mid.topk"]
         return
     (tmp_path / "autointerp.toml").write_text((labeled / "autointerp.toml").read_text())
     # From the cache: what is generated and what was kept are one.
-    alone = cli("-w", tmp_path, "fit", "--layer", "mid", "--kind", kind, "--cache-activations", fitted[1])
+    alone = cli("-w", tmp_path, "fit", "--layer", "mid", "--kind", kind, "--cache-activations", fitted_kinds[1])
     assert alone.code == 0
     assert "loading" not in alone.err.replace("loading shapes-turbo", "", 1)
-    assert weights(tmp_path) == {f"shapes-turbo.mid.{kind}": weights(fitted[0])[f"shapes-turbo.mid.{kind}"]}
+    assert weights(tmp_path) == {f"shapes-turbo.mid.{kind}": weights(fitted_kinds[0])[f"shapes-turbo.mid.{kind}"]}
 
 
-def test_figures_are_those_of_the_stored_dictionary(fitted: tuple[Path, Path], query: Query) -> None:
+def test_figures_are_those_of_the_stored_dictionary(fitted_kinds: tuple[Path, Path], query: Query) -> None:
     from autointerp.project.context import Context
     from autointerp.project.workspace import WorkspaceFolder
     from autointerp.stages.fit.activations import generate_rounds
     from autointerp.stages.fit.training import measure
 
-    ctx = Context(WorkspaceFolder(fitted[0]))
+    ctx = Context(WorkspaceFolder(fitted_kinds[0]))
     for name in ("shapes-turbo.mid.jumprelu", "shapes-turbo.late.neurons"):
         row = ctx.dictionary_named(name)
         layer = ctx.layer_of(row)
         held_out = generate_rounds(ctx, [layer], ctx.prompts.jobs(12, 13, 0), row.steps)[layer]
-        dictionary = load_dictionary(fitted[0] / "dictionaries" / name)
+        dictionary = load_dictionary(fitted_kinds[0] / "dictionaries" / name)
         figures = measure(dictionary, held_out).figures()
         stored = {key: row.figures[key] for key in figures}
         assert stored == pytest.approx(figures, rel=1e-4)
@@ -76,9 +76,9 @@ def test_figures_are_those_of_the_stored_dictionary(fitted: tuple[Path, Path], q
         assert row.figures["fit_seconds"] >= 0
 
 
-def test_neurons_read_the_hidden_units(fitted: tuple[Path, Path], query: Query) -> None:
+def test_neurons_read_the_hidden_units(fitted_kinds: tuple[Path, Path], query: Query) -> None:
     rows = query(
-        fitted[0], "SELECT layer, hookpoint, signal, d_in, num_latents FROM dictionaries WHERE kind = 'neurons'"
+        fitted_kinds[0], "SELECT layer, hookpoint, signal, d_in, num_latents FROM dictionaries WHERE kind = 'neurons'"
     )
     assert sorted(rows) == [
         ("late", "transformer.single_transformer_blocks.2.act_mlp", "output", 768, 768),
@@ -86,13 +86,13 @@ def test_neurons_read_the_hidden_units(fitted: tuple[Path, Path], query: Query) 
     ]
 
 
-def test_atoms_are_activations_of_their_source(fitted: tuple[Path, Path], cli: Cli, query: Query) -> None:
+def test_atoms_are_activations_of_their_source(fitted_kinds: tuple[Path, Path], cli: Cli, query: Query) -> None:
     from autointerp.project.context import Context
     from autointerp.project.workspace import WorkspaceFolder
     from autointerp.stages.fit.activations import generate_rounds
 
-    ctx = Context(WorkspaceFolder(fitted[0]))
-    dictionary: Any = load_dictionary(fitted[0] / "dictionaries" / "shapes-turbo.mid.itda")
+    ctx = Context(WorkspaceFolder(fitted_kinds[0]))
+    dictionary: Any = load_dictionary(fitted_kinds[0] / "dictionaries" / "shapes-turbo.mid.itda")
     layer = ctx.layer("mid")
     jobs = {(job.prompt, job.seed): job for job in ctx.prompts.jobs(0, 12, 0)}
     prompt, seed, step, row, col = dictionary.sources.of(7)
@@ -100,48 +100,50 @@ def test_atoms_are_activations_of_their_source(fitted: tuple[Path, Path], cli: C
     normal = torch.nn.functional.normalize(dictionary.normalization.apply(acts[None]), dim=1)[0]
     assert torch.allclose(normal, dictionary.atoms[7], atol=1e-3)
 
-    done = cli("-w", fitted[0], "harvest", "--layer", "mid", "--dictionary", "shapes-turbo.mid.itda")
+    done = cli("-w", fitted_kinds[0], "harvest", "--layer", "mid", "--dictionary", "shapes-turbo.mid.itda")
     assert done.code == 0, done.err
     found = query(
-        fitted[0],
+        fitted_kinds[0],
         "SELECT atom_prompt, atom_seed, atom_step, atom_row, atom_col FROM features ORDER BY latent_index",
     )
     assert found == [tuple(source) for source in dictionary.sources.all()]
 
-    shown = cli("-w", fitted[0], "show", "shapes-turbo.mid.itda:7", "--crops", fitted[0] / "crops")
+    shown = cli("-w", fitted_kinds[0], "show", "shapes-turbo.mid.itda:7", "--crops", fitted_kinds[0] / "crops")
     assert shown.code == 0
     assert f"seed {seed}: {prompt}" in shown.out
-    said = json.loads(cli("-w", fitted[0], "show", "shapes-turbo.mid.itda:7", "--json").out)["atom"]
+    said = json.loads(cli("-w", fitted_kinds[0], "show", "shapes-turbo.mid.itda:7", "--json").out)["atom"]
     assert said == {"prompt": prompt, "seed": seed, "step": step, "cell": [row, col], "token": None}
-    with Image.open(fitted[0] / "crops" / "7-atom.png") as picture:
+    with Image.open(fitted_kinds[0] / "crops" / "7-atom.png") as picture:
         assert picture.size == (224, 224)
         assert len(picture.convert("RGB").getcolors(60_000) or []) > 10
 
 
-def test_compare_knows_shared_atoms_and_directions(fitted: tuple[Path, Path], cli: Cli) -> None:
-    same = json.loads(cli("-w", fitted[0], "compare", "shapes-turbo.mid.itda", "shapes-turbo.mid.itda", "--json").out)
+def test_compare_knows_shared_atoms_and_directions(fitted_kinds: tuple[Path, Path], cli: Cli) -> None:
+    same = json.loads(
+        cli("-w", fitted_kinds[0], "compare", "shapes-turbo.mid.itda", "shapes-turbo.mid.itda", "--json").out
+    )
     assert same["jaccard"] == 1
     assert same["mean_cosine"] == pytest.approx([1, 1])
     assert same["mutual"] == 64
     other = json.loads(
-        cli("-w", fitted[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.random", "--json").out
+        cli("-w", fitted_kinds[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.random", "--json").out
     )
     assert other["jaccard"] is None
     assert 0 < other["mean_cosine"][0] < 0.9
     assert len(other["pairs"]) == 10
-    shown = cli("-w", fitted[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.pca")
+    shown = cli("-w", fitted_kinds[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.pca")
     assert shown.code == 0
     assert "no atoms" in shown.out
-    refused = cli("-w", fitted[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.neurons")
+    refused = cli("-w", fitted_kinds[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.neurons")
     assert refused.code == 2
     assert "192 dimensions" in refused.err
-    missing = cli("-w", fitted[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.tpk")
+    missing = cli("-w", fitted_kinds[0], "compare", "shapes-turbo.mid.topk", "shapes-turbo.mid.tpk")
     assert missing.code == 2
     assert "did you mean" in missing.err
 
 
 def test_a_full_cache_generates_nothing(
-    fitted: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    fitted_kinds: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from autointerp.diffusion import generation
 
@@ -150,19 +152,19 @@ def test_a_full_cache_generates_nothing(
 
     (tmp_path / "autointerp.toml").write_text((labeled / "autointerp.toml").read_text())
     monkeypatch.setattr(generation, "generate", never)
-    done = cli("-w", tmp_path, "fit", "--layer", "late", "-k", "5", "--cache-activations", fitted[1])
+    done = cli("-w", tmp_path, "fit", "--layer", "late", "-k", "5", "--cache-activations", fitted_kinds[1])
     assert done.code == 0
     assert "shapes-turbo.late.topk" in done.out
     assert "keeping 0.00 GB" in done.err
 
 
 def test_a_cache_of_something_else_and_a_small_budget_are_refused_first(
-    fitted: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli
+    fitted_kinds: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli
 ) -> None:
     settings = (labeled / "autointerp.toml").read_text()
     (tmp_path / "autointerp.toml").write_text(settings.replace("steps = 2", "seed = 5\nsteps = 2", 1))
     fit = ("-w", tmp_path, "fit", "--layer", "mid", "--cache-activations")
-    other = cli(*fit, fitted[1])
+    other = cli(*fit, fitted_kinds[1])
     assert other.code == 2
     assert "something else (seed differ)" in other.err
     small = cli(*fit, tmp_path / "new", "--cache-budget", "0.0005")
@@ -172,10 +174,10 @@ def test_a_cache_of_something_else_and_a_small_budget_are_refused_first(
     assert not list((tmp_path / "dictionaries").glob("*/cfg.json"))
 
 
-def test_a_damaged_cache_is_one_line(fitted: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli) -> None:
+def test_a_damaged_cache_is_one_line(fitted_kinds: tuple[Path, Path], labeled: Path, tmp_path: Path, cli: Cli) -> None:
     import shutil
 
-    cache = Path(shutil.copytree(fitted[1], tmp_path / "cache"))
+    cache = Path(shutil.copytree(fitted_kinds[1], tmp_path / "cache"))
     (tmp_path / "autointerp.toml").write_text((labeled / "autointerp.toml").read_text())
     hurt = sorted((cache / "transformer.transformer_blocks.1.update").glob("*.safetensors"))[1]
     hurt.write_bytes(hurt.read_bytes()[:1000])
@@ -186,25 +188,27 @@ def test_a_damaged_cache_is_one_line(fitted: tuple[Path, Path], labeled: Path, t
     hurt.unlink()
     again = cli("-w", tmp_path, "fit", "--layer", "mid", "--kind", "itda", "--cache-activations", cache)
     assert again.code == 0
-    assert weights(tmp_path)["shapes-turbo.mid.itda"] == weights(fitted[0])["shapes-turbo.mid.itda"]
+    assert weights(tmp_path)["shapes-turbo.mid.itda"] == weights(fitted_kinds[0])["shapes-turbo.mid.itda"]
 
 
-def test_wrong_requests_say_what_there_is(fitted: tuple[Path, Path], cli: Cli) -> None:
-    unknown = cli("-w", fitted[0], "fit", "--layer", "mid", "--kind", "batchtop")
+def test_wrong_requests_say_what_there_is(fitted_kinds: tuple[Path, Path], cli: Cli) -> None:
+    unknown = cli("-w", fitted_kinds[0], "fit", "--layer", "mid", "--kind", "batchtop")
     assert unknown.code == 2
     assert "did you mean 'batchtopk'" in unknown.err
-    named = cli("-w", fitted[0], "fit", "--layer", "mid", "--kind", "pca", "--kind", "itda", "--name", "x", "-k", "3")
+    named = cli(
+        "-w", fitted_kinds[0], "fit", "--layer", "mid", "--kind", "pca", "--kind", "itda", "--name", "x", "-k", "3"
+    )
     assert named.code == 2
     assert "one dictionary only" in named.err
-    elsewhere = cli("-w", fitted[0], "harvest", "--layer", "mid", "--dictionary", "shapes-turbo.late.topk")
+    elsewhere = cli("-w", fitted_kinds[0], "harvest", "--layer", "mid", "--dictionary", "shapes-turbo.late.topk")
     assert elsewhere.code == 2
     assert "belongs to layer late" in elsewhere.err
 
 
 def test_several_are_harvested_and_evaluated_in_one_pass(
-    fitted: tuple[Path, Path], workspace: Path, tmp_path: Path, cli: Cli, query: Query, databases: Any
+    fitted_kinds: tuple[Path, Path], workspace: Path, tmp_path: Path, cli: Cli, query: Query, databases: Any
 ) -> None:
-    both = databases.copy(fitted[0], tmp_path / "both")
+    both = databases.copy(fitted_kinds[0], tmp_path / "both")
     asked = [
         "--dictionary",
         "shapes-turbo.mid.topk",

@@ -59,8 +59,10 @@ def test_of_another_model_or_layer_labels_come_and_crops_stay(bundle: Path, tmp_
     ],
 )
 def test_other_weights_of_the_model_are_noted(labeled: Path, there: str, here: str, loading: Any, says: str) -> None:
-    ctx = Context(WorkspaceFolder(labeled))
-    ctx.__dict__["description"] = replace(ctx.description, revision=here)
+    workspace = WorkspaceFolder(labeled)
+    about = replace(Context(workspace).description, revision=here)
+    ctx = Context(workspace, loading={"quantize": here.partition("+")[2] or "none"})
+    ctx.__dict__["description"] = about
     found = note_of_weights(ctx, {"revision": there, "loading": loading})
     assert says in " ".join(found)
     assert bool(found) == bool(says)

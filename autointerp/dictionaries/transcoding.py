@@ -9,6 +9,7 @@ import torch
 
 from autointerp.dictionaries.fitting import FitConfig, Trainer
 from autointerp.dictionaries.normalize import Normalization
+from autointerp.dictionaries.precision import wide_dtype
 from autointerp.dictionaries.rounds import Round
 from autointerp.dictionaries.sae import SAE, StepModulation
 from autointerp.dictionaries.training import SAETrainer, geometric_median, sae_options
@@ -88,7 +89,8 @@ class TranscoderTrainer(SAETrainer):
         W_enc, b_enc, _, shift = pair.source.fold(made.W_enc, made.b_enc, made.W_dec, made.b_dec)
         _, _, W_dec, b_dec = pair.target.fold(made.W_enc, made.b_enc, made.W_dec, made.b_dec)
         # What an autoencoder subtracts from its input is a part of the bias here.
-        b_enc = (b_enc.double() - shift.double() @ W_enc.double()).float()
+        wide = wide_dtype(b_enc.device)
+        b_enc = (b_enc.to(wide) - shift.to(wide) @ W_enc.to(wide)).float()
         W_enc, b_enc, W_dec, b_dec = (t.contiguous() for t in (W_enc, b_enc, W_dec, b_dec))
         folded = Transcoder(W_enc, b_enc, W_dec, b_dec, self.k)
         if self.options.conditioned:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.sqlite
 def test_kills_at_random_moments_change_no_row() -> None:
-    kills = os.environ.get("AUTOINTERP_KILLS", "3")
+    kills = os.environ.get("AUTOINTERP_KILLS", "5")
     command = [sys.executable, "-m", "benchmarks.kills", kills]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

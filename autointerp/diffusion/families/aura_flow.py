@@ -7,11 +7,10 @@ from typing import Any
 
 from typing_extensions import override
 
-from autointerp.diffusion.families.base import Configs, PipelineCall, TextStream
+from autointerp.diffusion.families.base import Configs, PipelineCall, TextStream, no_neurons
 from autointerp.diffusion.families.defaults import ModelDefaults
-from autointerp.diffusion.families.states import same_shape, unknown_form
+from autointerp.diffusion.families.states import same_shape, unknown_form, with_last_tokens
 from autointerp.diffusion.families.transformer import TransformerFamily, at_shares
-from autointerp.errors import UsageError
 
 _REGISTERS = 8
 """Register tokens of the class, which are neither text nor image."""
@@ -106,17 +105,11 @@ class AuraFlow(TransformerFamily):
 
     @override
     def put_image_tokens(self, inputs: Mapping[str, Any], output: Any, image: Any) -> Any:
-        if isinstance(output, tuple):
-            return output[0], image.to(output[1].dtype)
-        changed = output.clone()
-        changed[:, output.shape[1] - image.shape[1] :] = image
-        return changed
+        return with_last_tokens(output, image)
 
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        raise UsageError(
-            f"no module of {hookpoint} returns the hidden units of its MLP", "fit another kind than neurons"
-        )
+        raise no_neurons(hookpoint)
 
     @override
     def read_defaults(self, configs: Configs) -> Mapping[str, Any]:

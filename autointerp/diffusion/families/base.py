@@ -108,6 +108,11 @@ class TextStream(ABC):
         return sum(length for _, length in self.parts(max_sequence_length))
 
 
+def no_neurons(hookpoint: str) -> UsageError:
+    """Return the error for a layer whose MLP keeps its hidden units to itself."""
+    return UsageError(f"no module of {hookpoint} returns the hidden units of its MLP", "fit another kind than neurons")
+
+
 class Family(ABC):
     """One family of pipelines.
 
@@ -208,7 +213,11 @@ class Family(ABC):
 
     @abstractmethod
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        """Return the path and the number of the hidden units of a layer's MLP, after their activation."""
+        """Return the path and the number of the hidden units of a layer's MLP, after their activation.
+
+        Raises:
+            UsageError: No module returns them, see `no_neurons`.
+        """
 
     def read_defaults(self, configs: Configs) -> Mapping[str, Any]:
         """Read defaults from a model's own files, most of all its native size."""

@@ -10,7 +10,7 @@ from typing_extensions import override
 from autointerp.diffusion.families.base import Configs, Family, PipelineCall, TextStream
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.sizes import autoencoder_pixels, transformer_width
-from autointerp.diffusion.families.states import unknown_form
+from autointerp.diffusion.families.states import unknown_form, with_last_tokens
 from autointerp.diffusion.families.word_attention import JointAttention, WordAttention
 
 
@@ -164,11 +164,7 @@ class Flux(Family):
 
     @override
     def put_image_tokens(self, inputs: Mapping[str, Any], output: Any, image: Any) -> Any:
-        if isinstance(output, tuple):
-            return output[0], image.to(output[1].dtype)
-        changed = output.clone()
-        changed[:, output.shape[1] - image.shape[1] :] = image
-        return changed
+        return with_last_tokens(output, image)
 
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:

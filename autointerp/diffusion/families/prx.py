@@ -7,11 +7,10 @@ from typing import Any
 
 from typing_extensions import override
 
-from autointerp.diffusion.families.base import Configs, PipelineCall
+from autointerp.diffusion.families.base import Configs, PipelineCall, no_neurons
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.pixart import PixArtSigma
 from autointerp.diffusion.families.transformer import at_shares
-from autointerp.errors import UsageError
 
 
 class PRX(PixArtSigma):
@@ -52,9 +51,7 @@ class PRX(PixArtSigma):
 
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        raise UsageError(
-            f"no module of {hookpoint} returns the hidden units of its MLP", "fit another kind than neurons"
-        )
+        raise no_neurons(hookpoint)
 
     @override
     def read_defaults(self, configs: Configs) -> Mapping[str, Any]:

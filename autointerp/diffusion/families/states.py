@@ -43,6 +43,15 @@ def with_first_states(output: Any, tokens: Any) -> Any:
     return tuple(changed(part) for part in output)
 
 
+def with_last_tokens(output: Any, image: Any) -> Any:
+    """Return a block's output with other image tokens: (text, image), or [batch, tokens, width] with the text first."""
+    if isinstance(output, tuple):
+        return output[0], image.to(output[1].dtype)
+    changed = output.clone()
+    changed[:, output.shape[1] - image.shape[1] :] = image
+    return changed
+
+
 def same_shape(before: Any, after: Any) -> Any:
     """Return `before` where it has the shape of `after`, else None."""
     return before if before is not None and before.shape == after.shape else None

@@ -7,12 +7,11 @@ from typing import Any
 
 from typing_extensions import override
 
-from autointerp.diffusion.families.base import CallSizes, Configs, Family, PipelineCall, TextStream
+from autointerp.diffusion.families.base import CallSizes, Configs, Family, PipelineCall, TextStream, no_neurons
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.sizes import autoencoder_pixels
 from autointerp.diffusion.families.states import same_shape, unknown_form
 from autointerp.diffusion.families.transformer import at_shares
-from autointerp.errors import UsageError
 
 _PATCH = 2
 _MULTIPLE = 32
@@ -179,9 +178,7 @@ class ZImage(Family):
 
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        raise UsageError(
-            f"no module of {hookpoint} returns the hidden units of its MLP", "fit another kind than neurons"
-        )
+        raise no_neurons(hookpoint)
 
 
 Z_IMAGE = ZImage()

@@ -5,62 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import FiniteFloat, TypeAdapter
+from pydantic import TypeAdapter
 
 from autointerp.db import queries
 from autointerp.db.models import ExperimentRow
 from autointerp.errors import UsageError
 from autointerp.project.context import Context
 from autointerp.texts import to_json
-from autointerp.views.figures import Figure, FigureTable, number_text, tables_of
+from autointerp.views.figures import Figure, FigureTable, tables_of
+from autointerp.views.verdicts import DECISIONS, ClaimVerdict
 
 REPORT_PAGE, REPORT_PLOT, REPORT_FIGURES = "report.html", "plot.png", "figures.json"
 """Files in the folder of a report."""
-DECISIONS = ("holds", "fails", "undecided")
-"""What a verdict can be."""
-
-
-@dataclass(frozen=True)
-class StoredVerdict:
-    """What became of a published claim, as the report of an experiment says; the keys of `experiment claims --json`.
-
-    Attributes:
-        claim: The claim, with the model and its steps.
-        source: The paper.
-        theirs: The figure there; empty where none could be read.
-        ours: The figure here that decides; None where it was not measured.
-        ci_low: Lower end of its 95% interval.
-        ci_high: Upper end.
-        verdict: One of `DECISIONS`.
-        reason: What was measured, and the rule.
-    """
-
-    claim: str
-    source: str
-    theirs: str
-    ours: FiniteFloat | None
-    ci_low: FiniteFloat | None
-    ci_high: FiniteFloat | None
-    verdict: Literal["holds", "fails", "undecided"]
-    reason: str
-
-    @property
-    def parts(self) -> list[str]:
-        """The reason, a part for each figure that decides."""
-        # A part ends with its rule in brackets, in which there may be a semicolon too.
-        return re.split(r"(?<=\)); ", self.reason)
-
-    @property
-    def interval(self) -> str:
-        """The 95% interval, such as `0.390 to 0.431`; empty where there is none."""
-        if self.ci_low is None or self.ci_high is None:
-            return ""
-        return f"{number_text(self.ci_low)} to {number_text(self.ci_high)}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +60,7 @@ class StoredExperiment:
     figures: tuple[Figure, ...]
     page: Path | None
     plot: Path | None
-    verdicts: tuple[StoredVerdict, ...] = ()
+    verdicts: tuple[ClaimVerdict, ...] = ()
 
     @property
     def name(self) -> str:
@@ -118,10 +79,10 @@ class StoredExperiment:
         return {decision: sum(one.verdict == decision for one in self.verdicts) for decision in DECISIONS}
 
     @property
-    def sources(self) -> dict[str, list[StoredVerdict]]:
+    def sources(self) -> dict[str, list[ClaimVerdict]]:
         """The verdicts by their papers, with the titles of these where figures have them."""
         titles = {figure.name.partition(": ")[0]: figure.name for figure in self.figures}
-        found: dict[str, list[StoredVerdict]] = {}
+        found: dict[str, list[ClaimVerdict]] = {}
         for one in self.verdicts:
             found.setdefault(titles.get(one.source, one.source), []).append(one)
         return found
@@ -146,7 +107,7 @@ class StoredExperiment:
             "revision": self.revision,
             "configuration": dict(self.configuration),
             "figures": [figure.as_dict() for figure in self.figures],
-            "verdicts": [asdict(one) for one in self.verdicts],
+            "verdicts": [one.as_dict() for one in self.verdicts],
             "name": self.name,
             "state": self.state,
             "done": self.done,
@@ -200,11 +161,11 @@ def _stored(ctx: Context, row: ExperimentRow, done: int) -> StoredExperiment:
     )
 
 
-def _verdicts(figures: Path) -> tuple[StoredVerdict, ...]:
+def _verdicts(figures: Path) -> tuple[ClaimVerdict, ...]:
     """Read the verdicts of a report; none where it has none, or where the file is not what it should be."""
     try:
         said = json.loads(figures.read_text(encoding="utf-8"))
-        return TypeAdapter(tuple[StoredVerdict, ...]).validate_python(said.get("verdicts", ()))
+        return TypeAdapter(tuple[ClaimVerdict, ...]).validate_python(said.get("verdicts", ()))
     except (OSError, ValueError, AttributeError):
         return ()
 

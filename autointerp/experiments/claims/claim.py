@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from autointerp.experiments.protocol import Figure
 from autointerp.experiments.statistics import UNKNOWN, Estimate, combined
 from autointerp.views.figures import number_text
+from autointerp.views.verdicts import ClaimVerdict, Decision
 
-Decision = Literal["holds", "fails", "undecided"]
 NEEDED = 0.05
 """A difference of less than five points counts as none, where a claim says nothing else."""
 LEAST = 16
@@ -100,35 +100,6 @@ class Claim:
     experiment: str
     studies: tuple[str, ...]
     contrasts: tuple[Contrast, ...]
-
-
-@dataclass(frozen=True)
-class ClaimVerdict:
-    """What became of a claim in one study; the keys of `experiment claims --json`.
-
-    Attributes:
-        claim: The claim, with the model and its steps.
-        source: The paper.
-        theirs: The figure there.
-        ours: The contrast that decides, or the one that comes nearest to failing; None where it was not measured.
-        ci_low: Lower end of its 95% interval.
-        ci_high: Upper end.
-        verdict: `holds`, `fails` or `undecided`.
-        reason: What was measured, and the rule.
-    """
-
-    claim: str
-    source: str
-    theirs: str
-    ours: float | None
-    ci_low: float | None
-    ci_high: float | None
-    verdict: Decision
-    reason: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row as `--json` prints it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from autointerp.errors import UsageError
 from autointerp.experiments.claims.catalogue import SOURCES
-from autointerp.experiments.claims.claim import LEAST, ClaimVerdict, Finding
+from autointerp.experiments.claims.claim import LEAST, Finding
 from autointerp.experiments.claims.studies import Sizes
 from autointerp.files import replacing
 from autointerp.views.figures import number_text
+from autointerp.views.verdicts import ClaimVerdict
 
 _HEAD = """\
 # Published claims
@@ -99,9 +100,7 @@ def value_text(verdict: ClaimVerdict) -> str:
     if verdict.ours is None:
         return "-"
     text = number_text(verdict.ours)
-    if verdict.ci_low is None or verdict.ci_high is None:
-        return text
-    return f"{text} ({number_text(verdict.ci_low)} to {number_text(verdict.ci_high)})"
+    return f"{text} ({verdict.interval})" if verdict.interval else text
 
 
 def _counted(findings: Sequence[Finding]) -> str:

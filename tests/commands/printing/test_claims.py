@@ -6,7 +6,8 @@ import pytest
 
 from autointerp.commands.printing.claims import print_findings
 from autointerp.experiments.claims.catalogue import CLAIMS
-from autointerp.experiments.claims.claim import ClaimVerdict, Finding
+from autointerp.experiments.claims.claim import Finding
+from autointerp.views.verdicts import ClaimVerdict
 
 
 def test_a_row_and_a_reason_each(capsys: pytest.CaptureFixture[str]) -> None:

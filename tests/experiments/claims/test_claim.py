@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from autointerp.experiments.claims.claim import LEAST, Claim, ClaimVerdict, Contrast, Decision, Term, decide, mean_of
+from autointerp.experiments.claims.claim import LEAST, Claim, Contrast, Term, decide, mean_of
 from autointerp.experiments.protocol import Figure
+from autointerp.views.verdicts import ClaimVerdict, Decision
 
 PLACES = {"last": 3}
 

@@ -8,9 +8,10 @@ import pytest
 
 from autointerp.errors import UsageError
 from autointerp.experiments.claims.catalogue import CLAIMS
-from autointerp.experiments.claims.claim import ClaimVerdict, Decision, Finding
+from autointerp.experiments.claims.claim import Finding
 from autointerp.experiments.claims.page import check_page, page_of, plot_of, value_text, write_page
 from autointerp.experiments.claims.studies import QUICK
+from autointerp.views.verdicts import ClaimVerdict, Decision
 
 
 def finding(decision: Decision, ours: float | None = 0.25, study: str = "turbo") -> Finding:

@@ -154,7 +154,7 @@ def _first_line(path: Path) -> str:
 def pipelines_markdown() -> str:
     """A row for each pipeline class that a user may bring."""
     from autointerp.diffusion.families import FAMILIES
-    from autointerp.diffusion.families.classes import BY_HOOKPOINT, REFUSED, WHEN_LOADED
+    from autointerp.diffusion.families.classes import BY_HOOKPOINT, REFUSED
 
     lines = [
         "# Pipeline classes",
@@ -181,10 +181,6 @@ def pipelines_markdown() -> str:
         both = [f"refused: {', '.join(f'`{path}`' for path in one.refused)}"] if one.refused else []
         limits = "; ".join([*both, *([one.limits] if one.limits else [])])
         lines.append(f"| `{name}` | {one.models} | {works} | no | no | no | | {limits} |")
-    for name, models in WHEN_LOADED.items():
-        lines.append(
-            f"| `{name}` | {models} | by hookpoint, if a dry run lets it through | no | no | no | | no test runs it |"
-        )
     lines += [f"| `{name}` | | refused: {why} | | | | | |" for name, why in REFUSED.items()]
     return "\n".join(lines) + "\n"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,8 @@ def check_classes(description: ModelDescription) -> None:
     if index and (lacking := [part for part in lacking if part not in description.family.may_lack]):
         raise AutointerpError(f"the model {name!r} has no {' and no '.join(lacking)}", "name one that is whole")
     for library in description.family.needs:
-        # diffusers imports such a library into the pipeline's module where it is installed.
-        if not hasattr(inspect.getmodule(pipeline), library):
+        # diffusers imports most such libraries into the pipeline's module where they are installed.
+        if not hasattr(inspect.getmodule(pipeline), library) and find_spec(library) is None:
             raise needs_library(name, library)
     if (needs := _needs_more(pipeline)) is not None:
         raise AutointerpError(f"the model {name!r} {needs}: it is a {kind}", _TEXT_ALONE)

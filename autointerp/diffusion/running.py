@@ -16,6 +16,7 @@ from autointerp.diffusion.calls import steps_of_calls
 from autointerp.diffusion.decoding import Decode, wrapped_decoding
 from autointerp.diffusion.families import Family
 from autointerp.diffusion.finite import checked_pictures
+from autointerp.diffusion.guardrail import guarded
 from autointerp.diffusion.sizing import exact_size
 from autointerp.diffusion.stepping import listening
 from autointerp.sizes import sides
@@ -46,6 +47,7 @@ def run_pipeline(
 
     Raises:
         NotFiniteError: The latents or the pictures are not finite.
+        AutointerpError: The pipeline's guardrail refuses a prompt or a picture.
     """
     model = batch.model
     accepted = set(inspect.signature(type(model.pipeline).__call__).parameters)
@@ -78,6 +80,7 @@ def run_pipeline(
         model.autocast(),
         warnings.catch_warnings(),
         _mended(model),
+        guarded(model),
         exact_size(model, *sides(batch.settings.size)),
         reporting,
         ending,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from autointerp.diffusion.calls import Calls, steps_of_calls
-from autointerp.diffusion.families import PipelineCall
+from autointerp.diffusion.families import GenericFamily, PipelineCall
 from autointerp.diffusion.layers import resolve_layer
 from autointerp.diffusion.noising import noised
 from autointerp.diffusion.passes import Pass
@@ -107,3 +109,28 @@ def test_several_images_a_prompt_cannot_be_mistaken_for_guidance(tiny_model: Mod
         else:
             with pytest.raises(AutointerpError, match=f"a batch of {rows} for 2 images"):
                 calls.before(model.denoiser, (torch.zeros(rows, 4, 8, 8), timestep), {})
+
+
+@pytest.mark.parametrize(
+    ("given", "plain", "half"),
+    [
+        (80 / 81, True, True),
+        (0.98828125, False, True),
+        (0.99609375, False, False),
+        (0.9, False, False),
+        (1, False, False),
+    ],
+)
+def test_a_timestep_that_is_rounded_in_half_precision_is_known(given: float, plain: bool, half: bool) -> None:
+    """Where the noise is 80 times the picture, Cosmos tells 80 of 81 parts: 0.9877, which is 0.9883 in bfloat16."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    scheduler.timesteps = torch.tensor([80_000.0])
+    family, pipeline = GenericFamily("Cosmos2TextToImagePipeline", "transformer"), SimpleNamespace(scheduler=scheduler)
+    given_call = {"hidden_states": torch.zeros(1, 4, 1, 8, 8), "timestep": torch.tensor([given])}
+    for dtype, fits in ((torch.float32, plain), (torch.bfloat16, half)):
+        model = SimpleNamespace(family=family, dtype=dtype, pipeline=pipeline)
+        batch: Any = SimpleNamespace(model=model, steps=1, branches=1, conditional_branch=0, count=1)
+        with nullcontext() if fits else pytest.raises(AutointerpError, match="call 0 of the denoiser ran at timestep"):
+            Calls(batch).before(torch.nn.Identity(), (), given_call)

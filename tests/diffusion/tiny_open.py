@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from tests.diffusion.tiny import sd
 from tests.diffusion.tiny_parts import (
@@ -355,6 +357,66 @@ def fibo2() -> Any:
     )
 
 
+class PlainGuardrail:
+    """In place of the models that check the prompts and pictures of Cosmos: it lets all through."""
+
+    def to(self, _device: Any) -> PlainGuardrail:
+        return self
+
+    def check_text_safety(self, _prompt: str) -> bool:
+        return True
+
+    def check_video_safety(self, frames: Any) -> Any:
+        return frames
+
+
+def cosmos2() -> Any:
+    """Cosmos Predict2. Interpolation stands in for torchvision, by which the transformer resizes a mask of zeros."""
+    from diffusers import AutoencoderKLWan, Cosmos2TextToImagePipeline, CosmosTransformer3DModel
+    from diffusers.models.transformers import transformer_cosmos
+    from diffusers.pipelines.cosmos import pipeline_cosmos2_text2image as code
+
+    from training.shapes.tokenizers import t5_tokenizer
+
+    # A saved pipeline has no guardrail, and one that is loaded makes its own.
+    code.CosmosSafetyChecker = PlainGuardrail
+    code.cosmos_guardrail = code.torchvision = SimpleNamespace()
+    if not hasattr(transformer_cosmos, "transforms"):
+        transformer_cosmos.transforms = SimpleNamespace(
+            functional=SimpleNamespace(resize=lambda mask, size, interpolation: F.interpolate(mask, size)),
+            InterpolationMode=SimpleNamespace(NEAREST="nearest"),
+        )
+    t5 = t5_tokenizer()
+    transformer = CosmosTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        mlp_ratio=2.0,
+        text_embed_dim=TEXT_WIDTH,
+        adaln_lora_dim=8,
+        max_size=(4, 16, 16),
+        patch_size=(1, 2, 2),
+        extra_pos_embed_type=None,
+        **HEADS,
+    )
+    vae = AutoencoderKLWan(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.1, -0.1, 0.2, 0.0],
+        latents_std=[1.5, 1.0, 2.0, 0.5],
+    )
+    return Cosmos2TextToImagePipeline(
+        text_encoder=t5_text(t5),
+        tokenizer=t5,
+        transformer=waken(transformer),
+        vae=vae,
+        scheduler=flow(use_karras_sigmas=True),
+    )
+
+
 OPEN: dict[str, Callable[[], Any]] = {
     "Lumina2Pipeline": lumina2,
     "HunyuanImagePipeline": hunyuan_image,
@@ -368,4 +430,5 @@ OPEN: dict[str, Callable[[], Any]] = {
     "NucleusMoEImagePipeline": nucleus,
     "BriaFiboPipeline": fibo,
     "BriaFibo2Pipeline": fibo2,
+    "Cosmos2TextToImagePipeline": cosmos2,
 }

@@ -14,12 +14,14 @@ class OpenClass(NamedTuple):
         works: Hookpoints that can be read, `N` for a number.
         refused: Hookpoints that are refused, as image tokens and others stand in one tensor there.
         limits: What else people should know.
+        needs: Libraries that the pipeline's code uses whether they are there or not.
     """
 
     models: str
     works: tuple[str, ...]
     refused: tuple[str, ...] = ()
     limits: str = ""
+    needs: tuple[str, ...] = ()
 
 
 BY_HOOKPOINT: Mapping[str, OpenClass] = {
@@ -61,16 +63,18 @@ BY_HOOKPOINT: Mapping[str, OpenClass] = {
         ("transformer.layers.N",),
         "needs torchvision for its processor of pictures and texts",
     ),
+    "Cosmos2TextToImagePipeline": OpenClass(
+        "Cosmos Predict2",
+        ("transformer.transformer_blocks.N",),
+        limits="needs torchvision, and cosmos_guardrail, whose models check each prompt and picture: one that they "
+        "refuse ends the run",
+        needs=("cosmos_guardrail", "torchvision"),
+    ),
 }
 """Classes that run in the tests through the generic entry."""
 
 SCALING = frozenset({"HiDreamImagePipeline"})
 """Classes that scale each size to the area of `default_sample_size`, an attribute of the pipeline."""
-
-WHEN_LOADED: Mapping[str, str] = {
-    "Cosmos2TextToImagePipeline": "Cosmos Predict2",
-}
-"""Classes that no test runs: the dry run judges each when it is loaded."""
 
 _REASONS: Mapping[str, tuple[str, ...]] = {
     "its blocks hold texts and image in one tensor, and its text has four dimensions": ("Krea2Pipeline",),

@@ -7,6 +7,7 @@ certain, the pipeline or the hookpoint is refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from typing_extensions import override
 
 from autointerp.diffusion.families.base import CallSizes, Configs, Family, NoDenoisingError, PipelineCall
+from autointerp.diffusion.families.classes import BY_HOOKPOINT
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.denoiser_tree import blocks_of
 from autointerp.diffusion.families.sizes import autoencoder_pixels, native_size
@@ -68,6 +70,7 @@ class GenericFamily(Family):
         self.pipeline_class = pipeline_class
         self.denoiser = denoiser
         self.components = (denoiser, "vae")
+        self.needs = BY_HOOKPOINT[pipeline_class].needs if pipeline_class in BY_HOOKPOINT else ()
         self.seen: dict[float, Seen] = {}
         self.sign: int | None = None
 
@@ -142,8 +145,13 @@ class GenericFamily(Family):
 
     @override
     def timesteps(self, given: float) -> tuple[float, ...]:
-        """Return the forms that diffusers has: the scheduler's timestep, a share of 1000, or what is left of it."""
-        return given, 1000 * given, 1000 * (1 - given), 1000 - given
+        """Return the forms that diffusers has.
+
+        They are the scheduler's timestep, a share of 1000, what is left of either, and Cosmos's: the share of noise in
+        a sum of picture and noise, where the timestep is 1000 times the noise beside one picture.
+        """
+        beside = 1000 * given / (1 - given) if 0 <= given < 1 else math.inf
+        return given, 1000 * given, 1000 * (1 - given), 1000 - given, beside
 
     @override
     def sizes(self, inputs: Mapping[str, Any]) -> CallSizes:

@@ -11,10 +11,10 @@ from autointerp.diffusion.checking import check_classes, check_index
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.description import ModelDescription
 from autointerp.diffusion.families import FAMILIES, GenericFamily, family_of
-from autointerp.diffusion.families.classes import BY_HOOKPOINT, REFUSED, WHEN_LOADED
+from autointerp.diffusion.families.classes import BY_HOOKPOINT, REFUSED
 from autointerp.errors import AutointerpError
 
-ROWS = [*FAMILIES, *BY_HOOKPOINT, *WHEN_LOADED, *REFUSED]
+ROWS = [*FAMILIES, *BY_HOOKPOINT, *REFUSED]
 PARTS = {part: ["diffusers", "X"] for part in ("transformer", "vae")}
 
 
@@ -59,7 +59,7 @@ def test_a_class_that_is_not_read_is_refused_with_the_reason_of_its_row(tmp_path
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", [*BY_HOOKPOINT, *WHEN_LOADED])
+@pytest.mark.parametrize("name", BY_HOOKPOINT)
 def test_the_generic_entry_takes_the_others(name: str) -> None:
     family = family_of(name, ("transformer", "vae"))
     assert isinstance(family, GenericFamily)

@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from autointerp.diffusion import checking
+from autointerp.diffusion.checking import check_classes
 from autointerp.diffusion.dry_run import look
 from autointerp.diffusion.edits import Edit, add_vector, replace
 from autointerp.diffusion.families import GenericFamily
+from autointerp.diffusion.families.base import NoDenoisingError
 from autointerp.diffusion.families.classes import BY_HOOKPOINT, REFUSED
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import ImageJob
@@ -31,7 +34,9 @@ from tests.diffusion.tiny_open import OPEN
 JOBS = [ImageJob(0, "large red solid circle", 100), ImageJob(1, "star", 101)]
 GUIDANCE = {name: 1.0 if name == "HunyuanImagePipeline" else 3.0 for name in BY_HOOKPOINT}
 """HunyuanImage without a guider and without distilled guidance has none."""
-CALLS = dict.fromkeys(("Lumina2Pipeline", "NucleusMoEImagePipeline", "BriaFibo2Pipeline"), 2)
+CALLS = dict.fromkeys(
+    ("Lumina2Pipeline", "NucleusMoEImagePipeline", "BriaFibo2Pipeline", "Cosmos2TextToImagePipeline"), 2
+)
 LENGTHS = {"Lumina2Pipeline": 64, "NucleusMoEImagePipeline": 320}
 """Tokens that are read where a message of the pipeline comes before each prompt."""
 DOUBLED = set(BY_HOOKPOINT) - {"HunyuanImagePipeline", "LuminaPipeline", *CALLS}
@@ -44,7 +49,9 @@ IMAGE = {
 SIGNS = {
     **dict.fromkeys(BY_HOOKPOINT, 1),
     **dict.fromkeys(("HiDreamImagePipeline", "LuminaPipeline", "Lumina2Pipeline", "NucleusMoEImagePipeline"), -1),
+    "Cosmos2TextToImagePipeline": None,
 }
+"""Sign of the prediction that the scheduler is given; Cosmos gives it what follows from prediction and noise."""
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +118,12 @@ def test_the_sign_of_a_prediction_is_seen(opened: Callable[[str], Model], name: 
     look(model, GUIDANCE[name])
     assert isinstance(model.family, GenericFamily)
     assert model.family.sign == SIGNS[name]
-    answer = torch.ones(1, 2)
-    assert torch.equal(model.family.prediction((answer,)), SIGNS[name] * answer)
+    answer, sign = torch.ones(1, 2), SIGNS[name]
+    if sign is None:
+        with pytest.raises(NoDenoisingError, match="what Cosmos2TextToImagePipeline makes of the prediction"):
+            model.family.prediction((answer,))
+    else:
+        assert torch.equal(model.family.prediction((answer,)), sign * answer)
 
 
 @pytest.mark.parametrize(("name", "path"), [(name, path) for name, row in BY_HOOKPOINT.items() for path in row.refused])
@@ -122,6 +133,41 @@ def test_what_a_row_refuses_is_refused(opened: Callable[[str], Model], name: str
     with pytest.raises(AutointerpError, match="has image tokens and others in one tensor") as refused:
         captured_of(model, [layer], (0,), settings_of(model, guidance=GUIDANCE[name]), jobs=JOBS, decode=False)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("library", ["cosmos_guardrail", "torchvision"])
+def test_a_library_that_a_class_needs_is_named(
+    opened: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    from diffusers.pipelines.cosmos import pipeline_cosmos2_text2image
+
+    description = opened("Cosmos2TextToImagePipeline").description
+    check_classes(description)
+    monkeypatch.delattr(pipeline_cosmos2_text2image, library)
+    monkeypatch.setattr(checking, "find_spec", lambda _: None)
+    with pytest.raises(AutointerpError, match=f"needs the library {library}: pip install {library}"):
+        check_classes(description)
+
+
+@pytest.mark.parametrize(
+    ("check", "says"),
+    [
+        ("check_text_safety", r"the guardrail of '.*' refuses the prompt 'star': leave it out of the prompts"),
+        ("check_video_safety", r"the guardrail of '.*' refuses a picture: leave out the prompt that made it"),
+    ],
+)
+def test_what_the_guardrail_of_cosmos_refuses_is_said_in_a_line(
+    opened: Callable[[str], Model], monkeypatch: pytest.MonkeyPatch, check: str, says: str
+) -> None:
+    model = opened("Cosmos2TextToImagePipeline")
+    settings, checker = settings_of(model, guidance=1.0), model.pipeline.safety_checker
+    answers = {"check_text_safety": lambda _self, prompt: prompt != "star", "check_video_safety": lambda *_: None}
+    with monkeypatch.context() as patch:
+        patch.setattr(type(checker), check, answers[check])
+        with pytest.raises(AutointerpError, match=says):
+            list(generate(model, JOBS, settings))
+    assert vars(checker) == {}
+    assert len(list(generate(model, JOBS, settings))) == 1
 
 
 def test_a_picture_that_hidream_pads_is_refused(opened: Callable[[str], Model]) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from autointerp.diffusion import checking
 from autointerp.diffusion.capture import LayerActivations
 from autointerp.diffusion.checking import check_classes
 from autointerp.diffusion.edits import Edit, add_vector, replace
@@ -243,6 +244,7 @@ def test_a_library_that_a_pipeline_needs_is_named(case: Callable[[str], Case], m
     description = case("prx").model.description
     check_classes(description)
     monkeypatch.delattr(pipeline_prx, "ftfy")
+    monkeypatch.setattr(checking, "find_spec", lambda _: None)
     with pytest.raises(AutointerpError, match=r"needs the library ftfy: pip install ftfy"):
         check_classes(description)
 

@@ -36,6 +36,9 @@ VERSION = 2
 CHOSEN_ON = 3
 """Pictures of each word, with it and without it, on which strengths are chosen."""
 GONE, IN_DOMAIN, CROSS_DOMAIN, VALID = "gone", "kept in its attribute", "kept elsewhere", "valid"
+MEASURES = (GONE, IN_DOMAIN, CROSS_DOMAIN, VALID)
+BY_STRENGTH = " by strength"
+"""Ends the name of a measure on the pictures for choosing, at each strength that was tried."""
 ALL = "all concepts"
 
 
@@ -189,22 +192,33 @@ class EraseExperiment:
                 figures += [
                     Figure(name, group, way, *found, control=control) for name, found in _measures(counts).items()
                 ]
-        strengths = self._chosen(results)
-        figures += [Figure("strength", ALL, way, strength) for way, strength in strengths]
-        return sorted(figures, key=lambda figure: (GONE, IN_DOMAIN, CROSS_DOMAIN, VALID, "strength").index(figure.name))
+        for way, strength in self._tried():
+            figures += [
+                Figure(f"{name}{BY_STRENGTH}", f"{strength:g}", way, *found)
+                for name, found in self._tried_at(results, way, strength).items()
+            ]
+        figures += [Figure("strength", ALL, way, strength) for way, strength in self._chosen(results)]
+        order = [*MEASURES, *(f"{name}{BY_STRENGTH}" for name in MEASURES), "strength"]
+        return sorted(figures, key=lambda figure: order.index(figure.name))
 
     def plots(self, figures: Sequence[Figure]) -> list[Plot]:
-        """Draw each measure by attribute and way."""
-        groups = (ALL, *self.concepts.groups)
+        """Draw each measure by attribute and way, and by the strength that was tried."""
+        by_attribute = (ALL, *self.concepts.groups)
+        by_strength = [f"{strength:g}" for strength in STRENGTHS]
         plots = []
-        for name in (GONE, IN_DOMAIN, CROSS_DOMAIN, VALID):
-            lines = []
-            for way in (*self.ways, NONE, *self.prompts):
-                own = [f for f in figures if f.name == name and f.way == way and f.group in groups]
-                if own:
-                    values, low, high = ([getattr(f, field) for f in own] for field in ("value", "low", "high"))
-                    lines.append(PlotLine(way, [f.group for f in own], values, low, high, own[0].control))
-            plots.append(Plot(name, "attribute", "share", lines))
+        for names, axis, groups in (
+            (MEASURES, "attribute", by_attribute),
+            ([f"{name}{BY_STRENGTH}" for name in MEASURES], "strength", by_strength),
+        ):
+            for name in names:
+                lines = []
+                for way in (*self.ways, NONE, *self.prompts):
+                    own = [f for f in figures if f.name == name and f.way == way and f.group in groups]
+                    if own:
+                        values, low, high = ([getattr(f, field) for f in own] for field in ("value", "low", "high"))
+                        x = [float(f.group) if axis == "strength" else f.group for f in own]
+                        lines.append(PlotLine(way, x, values, low, high, own[0].control))
+                plots.append(Plot(name, axis, "share", lines))
         return plots
 
     def pictures(self, results: Mapping[str, Mapping[str, Any]]) -> list[PictureRow]:
@@ -254,11 +268,15 @@ class EraseExperiment:
         for way in self.ways:
             heights = {}
             for strength in STRENGTHS if way != RANDOM else ():
-                rows = [one for word in self.words for one in results[f"choose {word}"][arm_key((way, strength))]]
-                found = _measures([ErasedCounts(*one) for one in rows])
+                found = self._tried_at(results, way, strength)
                 heights[strength] = sum(found[name].value or 0.0 for name in (GONE, IN_DOMAIN, CROSS_DOMAIN))
             best[way] = max(heights, key=lambda strength: heights[strength]) if heights else best[SAE]
         return [(way, best[way]) for way in self.ways]
+
+    def _tried_at(self, results: Mapping[str, Mapping[str, Any]], way: str, strength: float) -> dict[str, Estimate]:
+        """Return the four measures of a way at a strength, on the pictures for choosing of all words."""
+        rows = [one for word in self.words for one in results[f"choose {word}"][arm_key((way, strength))]]
+        return _measures([ErasedCounts(*one) for one in rows])
 
     def _jobs(self, word: str, stage: str) -> list[ImageJob]:
         """Return the pictures of a word: prompts that say it, and as many that do not; stages share none.

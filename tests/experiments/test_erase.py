@@ -80,8 +80,19 @@ def test_a_run_ends_in_the_measures_of_every_way(workspace: Path, monkeypatch: p
     assert found["kept elsewhere", "solid", "none"].value == 1.0
     assert found["strength", "all concepts", "sae"].value in erase.STRENGTHS
     assert found["valid", "all concepts", "means"].n == 4
+    # Of each word a picture with it and one without, at both strengths; random directions are as strong as the SAE.
+    by_strength = {key: f.n for key, f in found.items() if key[0] == "valid by strength"}
+    assert by_strength == {("valid by strength", s, w): 4 for s in ("1", "2") for w in ("sae", "means", "neurons")}
+    sums = {
+        s: sum(found[f"{name} by strength", s, "sae"].value for name in erase.MEASURES if name != "valid")
+        for s in ("1", "2")
+    }
+    assert float(max(sums, key=sums.__getitem__)) == found["strength", "all concepts", "sae"].value
     assert found["gone", "all concepts", "random"].control
-    assert [plot.title for plot in experiment.plots(outcome.figures)][0] == "gone"
+    assert [plot.title for plot in experiment.plots(outcome.figures)] == [
+        *erase.MEASURES,
+        *(f"{name} by strength" for name in erase.MEASURES),
+    ]
     assert all(len(row.panels) == 6 for row in experiment.pictures(outcome.results))
 
 

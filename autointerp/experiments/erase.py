@@ -203,23 +203,22 @@ class EraseExperiment:
 
     def plots(self, figures: Sequence[Figure]) -> list[Plot]:
         """Draw each measure by attribute and way, and by the strength that was tried."""
-        by_attribute = (ALL, *self.concepts.groups)
-        by_strength = [f"{strength:g}" for strength in STRENGTHS]
-        plots = []
-        for names, axis, groups in (
-            (MEASURES, "attribute", by_attribute),
-            ([f"{name}{BY_STRENGTH}" for name in MEASURES], "strength", by_strength),
-        ):
-            for name in names:
-                lines = []
-                for way in (*self.ways, NONE, *self.prompts):
-                    own = [f for f in figures if f.name == name and f.way == way and f.group in groups]
-                    if own:
-                        values, low, high = ([getattr(f, field) for f in own] for field in ("value", "low", "high"))
-                        x = [float(f.group) if axis == "strength" else f.group for f in own]
-                        lines.append(PlotLine(way, x, values, low, high, own[0].control))
-                plots.append(Plot(name, axis, "share", lines))
-        return plots
+        attributes = (ALL, *self.concepts.groups)
+        plots = [self._plot(name, figures, "attribute", attributes, attributes) for name in MEASURES]
+        names = [f"{strength:g}" for strength in STRENGTHS]
+        by_strength = (f"{name}{BY_STRENGTH}" for name in MEASURES)
+        return plots + [self._plot(name, figures, "strength", names, STRENGTHS) for name in by_strength]
+
+    def _plot(self, name: str, figures: Sequence[Figure], axis: str, groups: Sequence[str], x: Sequence[Any]) -> Plot:
+        """Draw a figure over its groups, which stand at `x`, by way."""
+        lines = []
+        for way in (*self.ways, NONE, *self.prompts):
+            own = {f.group: f for f in figures if f.name == name and f.way == way}
+            found = [(place, own[group]) for group, place in zip(groups, x, strict=True) if group in own]
+            if found:
+                values, low, high = ([getattr(f, field) for _, f in found] for field in ("value", "low", "high"))
+                lines.append(PlotLine(way, [place for place, _ in found], values, low, high, found[0][1].control))
+        return Plot(name, axis, "share", lines)
 
     def pictures(self, results: Mapping[str, Mapping[str, Any]]) -> list[PictureRow]:
         """Show the first picture of a few words under each way."""

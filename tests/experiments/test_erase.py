@@ -84,7 +84,7 @@ def test_a_run_ends_in_the_measures_of_every_way(workspace: Path, monkeypatch: p
     by_strength = {key: f.n for key, f in found.items() if key[0] == "valid by strength"}
     assert by_strength == {("valid by strength", s, w): 4 for s in ("1", "2") for w in ("sae", "means", "neurons")}
     sums = {
-        s: sum(found[f"{name} by strength", s, "sae"].value for name in erase.MEASURES if name != "valid")
+        s: sum(found[f"{name} by strength", s, "sae"].value or 0.0 for name in erase.MEASURES if name != "valid")
         for s in ("1", "2")
     }
     assert float(max(sums, key=sums.__getitem__)) == found["strength", "all concepts", "sae"].value

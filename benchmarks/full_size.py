@@ -175,6 +175,20 @@ MISTRAL_SMALL: dict[str, Any] = {
         "patch_size": 14,
     },
 }
+MINISTRAL_3B: dict[str, Any] = {
+    "tie_word_embeddings": True,
+    "text_config": {
+        "model_type": "ministral3",
+        "vocab_size": 131072,
+        "hidden_size": 3072,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+    },
+    "vision_config": MISTRAL_SMALL["vision_config"],
+}
 QWEN25_VL_7B: dict[str, Any] = {
     "text_config": {
         "vocab_size": 152064,
@@ -222,6 +236,16 @@ Z_IMAGE: Configs = {"transformer": {"dim": 3840, "n_layers": 30, "n_refiner_laye
 QWEN_IMAGE: Configs = {
     "transformer": {"num_layers": 60, "num_attention_heads": 24, "attention_head_dim": 128, "out_channels": 16},
     "vae": {"temperal_downsample": [False, True, True]},
+}
+ERNIE_IMAGE: Configs = {
+    "transformer": {
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
+        "num_layers": 36,
+        "ffn_hidden_size": 12288,
+        "text_in_dim": 3072,
+    },
+    "vae": KLEIN_4B["vae"],
 }
 _DEEP = ["ResBlock"] * 3 + ["EfficientViTBlock"] * 3
 SANA: Configs = {
@@ -350,5 +374,13 @@ MODELS = {
         {"transformer": {}, "vae": autoencoder(16)},
         {"text_encoder": ("T5EncoderModel", T5_XXL)},
         1024,
+    ),
+    "ernie-image": FullSize(
+        "ErnieImagePipeline",
+        "ErnieImageTransformer2DModel",
+        ERNIE_IMAGE,
+        {"text_encoder": ("Mistral3Model", MINISTRAL_3B)},
+        1024,
+        "AutoencoderKLFlux2",
     ),
 }

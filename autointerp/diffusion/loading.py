@@ -109,20 +109,22 @@ def _pretrained(
     Returns:
         The pipeline, and notes of what was left out.
     """
-    from diffusers import DiffusionPipeline
+    import diffusers
 
     family, variant = description.family, description.loading.variant
+    # The base class fetches and loads optional components of its subclasses even where they are None.
+    pipeline = getattr(diffusers, family.pipeline_class)
     given = {**family.load_arguments, **given}
     folder = source
     if description.commit is not None:
         more = {"variant": variant} if variant else {}
-        folder = str(DiffusionPipeline.download(source, **_where(description), **more, **given))
-    index = DiffusionPipeline.load_config(folder)
+        folder = str(pipeline.download(source, **_where(description), **more, **given))
+    index = pipeline.load_config(folder)
     check_part_files(description.name, Path(folder), index, variant, given)
     quantization = {} if quantized is None else {family.denoiser: quantized}
     how = {"dtype": dtype, "variant": variant, "quantization": quantization}
     parts, notes = load_parts(description.name, Path(folder), index, given, **how)
-    return DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype, **given, **parts), notes
+    return pipeline.from_pretrained(folder, torch_dtype=dtype, **given, **parts), notes
 
 
 def _shared(description: ModelDescription, dtype: torch.dtype) -> dict[str, Any]:

@@ -25,6 +25,16 @@ TWO_STACKS: dict[str, Any] = {
     "axes_dims_rope": (4, 6, 6),
 }
 """Double and single blocks, as FLUX.1 has them."""
+PIXTRAL: dict[str, Any] = {
+    "model_type": "pixtral",
+    "image_size": 28,
+    "patch_size": 14,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+}
+"""The eyes of a language model, which texts do without."""
 
 
 _FILES = tempfile.TemporaryDirectory()
@@ -72,7 +82,7 @@ def waken(module: Any) -> Any:
     with torch.no_grad():
         for name, weight in module.named_parameters():
             gate = ("norm" in name and weight.ndim == 2) or ".modulation." in name or "scale_shift" in name
-            if gate or name.startswith(("proj_out", "final_layer")):
+            if gate or name.startswith(("proj_out", "final_", "adaLN_modulation")):
                 weight.normal_(0, 0.1)
     return module
 

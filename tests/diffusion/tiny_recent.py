@@ -15,6 +15,7 @@ from tests.diffusion import tiny
 from tests.diffusion.tiny import FAMILIES, flux, sd, sdxl
 from tests.diffusion.tiny_parts import (
     HEADS,
+    PIXTRAL,
     SIZE,
     STACK,
     TEXT_WIDTH,
@@ -33,8 +34,8 @@ from tests.diffusion.tiny_parts import (
 )
 
 
-def flux2_parts() -> dict[str, Any]:
-    """All that FLUX.2's pipelines share."""
+def flux2_parts(dynamic: bool = True) -> dict[str, Any]:
+    """All that FLUX.2's pipelines share, and ERNIE-Image without a shift of the schedule for each size."""
     from diffusers import AutoencoderKLFlux2
 
     widths = (8, 8, 8)
@@ -49,7 +50,7 @@ def flux2_parts() -> dict[str, Any]:
     )
     vae.bn.running_mean.uniform_(-1, 1)
     vae.bn.running_var.uniform_(0.5, 2)
-    return {"vae": vae, "scheduler": flow(use_dynamic_shifting=True)}
+    return {"vae": vae, "scheduler": flow(use_dynamic_shifting=dynamic)}
 
 
 def _flux2_transformer(text_layers: int, *, embedded: bool) -> Any:
@@ -85,11 +86,7 @@ def flux2() -> Any:
 
     tokenizer = chat_tokenizer()
     tokenizer.padding_side = "left"
-    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
-    config = Mistral3Config(
-        text_config={"model_type": "mistral", **language(tokenizer, 31)},
-        vision_config={"model_type": "pixtral", "image_size": 28, "patch_size": 14, **vision},
-    )
+    config = Mistral3Config(text_config={"model_type": "mistral", **language(tokenizer, 31)}, vision_config=PIXTRAL)
     return Flux2Pipeline(
         text_encoder=Mistral3ForConditionalGeneration(config),
         tokenizer=tokenizer,
@@ -334,6 +331,34 @@ def aura_flow() -> Any:
     )
 
 
+def ernie_image() -> Any:
+    """ERNIE-Image. Its gates are zero until it is trained."""
+    from diffusers import ErnieImagePipeline, ErnieImageTransformer2DModel
+    from transformers import Ministral3Config, Ministral3ForCausalLM, Mistral3Config, Mistral3Model
+
+    tokenizer = marking_tokenizer()
+    transformer = ErnieImageTransformer2DModel(
+        hidden_size=32,
+        num_attention_heads=2,
+        num_layers=4,
+        ffn_hidden_size=32,
+        in_channels=16,
+        out_channels=16,
+        text_in_dim=TEXT_WIDTH,
+        rope_axes_dim=(4, 6, 6),
+    )
+    text = language(tokenizer, 2)
+    reader = Mistral3Config(text_config={"model_type": "ministral3", **text}, vision_config=PIXTRAL)
+    return ErnieImagePipeline(
+        transformer=waken(transformer),
+        text_encoder=Mistral3Model(reader),
+        tokenizer=tokenizer,
+        pe=Ministral3ForCausalLM(Ministral3Config(**text)),
+        pe_tokenizer=tokenizer,
+        **flux2_parts(dynamic=False),
+    )
+
+
 RECENT: dict[str, Callable[[], Any]] = {
     "flux2": flux2,
     "flux2-klein": flux2_klein,
@@ -350,6 +375,7 @@ RECENT: dict[str, Callable[[], Any]] = {
     "cogview4": cogview4,
     "lcm": lcm,
     "kolors": kolors,
+    "ernie-image": ernie_image,
 }
 LENGTHS = {"flux2": 320, "qwen-image": 192, "ovis-image": 192}
 """Text tokens of pipelines whose template does not fit the usual number."""

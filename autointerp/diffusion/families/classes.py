@@ -78,7 +78,6 @@ SCALING = frozenset({"HiDreamImagePipeline"})
 
 _REASONS: Mapping[str, tuple[str, ...]] = {
     "its blocks hold texts and image in one tensor, and its text has four dimensions": ("Krea2Pipeline",),
-    "its blocks return [tokens, images, width], the image first": ("ErnieImagePipeline",),
     "a second model computes its unconditional branch": ("Ideogram4Pipeline",),
     "its blocks hold text and image in the first step, and the image alone in later ones": ("QwenImage21Pipeline",),
     "a language model writes a plan of the picture before the denoiser runs": ("GlmImagePipeline",),

@@ -23,6 +23,24 @@ def _units(configs: Configs, hookpoint: str, feed_forward: str) -> tuple[str, in
     return f"{hookpoint}.{inside}", int(width)
 
 
+def folded_latents(vae: Any, latents: Any, epsilon: float) -> Any:
+    """Fold 2x2 latents into channels, and normalize each by the autoencoder's batch norm.
+
+    Args:
+        vae: The autoencoder.
+        latents: [batch, channels, rows, cols].
+        epsilon: What is added to each variance.
+
+    Returns:
+        [batch, 4 * channels, rows / 2, cols / 2].
+    """
+    batch, channels, rows, cols = latents.shape
+    squares = latents.reshape(batch, channels, rows // 2, 2, cols // 2, 2).permute(0, 1, 3, 5, 2, 4)
+    folded = squares.reshape(batch, 4 * channels, rows // 2, cols // 2)
+    mean, variance = (one.to(folded).view(1, -1, 1, 1) for one in (vae.bn.running_mean, vae.bn.running_var))
+    return (folded - mean) / (variance + epsilon).sqrt()
+
+
 class Flux2Text(FluxText):
     """The text stream of FLUX.2: a prompt in a chat template, padded to the full length."""
 
@@ -88,12 +106,7 @@ class Flux2(Flux):
 
     @override
     def scale_latents(self, vae: Any, latents: Any) -> Any:
-        """Fold 2x2 latents into channels, and normalize each by the autoencoder's batch norm."""
-        batch, channels, rows, cols = latents.shape
-        squares = latents.reshape(batch, channels, rows // 2, 2, cols // 2, 2).permute(0, 1, 3, 5, 2, 4)
-        folded = squares.reshape(batch, 4 * channels, rows // 2, cols // 2)
-        mean, variance = (one.to(folded).view(1, -1, 1, 1) for one in (vae.bn.running_mean, vae.bn.running_var))
-        return (folded - mean) / (variance + vae.config.batch_norm_eps).sqrt()
+        return folded_latents(vae, latents, vae.config.batch_norm_eps)
 
     @override
     def pack_latents(self, latents: Any) -> Any:

@@ -48,6 +48,8 @@ def found_of(
         ("o/PixArt-LCM-XL-2", {"_class_name": "LCMScheduler"}, "PixArtAlphaPipeline", (4, 0.0)),
         ("o/any", {"_class_name": "TCDScheduler"}, "StableDiffusionXLPipeline", (4, 0.0)),
         ("o/any", {"_class_name": "LCMScheduler"}, "LatentConsistencyModelPipeline", (4, 0.0)),
+        ("Tongyi-MAI/Z-Image-Turbo", {}, "ZImagePipeline", (8, 0.0)),
+        ("baidu/ERNIE-Image-Turbo", {}, "ErnieImagePipeline", (8, 0.0)),
     ],
 )
 def test_distilled_models(name: str, scheduler: dict[str, Any], kind: str, expected: tuple[int, float]) -> None:

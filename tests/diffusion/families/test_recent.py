@@ -75,8 +75,10 @@ def case(tiny_folder: Callable[[str], Path]) -> Callable[[str], Case]:
 
 CALLS = dict.fromkeys(("flux2-klein-base", "qwen-image", "chroma", "ovis-image", "longcat-image", "cogview4"), 2)
 """Calls a step under guidance; the first is that of the prompt."""
-ROWS = {"z-image": slice(0, 2), **dict.fromkeys(("sana", "prx", "kolors", "aura-flow"), slice(2, 4))}
+ROWS = {"z-image": slice(0, 2), **dict.fromkeys(("sana", "prx", "kolors", "aura-flow", "ernie-image"), slice(2, 4))}
 """Rows of the prompts in a batch that guidance doubles."""
+MARKED = ("cogview4", "ernie-image")
+"""Models whose tokenizer here marks the beginning of a text."""
 EMBEDDED = ("flux2", "flux-kontext", "lcm")
 """Models whose guidance is an input of the same call."""
 
@@ -92,6 +94,8 @@ def by_hand(name: str, layer: Layer, output: Any, cells: int, text: int) -> torc
     if isinstance(output, tuple):
         first = "image" if name == "cogview4" else "text"
         return output[0 if layer.stream == first else 1]
+    if name == "ernie-image":  # [tokens, images, width], the image first
+        return (output[cells:] if layer.stream == "text" else output[:cells]).transpose(0, 1)
     if name == "z-image":  # the image's tokens, a multiple of 32, stand first
         return output[:, cells:] if layer.stream == "text" else output[:, :cells]
     if layer.hookpoint.startswith("transformer.single"):
@@ -145,7 +149,7 @@ def test_padding_and_templates_are_left_out(case: Callable[[str], Case], name: s
         assert len(c.flat()) == int(c.mask.sum())
         for job, mask in zip(c.jobs, c.mask, strict=True):
             words = [token for token, own in zip(reader.read(job.prompt), mask.tolist(), strict=True) if own]
-            marks = {"Ġ": " ", "▁": " ", "</s>": "", **({"<|im_start|>": ""} if name == "cogview4" else {})}
+            marks = {"Ġ": " ", "▁": " ", "</s>": "", **({"<|im_start|>": ""} if name in MARKED else {})}
             said = "".join(words)
             for mark, plain in marks.items():
                 said = said.replace(mark, plain)
@@ -201,6 +205,12 @@ def test_real_pictures_take_the_form_that_the_denoiser_is_given(
     with denoising_at(batch, (0,), note):
         run_pipeline(batch, stop_after=0)
     assert noises[0].shape == encoded.shape
+    if name == "ernie-image":  # as the pipeline undoes it before it decodes
+        norm = model.pipeline.vae.bn
+        raw = encoded * (norm.running_var.view(1, -1, 1, 1) + 1e-5).sqrt() + norm.running_mean.view(1, -1, 1, 1)
+        pixels = model.pipeline.image_processor.preprocess(picture)
+        theirs = model.pipeline.vae.encode(pixels).latent_dist.mode()
+        assert torch.allclose(model.pipeline._unpatchify_latents(raw), theirs, rtol=1e-5, atol=1e-6)
     if name.startswith("flux2"):  # FLUX.2 encodes pictures itself, for those that it edits
         pixels = model.pipeline.image_processor.preprocess(picture)
         theirs = model.pipeline._encode_vae_image(pixels, torch.Generator())
@@ -288,6 +298,30 @@ def test_z_image_has_the_image_first_and_an_unknown_form_is_refused() -> None:
     for wrong in (joint[:, 1:], (image, text)):
         with pytest.raises(AutointerpError, match="not known"):
             Z_IMAGE.image_tokens({"x": joint}, wrong, 64, 20)
+
+
+def test_ernie_image_has_the_image_first_and_the_tokens_before_the_rows(case: Callable[[str], Case]) -> None:
+    family = case("ernie-image").model.family
+    image, text = torch.randn(16, 2, 4), torch.randn(5, 2, 4)
+    joint = torch.cat([image, text])
+    before, after = family.image_tokens({"x": joint}, joint + 1, 5, 16)
+    assert before is not None
+    assert torch.equal(before, image.transpose(0, 1))
+    assert torch.equal(after, image.transpose(0, 1) + 1)
+    assert torch.equal(family.text_stream().tokens({"x": joint}, joint, 5, 0)[1], text.transpose(0, 1))
+    changed = family.text_stream().put({}, joint, text.transpose(0, 1) + 3)
+    assert torch.equal(changed, torch.cat([image, text + 3]))
+    assert torch.equal(family.put_image_tokens({}, joint, image.transpose(0, 1) + 3), torch.cat([image + 3, text]))
+    for wrong in (joint[1:], joint.transpose(0, 1), (image, text)):
+        with pytest.raises(AutointerpError, match="not known"):
+            family.image_tokens({"x": joint}, wrong, 5, 16)
+
+
+def test_the_model_that_rewrites_prompts_of_ernie_image_is_not_loaded(case: Callable[[str], Case]) -> None:
+    model = case("ernie-image").model
+    assert model.description.index["pe"][1] == "Ministral3ForCausalLM"
+    assert model.pipeline.pe is None
+    assert model.family.call(model.configs, 1.0, 2).arguments["use_pe"] is False
 
 
 def test_registers_of_aura_flow_are_neither_text_nor_image(case: Callable[[str], Case]) -> None:
@@ -390,6 +424,14 @@ FULL_SIZE: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str], int, 
         HALVES_THREE_TIMES,
         [SINGLE.format(i) for i in (5, 14, 23)],
         3072,
+        64,
+    ),
+    "ErnieImagePipeline": (
+        "ErnieImageTransformer2DModel",
+        {"num_layers": 36, "hidden_size": 4096, "num_attention_heads": 32, "patch_size": 1},
+        HALVES_THREE_TIMES,
+        [f"transformer.layers.{i}" for i in (9, 18, 27)],
+        4096,
         64,
     ),
     "PRXPipeline": (

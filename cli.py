@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from autointerp.commands.calls import Globals, sleep_while_waiting
+from autointerp.commands.declaring import group
 from autointerp.commands.options import shared_options
 from autointerp.commands.streams import OutputGoneError, prepare_streams
 from autointerp.errors import AutointerpError
@@ -49,7 +50,7 @@ class LazyCommands(dict[str, click.Command]):
         return self[name] if name in MODULES else default
 
 
-@click.group(commands=LazyCommands(), context_settings={"help_option_names": ["-h", "--help"]})
+@group(commands=LazyCommands(), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, "--version", prog_name="autointerp", message="%(prog)s %(version)s")
 @shared_options
 def cli() -> None:

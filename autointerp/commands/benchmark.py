@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autointerp.commands.calls import note, open_context, print_json
+from autointerp.commands.declaring import group
 from autointerp.commands.options import COUNT, PATH, SEED, combined, dictionary_option, json_option, shared_options
 from autointerp.errors import UsageError
 from autointerp.files import whole_file
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
-@click.group()
+@group()
 @shared_options
 def benchmark() -> None:
     """Tasks for any labeler or score, whose answers are the truth of shapes."""

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from autointerp.commands.calls import open_context, print_json
+from autointerp.commands.declaring import command
 from autointerp.commands.experiment_options import declared, outcome_options
 from autointerp.commands.options import PATH, combined, shared_options
 from autointerp.experiments.kinds import EXPERIMENTS
@@ -15,7 +16,7 @@ from autointerp.experiments.kinds import EXPERIMENTS
 _KIND = EXPERIMENTS["claims"]
 
 
-@click.command(_KIND.name, help=f"{_KIND.help}.")
+@command(_KIND.name, help=f"{_KIND.help}.")
 @combined(*map(declared, _KIND.options), outcome_options)
 @click.option(
     "--markdown", type=PATH, metavar="FILE", help="Write the verdicts as a page too, with its plot beside it."

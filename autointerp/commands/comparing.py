@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from autointerp.commands.calls import open_context, print_json
+from autointerp.commands.declaring import command
 from autointerp.commands.experiment_options import declared, finish, outcome_options
 from autointerp.commands.options import combined, shared_options
 from autointerp.errors import UsageError
@@ -18,7 +19,7 @@ _OF_MODELS = (*(option.name for option in OTHER_MODEL), "out", "dry_run", "devic
 """Options that say something of another model, or of measuring it."""
 
 
-@click.command()
+@command()
 @click.argument("one", metavar="DICTIONARY")
 @click.argument("other", metavar="[DICTIONARY]", required=False)
 @combined(*map(declared, OTHER_MODEL), outcome_options)

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from autointerp.commands.calls import note, open_context
+from autointerp.commands.declaring import command, group
 from autointerp.commands.options import PATH, shared_options
 from autointerp.errors import AutointerpError
 
 
-@click.command()
+@command()
 @click.argument("dictionary")
 @shared_options
 def rm(dictionary: str) -> None:
@@ -22,7 +23,7 @@ def rm(dictionary: str) -> None:
     note(f"removed {dictionary}")
 
 
-@click.group()
+@group()
 @shared_options
 def db() -> None:
     """Look after the database."""

@@ -9,6 +9,7 @@ import click
 
 from autointerp.commands.calls import open_context, print_json
 from autointerp.commands.claims import claims
+from autointerp.commands.declaring import command, group
 from autointerp.commands.experiment_options import declared, finish, outcome_options
 from autointerp.commands.options import PATH, SEED, combined, machine_options, shared_options
 from autointerp.experiments.kinds import EXPERIMENTS
@@ -32,7 +33,7 @@ class Strength(click.ParamType):  # type: ignore[type-arg]  # generic in new ver
             self.fail(f"{value!r} is neither a number nor auto", param, ctx)
 
 
-@click.command()
+@command()
 @click.argument("feature")
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="A row of pictures; repeatable.")
 @click.option("--icon", is_flag=True, help="A row of the feature alone, on an empty prompt.")
@@ -97,7 +98,7 @@ def steer(
     click.echo(file.write(picture))
 
 
-@click.group()
+@group()
 @shared_options
 def experiment() -> None:
     """Experiments on what features cause, each with its controls; a table, a plot and a report."""
@@ -106,10 +107,10 @@ def experiment() -> None:
 def _command_of(kind: ExperimentKind) -> click.Command:
     """Make the command of an experiment from its row."""
 
-    @click.command(kind.name, help=f"{kind.help}.")
+    @command(kind.name, help=f"{kind.help}.")
     @combined(*map(declared, kind.options), outcome_options)
     @shared_options
-    def command(
+    def run(
         out: Path | None, dry_run: bool, as_json: bool, device: str | None, dtype: str | None, **options: Any
     ) -> None:
         done = finish(kind, options, out, dry_run, device=device, dtype=dtype)
@@ -125,7 +126,7 @@ def _command_of(kind: ExperimentKind) -> click.Command:
         print_figures(done.outcome.figures)
         done.ctx.progress.note(f"report: {done.files.page}")
 
-    return command
+    return run
 
 
 for _kind in EXPERIMENTS.values():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autointerp.commands.calls import named_workspace, note, open_context, print_counts, report
+from autointerp.commands.declaring import command
 from autointerp.commands.options import (
     COUNT,
     dictionary_option,
@@ -33,7 +34,7 @@ def _layer_or_name(context: click.Context, param: click.Parameter, value: str | 
     return value
 
 
-@click.command()
+@command()
 @click.option(
     "--layer", callback=_layer_or_name, metavar="L", help="Layer: early, mid, late, or a hookpoint.  [required]"
 )
@@ -110,7 +111,7 @@ def label(
             close_label(ctx, done.dictionary, named_workspace())
 
 
-@click.command()
+@command()
 @layer_option
 @dictionary_option
 @click.option(

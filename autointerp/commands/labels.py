@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from autointerp.commands.calls import note, open_context, print_json, short_lived
+from autointerp.commands.declaring import group
 from autointerp.commands.options import (
     PATH,
     dictionary_option,
@@ -19,7 +20,7 @@ from autointerp.commands.printing.dictionaries import print_labelers
 from autointerp.errors import UsageError
 
 
-@click.group()
+@group()
 @shared_options
 def labels() -> None:
     """Look at labels by labeler, write them to a file, and take them in."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autointerp.commands.calls import note, open_context, print_json, short_lived, workspace_path
+from autointerp.commands.declaring import command
 from autointerp.commands.options import (
     COUNT,
     PATH,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from autointerp.search.vector_index import VectorIndex
 
 
-@click.command()
+@command()
 @click.option(
     "--model",
     metavar="M",
@@ -72,7 +73,7 @@ def layers(model: str | None, revision: str | None, every: bool, stream: str | N
     table(("alias", "hookpoint", "width", "grid", "stream", "signal"), rows)
 
 
-@click.command()
+@command()
 @json_option
 @shared_options
 @short_lived
@@ -87,7 +88,7 @@ def status(as_json: bool) -> None:
     print_status(found)
 
 
-@click.command()
+@command()
 @click.argument("text", required=False)
 @click.option("--image", type=PATH, metavar="FILE", help="Find what fits this picture.")
 @click.option("--like", metavar="FEATURE", help="Find what is like this feature (DICTIONARY:INDEX).")
@@ -155,7 +156,7 @@ def search(
         print_hits(hits, show, strips_of(ctx, hits))
 
 
-@click.command()
+@command()
 @click.argument("feature")
 @click.option("--crops", type=PATH, metavar="DIR", help="Write the marked crops here as PNG.")
 @click.option("--link", is_flag=True, help="Print the address of its page in `autointerp serve`, and nothing else.")
@@ -185,7 +186,7 @@ def show(feature: str, crops: Path | None, link: bool, labeler: str | None, as_j
     print_feature(found)
 
 
-@click.command()
+@command()
 @click.argument("source", metavar="IMAGE|PROMPT")
 @click.option("--layer", "layers", multiple=True, metavar="L", help="Only this layer; repeatable.  [default: all]")
 @dictionaries_option

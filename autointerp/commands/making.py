@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from autointerp.commands.calls import open_context, print_counts, print_json, progress_of_call, report, workspace_path
+from autointerp.commands.declaring import command
 from autointerp.commands.options import (
     COUNT,
     PATH,
@@ -28,7 +29,7 @@ from autointerp.commands.printing.tables import cell
 from autointerp.dictionaries.kinds import FITTED
 
 
-@click.command()
+@command()
 @click.option(
     "--model",
     metavar="M",
@@ -65,7 +66,7 @@ def init(assignments: tuple[str, ...], **given: Any) -> None:
     click.echo(make_workspace(workspace_path(), settings, progress_of_call()))
 
 
-@click.command()
+@command()
 @layers_option
 @click.option("--kind", "kinds", multiple=True, metavar="KIND", help=f"{FITTED.listed()}; more than once for several.")
 @click.option("--latents", type=COUNT, metavar="N", help="Number of latents.  [default: 8 x the layer's width]")
@@ -114,7 +115,7 @@ def fit(
         click.echo(f"{row.name}: {row.num_latents} latents, FVU {cell(row.fvu)}, L0 {cell(row.l0)}")
 
 
-@click.command()
+@command()
 @layers_option
 @dictionaries_option
 @click.option("--images", type=COUNT, metavar="N", help="Images to harvest.")
@@ -150,7 +151,7 @@ def harvest(
         print_counts(ctx, row.name)
 
 
-@click.command()
+@command()
 @layers_option
 @dictionaries_option
 @click.option("--images", type=COUNT, metavar="N", help="Held-out images to generate.")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from autointerp.commands.calls import note, open_context
+from autointerp.commands.declaring import command
 from autointerp.commands.options import shared_options
 from autointerp.web.links import DEFAULT_HOST, DEFAULT_PORT
 
 
-@click.command()
+@command()
 @click.option("--host", default=DEFAULT_HOST, show_default=True, metavar="H", help="Another address needs a token.")
 @click.option(
     "--port",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from autointerp.commands.calls import note, open_context, progress_of_call, workspace_path
+from autointerp.commands.declaring import command
 from autointerp.commands.options import (
     COUNT,
     PATH,
@@ -23,7 +24,7 @@ from autointerp.commands.options import (
 from autointerp.transfer.exporting.formats import FORMATS as EXPORT_FORMATS
 
 
-@click.command("import")
+@command("import")
 @click.argument("path", metavar="PATH|hf:REPO[/SUB]")
 @click.option("--layer", metavar="L", help="Layer: early, mid, late, or a hookpoint.  [default: what the files say]")
 @click.option(
@@ -78,7 +79,7 @@ def import_(
     click.echo(f"{plan.name}: {dictionary.kind}, {dictionary.num_latents} latents, of {files.format}{named}")
 
 
-@click.command()
+@command()
 @layers_option
 @click.option("-o", "--out", required=True, type=PATH, metavar="DIR", help="Where it goes.")
 @dictionaries_option

@@ -201,6 +201,26 @@ QWEN25_VL_7B: dict[str, Any] = {
     "vision_config": {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 3584},
     "tie_word_embeddings": False,
 }
+QWEN3_VL_8B: dict[str, Any] = {
+    "tie_word_embeddings": False,
+    "text_config": {
+        "vocab_size": 151936,
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+    },
+    "vision_config": {
+        "depth": 27,
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_heads": 16,
+        "out_hidden_size": 4096,
+        "deepstack_visual_indexes": [8, 16, 24],
+    },
+}
 GEMMA2_2B: dict[str, Any] = {
     "vocab_size": 256000,
     "hidden_size": 2304,
@@ -382,5 +402,13 @@ MODELS = {
         {"text_encoder": ("Mistral3Model", MINISTRAL_3B)},
         1024,
         "AutoencoderKLFlux2",
+    ),
+    "qwen-image-2.1": FullSize(
+        "QwenImage21Pipeline",
+        "QwenImage21Transformer2DModel",
+        {"transformer": {}, "vae": {}},
+        {"text_encoder": ("Qwen3VLForConditionalGeneration", QWEN3_VL_8B)},
+        1024,
+        "AutoencoderKLQwenImage21",
     ),
 }

@@ -166,7 +166,7 @@ def _before(model: Model, inputs: dict[str, Any], run: int, later: torch.Tensor)
 
     def answered(x: torch.Tensor) -> torch.Tensor:
         given = family.with_latents(inputs, _scaled(scheduler, run, x).to(dtype))
-        predicted: torch.Tensor = family.prediction(model.denoiser(**given))
+        predicted: torch.Tensor = family.prediction(model.denoiser(**given), family.sizes(given).image_tokens)
         # PixArt also predicts a variance, in channels after those of the noise.
         return predicted[:, : later.shape[1]].float()
 

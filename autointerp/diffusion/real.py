@@ -27,6 +27,10 @@ LEAST_SHARE = 0.01
 """Least share of the variance that must be the picture's. Below it, activations would be those of the noise."""
 
 
+_RGBA = 4
+"""Channels of an autoencoder that is also given how opaque a picture is."""
+
+
 def read_pictures(
     batch: Pass, steps: Collection[int], reading: AbstractContextManager[Any], decode: bool = True
 ) -> list[Image.Image]:
@@ -113,6 +117,8 @@ def encode_pictures(model: Model, pictures: Sequence[Image.Image]) -> torch.Tens
     try:
         with torch.inference_mode():
             # Some autoencoders of pictures are those of videos: a picture is a video of one frame.
+            if vae.config.get("in_channels") == _RGBA:
+                given = torch.cat([given, torch.ones_like(given[:, :1])], 1)
             one_by_one = (one[None, :, None] if family.encodes_videos else one[None] for one in given)
             latents = torch.cat([_latents(vae.encode(one.to(vae.dtype))) for one in one_by_one]).float()
             latents = latents.squeeze(2) if family.encodes_videos else latents

@@ -18,6 +18,7 @@ from autointerp.diffusion.families import Family
 from autointerp.diffusion.finite import checked_pictures
 from autointerp.diffusion.guardrail import guarded
 from autointerp.diffusion.sizing import exact_size
+from autointerp.diffusion.sources.pixels import to_rgb
 from autointerp.diffusion.stepping import listening
 from autointerp.sizes import sides
 
@@ -37,7 +38,7 @@ def run_pipeline(
     after_step: AfterStep | None = None,
     latents: torch.Tensor | None = None,
 ) -> list[Image.Image]:
-    """Call the pipeline once and return its pictures.
+    """Call the pipeline once and return its pictures, RGB, laid on white where they are transparent.
 
     Args:
         batch: The pass to run.
@@ -95,7 +96,8 @@ def run_pipeline(
             output_type="pil" if stop_after is None else "latent",
             **given,
         )
-        return list(output.images) if stop_after is None else []
+        # Some autoencoders also paint how opaque a picture is.
+        return [to_rgb(picture, lambda _: None) for picture in output.images] if stop_after is None else []
     return []  # `_ending` ended the run early.
 
 

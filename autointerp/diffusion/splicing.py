@@ -165,7 +165,8 @@ def _error(batch: Pass, steps: Sequence[int], plain: _PlainBatch, edit: Edit | N
             if calls.conditional and calls.step in steps:
                 target = _target(model, calls.run, plain.clean, drawn[0])
                 # PixArt also predicts a variance, in channels after those of the noise.
-                predicted = model.family.prediction(output)[calls.rows, : target.shape[1]].float()
+                predicted = model.family.prediction(output, calls.image_tokens)
+                predicted = predicted[calls.rows, : target.shape[1]].float()
                 missed = (predicted - target).square().flatten(1).mean(1)
                 total.add_(missed.cpu().double() / len(steps))
 

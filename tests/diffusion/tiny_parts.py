@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from typing import Any
 
@@ -182,6 +183,24 @@ def qwen3_vl(tokenizer: Any, layers: int = 8) -> Any:
     vision: dict[str, Any] = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 1}
     vision |= {"out_hidden_size": TEXT_WIDTH, "deepstack_visual_indexes": [0], "num_position_embeddings": 16}
     return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=sizes, vision_config=vision))
+
+
+def text_processor(tokenizer: Any) -> Any:
+    """A processor that stands in for Qwen3-VL's, also where a pipeline is loaded, and reads texts alone."""
+    from transformers import ProcessorMixin
+
+    class Qwen3VLProcessor(ProcessorMixin):  # type: ignore[misc]
+        def __init__(self, tokenizer: Any = None, chat_template: Any = None) -> None:
+            super().__init__(tokenizer, chat_template=chat_template)
+
+        def __call__(self, text: Any = None, **how: Any) -> Any:  # One text is a batch of one.
+            return super().__call__(text=text if isinstance(text, list) else [text], **how)
+
+    Qwen3VLProcessor.__module__ = "transformers.models.qwen3_vl.processing_qwen3_vl"
+    found = Qwen3VLProcessor(tokenizer, chat_template=tokenizer.chat_template)
+    # The module may have been imported anew meanwhile.
+    sys.modules["transformers"].Qwen3VLProcessor = Qwen3VLProcessor  # type: ignore[attr-defined]
+    return found
 
 
 def glm_tokenizer() -> Any:

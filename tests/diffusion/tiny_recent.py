@@ -27,9 +27,11 @@ from tests.diffusion.tiny_parts import (
     language,
     marking_tokenizer,
     qwen3,
+    qwen3_vl,
     qwen_vae,
     qwen_vl,
     t5_text,
+    text_processor,
     waken,
 )
 
@@ -359,6 +361,28 @@ def ernie_image() -> Any:
     )
 
 
+def qwen_image_21() -> Any:
+    """Qwen-Image 2.1. Its processor of pictures and texts needs torchvision, so one of texts stands in for it."""
+    from diffusers import AutoencoderKLQwenImage21, QwenImage21Pipeline, QwenImage21Transformer2DModel
+
+    tokenizer = chat_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>", "<|image_pad|>"]})
+    transformer = QwenImage21Transformer2DModel(
+        in_channels=4, out_channels=4, context_in_dim=TEXT_WIDTH, axes_dims_rope=(4, 6, 6), **STACK
+    )
+    vae = AutoencoderKLQwenImage21(
+        base_dim=8, decoder_base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1, 1], num_res_blocks=1,
+        latents_mean=[0.1, -0.1, 0.2, 0.0], latents_std=[1.5, 1.0, 2.0, 0.5],
+    )  # fmt: skip
+    return QwenImage21Pipeline(
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=vae,
+        text_encoder=qwen3_vl(tokenizer, 2),
+        processor=text_processor(tokenizer),
+        transformer=waken(transformer),
+    )
+
+
 RECENT: dict[str, Callable[[], Any]] = {
     "flux2": flux2,
     "flux2-klein": flux2_klein,
@@ -376,6 +400,7 @@ RECENT: dict[str, Callable[[], Any]] = {
     "lcm": lcm,
     "kolors": kolors,
     "ernie-image": ernie_image,
+    "qwen-image-21": qwen_image_21,
 }
 LENGTHS = {"flux2": 320, "qwen-image": 192, "ovis-image": 192}
 """Text tokens of pipelines whose template does not fit the usual number."""

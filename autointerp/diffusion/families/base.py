@@ -262,8 +262,14 @@ class Family(ABC):
         """Return the timestep among the arguments of a denoiser's call."""
         return inputs[self.timestep_argument]
 
-    def prediction(self, output: Any) -> Any:
-        """Return what the denoiser predicts, in the form of `latents`, as the scheduler is given it."""
+    def prediction(self, output: Any, image_tokens: int = 0) -> Any:
+        """Return what the denoiser predicts, in the form of `latents`, as the scheduler is given it.
+
+        Args:
+            output: The denoiser's output.
+            image_tokens: Number of image tokens in the call; 0 where latents are not packed into tokens.
+        """
+        del image_tokens
         return output[0]
 
     def answer(self, prediction: Any) -> Any:

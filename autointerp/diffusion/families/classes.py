@@ -79,7 +79,6 @@ SCALING = frozenset({"HiDreamImagePipeline"})
 _REASONS: Mapping[str, tuple[str, ...]] = {
     "its blocks hold texts and image in one tensor, and its text has four dimensions": ("Krea2Pipeline",),
     "a second model computes its unconditional branch": ("Ideogram4Pipeline",),
-    "its blocks hold text and image in the first step, and the image alone in later ones": ("QwenImage21Pipeline",),
     "a language model writes a plan of the picture before the denoiser runs": ("GlmImagePipeline",),
     "its denoiser is told the time as an angle": ("SanaSprintPipeline",),
     "its denoiser takes lists of latents, and pictures beside the text": ("ZImageOmniPipeline",),

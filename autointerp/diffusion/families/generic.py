@@ -159,7 +159,7 @@ class GenericFamily(Family):
         return CallSizes(latents.shape[0], 0, latents.shape[1] if latents.ndim == 3 else 0)
 
     @override
-    def prediction(self, output: Any) -> Any:
+    def prediction(self, output: Any, image_tokens: int = 0) -> Any:
         return self._known_sign() * output[0]
 
     @override

@@ -1,4 +1,4 @@
-"""Qwen-Image: blocks of both streams, and texts as long as the longest of a batch."""
+"""Qwen-Image and Qwen-Image 2.1: blocks of both streams, and texts as long as the longest of a batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from autointerp.diffusion.families.base import Configs, PipelineCall
+from autointerp.diffusion.families.base import Configs, PipelineCall, no_neurons
 from autointerp.diffusion.families.defaults import ModelDefaults
 from autointerp.diffusion.families.flux import Flux, FluxText
 from autointerp.diffusion.families.sizes import autoencoder_pixels, transformer_width
@@ -90,4 +90,78 @@ class QwenImage(Flux):
         return {}
 
 
+class QwenImage21Text(QwenImageText):
+    """The text stream of Qwen-Image 2.1: the part of a chat behind its system message."""
+
+    dropped = 0
+
+    @override
+    def render(self, tokenizer: Any, prompt: str) -> str:
+        """Return what follows the system message, whose tokens the pipeline leaves out again."""
+        return f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
+
+    @override
+    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
+        return (("processor", max_sequence_length),)
+
+    @override
+    def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
+        raise no_neurons(hookpoint)
+
+
+class QwenImage21(QwenImage):
+    """Qwen-Image 2.1, whose blocks hold both streams in one tensor, the text first.
+
+    The pipeline keeps the text's keys and values of the first step, and then runs its blocks on the image alone. It is
+    run without that cache: so each step is whole, and can be run by itself, as edits and noised pictures need it. What
+    the blocks compute is the same but for rounding, as the text is always told the time 0.
+    """
+
+    name = "qwen-image-21"
+    pipeline_class = "QwenImage21Pipeline"
+    defaults = ModelDefaults(steps=40, guidance=1.0, size=1024, max_sequence_length=512, capture_steps=(0,))
+    has_neurons = False
+    limits = (
+        "run without its cache of the text; reference pictures are not given; needs torchvision for its processor of "
+        "pictures and texts"
+    )
+    text = QwenImage21Text()
+
+    @override
+    def cell_pixels(self, configs: Configs, hookpoint: str | None) -> int:
+        """Return the side of one latent; the pipeline rounds sizes to pairs of them."""
+        return autoencoder_pixels(configs) * (1 if hookpoint else 2)
+
+    @override
+    def call(self, configs: Configs, guidance: float, count: int) -> PipelineCall:
+        arguments, branches, conditional = super().call(configs, guidance, count)
+        return PipelineCall({**arguments, "use_kv_cache": False}, branches, conditional)
+
+    @override
+    def readers(self, max_sequence_length: int) -> tuple[tuple[str, int | None], ...]:
+        """Name the one tokenizer; the pipeline cuts no text."""
+        return (("processor", None),)
+
+    @override
+    def prediction(self, output: Any, image_tokens: int = 0) -> Any:
+        """Return the last tokens: what the output layer makes of the text is nobody's prediction."""
+        return output[0][:, output[0].shape[1] - image_tokens :]
+
+    @override
+    def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
+        raise no_neurons(hookpoint)
+
+    @override
+    def read_defaults(self, configs: Configs) -> Mapping[str, Any]:
+        """Read how many steps there are, where the files hold their noise levels."""
+        levels = configs["model_index"].get("sample_sigmas")
+        return {"steps": len(levels)} if levels else {}
+
+    @override
+    def pack_latents(self, latents: Any) -> Any:
+        """Lay latents [batch, channels, rows, cols] out as tokens, row by row."""
+        return latents.flatten(2).transpose(1, 2)
+
+
 QWEN_IMAGE = QwenImage()
+QWEN_IMAGE_21 = QwenImage21()

@@ -141,7 +141,7 @@ class ZImage(Family):
         return (1000 * (1 - given),)
 
     @override
-    def prediction(self, output: Any) -> Any:
+    def prediction(self, output: Any, image_tokens: int = 0) -> Any:
         """Stack the predictions, with the sign that the pipeline gives them."""
         import torch
 

@@ -73,7 +73,9 @@ def case(tiny_folder: Callable[[str], Path]) -> Callable[[str], Case]:
     return made
 
 
-CALLS = dict.fromkeys(("flux2-klein-base", "qwen-image", "chroma", "ovis-image", "longcat-image", "cogview4"), 2)
+CALLS = dict.fromkeys(
+    ("flux2-klein-base", "qwen-image", "chroma", "ovis-image", "longcat-image", "cogview4", "qwen-image-21"), 2
+)
 """Calls a step under guidance; the first is that of the prompt."""
 ROWS = {"z-image": slice(0, 2), **dict.fromkeys(("sana", "prx", "kolors", "aura-flow", "ernie-image"), slice(2, 4))}
 """Rows of the prompts in a batch that guidance doubles."""
@@ -98,7 +100,8 @@ def by_hand(name: str, layer: Layer, output: Any, cells: int, text: int) -> torc
         return (output[cells:] if layer.stream == "text" else output[:cells]).transpose(0, 1)
     if name == "z-image":  # the image's tokens, a multiple of 32, stand first
         return output[:, cells:] if layer.stream == "text" else output[:, :cells]
-    if layer.hookpoint.startswith("transformer.single"):
+    if layer.hookpoint.startswith("transformer.single") or name == "qwen-image-21":
+        text = output.shape[1] - cells
         return output[:, :text] if layer.stream == "text" else output[:, text:]
     return output
 
@@ -120,6 +123,7 @@ def test_captured_tensors_are_bit_for_bit_what_plain_hooks_see(case: Callable[[s
         assert not ends[1][:, kept:].any()
         assert c.acts.shape == (2, c.layer.grid[0] * c.layer.grid[1], c.layer.d_in)
     assert all(np.array_equal(a, b) for a, b in zip(one.pictures, one.plain, strict=True))
+    assert one.plain[0].shape == (64, 64, 3)
     assert hooks_on(one.model) == 0
 
 
@@ -211,6 +215,10 @@ def test_real_pictures_take_the_form_that_the_denoiser_is_given(
         pixels = model.pipeline.image_processor.preprocess(picture)
         theirs = model.pipeline.vae.encode(pixels).latent_dist.mode()
         assert torch.allclose(model.pipeline._unpatchify_latents(raw), theirs, rtol=1e-5, atol=1e-6)
+    if name == "qwen-image-21":  # it encodes reference pictures itself, with how opaque they are
+        pixels = model.pipeline.image_processor.preprocess(picture.convert("RGBA")).unsqueeze(2)
+        theirs = model.pipeline._encode_vae_image(pixels, torch.Generator())
+        assert torch.allclose(theirs.flatten(2).transpose(1, 2), encoded, atol=1e-5)
     if name.startswith("flux2"):  # FLUX.2 encodes pictures itself, for those that it edits
         pixels = model.pipeline.image_processor.preprocess(picture)
         theirs = model.pipeline._encode_vae_image(pixels, torch.Generator())
@@ -300,6 +308,57 @@ def test_z_image_has_the_image_first_and_an_unknown_form_is_refused() -> None:
             Z_IMAGE.image_tokens({"x": joint}, wrong, 64, 20)
 
 
+def test_qwen_image_21_is_read_as_with_its_cache_of_the_text(case: Callable[[str], Case]) -> None:
+    """The pipeline by itself runs later steps on the image alone, whose tokens and pictures are the same."""
+    one = case("qwen-image-21")
+    pipeline, layer, cells = one.model.pipeline, one.layers[1], one.layers[1].grid[0] ** 2
+    outputs: list[torch.Tensor] = []
+    handle = one.model.module(layer.hookpoint).register_forward_hook(lambda _m, _a, out: outputs.append(out))
+    with torch.inference_mode():
+        made = pipeline(
+            prompt=[job.prompt for job in JOBS],
+            negative_prompt=[" ", " "],
+            true_cfg_scale=3.0,
+            num_inference_steps=3,
+            height=64,
+            width=64,
+            generator=[torch.Generator().manual_seed(job.seed) for job in JOBS],
+        )
+    handle.remove()
+    assert outputs[0].shape[1] > outputs[2].shape[1] == cells
+    for c in one.got:
+        if c.layer == layer:
+            found = one.model.family.image_tokens({}, outputs[2 * c.step], outputs[0].shape[1] - cells, cells)[1]
+            assert torch.allclose(found, c.acts, rtol=1e-4, atol=1e-5)
+    for picture, plain in zip(made.images, one.plain, strict=True):
+        assert picture.mode == "RGBA"
+        laid = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+        assert np.abs(np.asarray(laid, int) - plain).max() <= 1
+
+
+def test_a_prediction_of_qwen_image_21_leaves_the_text_out(case: Callable[[str], Case]) -> None:
+    family = case("qwen-image-21").model.family
+    text, image = torch.randn(2, 5, 4), torch.randn(2, 16, 4)
+    assert torch.equal(family.prediction((torch.cat([text, image], 1),), 16), image)
+
+
+def test_the_text_of_qwen_image_21_is_what_follows_its_system_message(case: Callable[[str], Case]) -> None:
+    model, read = case("qwen-image-21").model, []
+    handle = model.denoiser.register_forward_pre_hook(
+        lambda _m, _a, kw: read.append(kw["encoder_hidden_states"].shape[1]), with_kwargs=True
+    )
+    list(generate(model, JOBS[:1], settings_of(model, steps=1)))
+    handle.remove()
+    stream = model.family.text_stream()
+    assert read == [len(model.pipeline.processor.tokenizer(stream.render(None, JOBS[0].prompt)).input_ids)]
+
+
+def test_steps_of_qwen_image_21_may_be_in_its_files() -> None:
+    family = family_of("QwenImage21Pipeline")
+    assert family.read_defaults({"model_index": {"sample_sigmas": [1.0, 0.8, 0.5, 0.2]}}) == {"steps": 4}
+    assert family.read_defaults({"model_index": {}}) == {}
+
+
 def test_ernie_image_has_the_image_first_and_the_tokens_before_the_rows(case: Callable[[str], Case]) -> None:
     family = case("ernie-image").model.family
     image, text = torch.randn(16, 2, 4), torch.randn(5, 2, 4)
@@ -386,6 +445,14 @@ FULL_SIZE: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str], int, 
         3072,
         64,
     ),
+    "QwenImage21Pipeline": (
+        "QwenImage21Transformer2DModel",
+        {"num_layers": 32, "num_attention_heads": 32, "attention_head_dim": 128},
+        {"temperal_downsample": [False, True, True, True], "scale_factor_spatial": 16},
+        [DOUBLE.format(i) for i in (8, 16, 24)],
+        4096,
+        64,
+    ),
     "SanaPipeline": (
         "SanaTransformer2DModel",
         {"num_layers": 20, "num_attention_heads": 70, "attention_head_dim": 32, "patch_size": 1, "sample_size": 32},
@@ -465,4 +532,4 @@ def test_a_full_size_model_has_every_hookpoint_with_its_width(pipeline_class: st
     assert {hookpoint for stream in streams for hookpoint in stream} == set(blocks)
     for hookpoint, found in blocks.items():
         assert found == family.width(configs, hookpoint) == width
-    assert 1024 // family.cell_pixels(configs, None) == side
+    assert 1024 // family.cell_pixels(configs, aliases[0]) == side

@@ -13,7 +13,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO
 
 import numpy as np
 
@@ -34,27 +34,11 @@ class _OlderForm(ValueError):
     """The index was written by an earlier version."""
 
 
-class _LineReader(Protocol):
-    """A file of which lines are read."""
-
-    def readline(self, size: int = -1, /) -> bytes: ...
-
-
 class _ChecksummedFile:
-    """A file that is read or written in a row, with the checksum of everything so far."""
+    """A file that is written in a row, with the checksum of everything so far."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.crc = file, 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = self.file.read(size)
-        self.crc = zlib.crc32(data, self.crc)
-        return data
-
-    def readline(self, size: int = -1, /) -> bytes:
-        data = self.file.readline(size)
-        self.crc = zlib.crc32(data, self.crc)
-        return data
 
     def write(self, data: bytes | memoryview) -> int:
         self.crc = zlib.crc32(data, self.crc)
@@ -122,7 +106,7 @@ def read_note(path: Path) -> IndexNote | None:
         return None
 
 
-def _read_note(file: _LineReader) -> IndexNote:
+def _read_note(file: IO[bytes]) -> IndexNote:
     """Read the note at the beginning of a file; raises `ValueError` or `TypeError` where this is no index."""
     begin = file.readline(len(_MAGIC))
     if begin != _MAGIC:
@@ -139,39 +123,48 @@ def read_index(path: Path, rebuilt_by: str = "autointerp label") -> VectorIndex:
     hint = f"it is rebuilt by `{rebuilt_by}`"
     try:
         with path.open("rb") as file:
-            checked = _ChecksummedFile(file)
-            note = _read_note(checked)
-            table = np.frombuffer(checked.read((note.size + note.removed) * SLOT.itemsize), SLOT)
-            rows = Rows.from_table(table)
-            vectors = _read_vectors(checked, file, note)
-            is_whole = file.read() == checked.checksum
-        index = VectorIndex(vectors, rows, table["live"].astype(bool), note.embedder, note.fingerprint, note.kind)
+            note = _read_note(file)
+            begin = file.tell()
+            is_whole = _is_whole(file)
+            # A file that is written anew takes the place of this one, which stays as it is while it is mapped.
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        table = np.frombuffer(mapped, SLOT, note.size + note.removed, begin)
+        vectors = _vectors_in(mapped, begin + table.nbytes, note) if is_whole else None
+        if vectors is None:
+            raise ValueError("its checksum is another one")
+        live = table["live"].astype(bool)
+        index = VectorIndex(vectors, Rows.from_table(table), live, note.embedder, note.fingerprint, note.kind)
     except FileNotFoundError:
         raise AutointerpError(f"the index {path} is missing", hint) from None
     except _OlderForm:
         raise AutointerpError(f"the index {path} is of an older form", hint) from None
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
         raise AutointerpError(f"the index {path} is damaged", hint) from error
-    count = len(vectors) if isinstance(vectors, np.ndarray) else vectors.ntotal
-    if not is_whole or count != len(rows) or index.note != note:
+    count = len(vectors) if note.kind == "flat" else index.faiss_index.ntotal
+    if count != len(index.slots) or index.note != note:
         raise AutointerpError(f"the index {path} is damaged", hint)
     return index
 
 
-def _read_vectors(checked: _ChecksummedFile, file: IO[bytes], note: IndexNote) -> Any:
-    """Read the index of FAISS; of a flat one map the vectors, which takes no memory of the process's own."""
+def _is_whole(file: IO[bytes]) -> bool:
+    """Read a file to its end; tell whether the checksum there is that of everything before it."""
+    size, crc = os.fstat(file.fileno()).st_size - _CHECKSUM, 0
+    file.seek(0)
+    while size > 0 and (part := file.read(min(size, _CHUNK))):
+        crc = zlib.crc32(part, crc)
+        size -= len(part)
+    return size == 0 and file.read() == crc.to_bytes(_CHECKSUM, "little")
+
+
+def _vectors_in(mapped: mmap.mmap, begin: int, note: IndexNote) -> np.ndarray:
+    """Return what `VectorIndex` takes of a mapped file, which takes no memory of the process's own."""
+    size = len(mapped) - _CHECKSUM - begin
     if note.kind != "flat":
-        faiss = load_faiss()
-        # FAISS reads to the end of its own data, where the checksum begins.
-        return faiss.read_index(faiss.PyCallbackIOReader(checked.read, _CHUNK))
-    begin, size = file.tell(), 4 * note.size * note.dim
-    left = size
-    while left and (part := checked.read(min(left, _CHUNK))):
-        left -= len(part)
-    if left or not size:
+        return np.frombuffer(mapped, np.uint8, size, begin)
+    if size != 4 * note.size * note.dim:
+        raise ValueError("vectors are missing")
+    if not size:
         return np.zeros((0, note.dim), np.float32)
-    # A file that is written anew takes the place of this one, which stays as it is while it is mapped.
-    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     vectors = np.frombuffer(mapped, np.float32, note.size * note.dim, begin).reshape(note.size, note.dim)
     # Earlier versions did not align them.
     return vectors if begin % _ALIGNED == 0 else vectors.copy()

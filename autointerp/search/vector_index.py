@@ -26,6 +26,8 @@ _CANDIDATES = 4
 """Vectors that an HNSW search looks at for each group that is wanted."""
 _BATCH = 65_536
 """Vectors that are added at a time."""
+_PIECE = 2**20
+"""Bytes of a graph that are copied at a time."""
 
 Structure = Literal["flat", "hnsw"]
 
@@ -80,8 +82,9 @@ class VectorIndex:
     """Unit vectors in FAISS with their rows; changed in memory, and then written (`index_file`).
 
     Args:
-        vectors: The index of FAISS: vectors by slot, without ids. Of a flat index that is only read, the vectors
-            themselves, float32 [slots, dim], such as those of a mapped file.
+        vectors: The index of FAISS: vectors by slot, without ids. Of an index that is only read, what lies in its
+            mapped file: of a flat one the vectors themselves, float32 [slots, dim]; of a graph what FAISS wrote,
+            uint8 [bytes].
 
     Attributes:
         slots: Row of each slot, removed ones included.
@@ -94,8 +97,10 @@ class VectorIndex:
     def __init__(
         self, vectors: Any, slots: Rows, live: np.ndarray, embedder: str, fingerprint: str, kind: Structure
     ) -> None:
-        self._mapped: np.ndarray | None = vectors if isinstance(vectors, np.ndarray) else None
-        self._faiss = None if self._mapped is not None else vectors
+        given = vectors if isinstance(vectors, np.ndarray) else None
+        self._mapped: np.ndarray | None = given if kind == "flat" else None
+        self._mapped_graph: np.ndarray | None = given if kind == "hnsw" else None
+        self._faiss = vectors if given is None else None if kind == "flat" else _viewed(given)
         self.slots, self.live = slots, live
         self.embedder, self.fingerprint, self.kind = embedder, fingerprint, kind
         self._forget_order()
@@ -105,16 +110,22 @@ class VectorIndex:
         self._selector_of: tuple[bytes, Any] | None = None
         self._grouped: GroupedSlots | None = None
         self._all_means: np.ndarray | None = None
-        self._slots_by_id: np.ndarray | None = None
+        self._by_id: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def faiss_index(self) -> Any:
-        """The index of FAISS; one that is to be changed has its vectors in memory."""
+        """The index of FAISS. That of a mapped graph can only be read."""
         if self._mapped is not None:
             self._faiss = load_faiss().IndexFlatIP(self.dim)
             self._faiss.add(self._mapped)
             self._mapped = None
         return self._faiss
+
+    def _changeable(self) -> Any:
+        """Return the index of FAISS with all that it holds in memory."""
+        if self._mapped_graph is not None:
+            self._faiss, self._mapped_graph = _copied(self._mapped_graph), None
+        return self.faiss_index
 
     @property
     def dim(self) -> int:
@@ -154,14 +165,15 @@ class VectorIndex:
 
     def _slots_of(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
         ids = np.asarray(ids, np.int64)
-        if self._slots_by_id is None:
+        if self._by_id is None:
             slots = np.flatnonzero(self.live)
-            self._slots_by_id = slots[np.argsort(self.slots.ids[slots])]
-        known = self.slots.ids[self._slots_by_id]
+            slots = slots[np.argsort(self.slots.ids[slots])]
+            self._by_id = (self.slots.ids[slots], slots)
+        known, slots = self._by_id
         at = np.searchsorted(known, ids)
         if (at == len(known)).any() or not np.array_equal(known[at], ids):
             raise KeyError("not in the index")
-        return self._slots_by_id[at]
+        return slots[at]
 
     def stored(self) -> np.ndarray:
         """Return all vectors by slot, removed ones included, as FAISS or the file holds them.
@@ -258,31 +270,35 @@ class VectorIndex:
             ef_search: See `search`.
         """
         query = np.asarray(query, np.float32)
-        if self.kind == "flat":
-            among = np.unique(self.rows.groups)
-            among = among if groups is None else among[np.isin(among, groups)]
-        else:
+        if self.kind == "hnsw":
             near = self.search(query, n * _CANDIDATES, groups, ef_search).groups
             among = np.unique(near[near >= 0])
+        else:
+            among = self._in_groups().groups
+            among = among if groups is None else among[np.isin(among, groups)]
         if not len(among):
             return NearestGroups(np.zeros(0, np.int64), np.zeros(0, np.float32))
-        similarities = self._means_of(among) @ query
+        if self.kind == "hnsw":
+            similarities = self._in_groups().means_of(among, self.stored(), self.slots.weights) @ query
+        else:
+            similarities = self._every_mean() @ query
+            if groups is not None:
+                similarities = similarities[np.searchsorted(self._in_groups().groups, among)]
         best = np.argsort(-similarities, kind="stable")[:n]
         return NearestGroups(among[best], similarities[best])
 
-    def _means_of(self, groups: np.ndarray) -> np.ndarray:
-        """Return the weighted means of groups, ascending and all there, as unit vectors: float32 [n, dim].
-
-        A flat index compares all groups each time, so it keeps all means.
-        """
+    def _in_groups(self) -> GroupedSlots:
+        """Return the slots that can be found, by group; kept until the index is changed."""
         if self._grouped is None:
             slots = np.flatnonzero(self.live)
             self._grouped = GroupedSlots(slots, self.slots.groups[slots])
-        if self.kind == "hnsw":
-            return self._grouped.means_of(groups, self.stored(), self.slots.weights)
+        return self._grouped
+
+    def _every_mean(self) -> np.ndarray:
+        """Return the weighted means of all groups, float32 [m, dim]; kept, as a flat index compares all each time."""
         if self._all_means is None:
-            self._all_means = self._grouped.all_means(self.stored(), self.slots.weights)
-        return self._all_means[np.searchsorted(self._grouped.groups, groups)]
+            self._all_means = self._in_groups().all_means(self.stored(), self.slots.weights)
+        return self._all_means
 
     def remove(self, ids: np.ndarray) -> None:
         """Remove vectors; ids that are not there are ignored."""
@@ -291,7 +307,7 @@ class VectorIndex:
             return
         self._forget_order()
         if self.kind == "flat":
-            self.faiss_index.remove_ids(load_faiss().IDSelectorBatch(np.flatnonzero(gone)))
+            self._changeable().remove_ids(load_faiss().IDSelectorBatch(np.flatnonzero(gone)))
             self.slots, self.live = self.slots[~gone], self.live[~gone]
         else:
             self.live = self.live & ~gone
@@ -311,8 +327,9 @@ class VectorIndex:
         if not len(rows):
             return
         self._forget_order()
+        faiss_index = self._changeable()
         for start in range(0, len(rows), _BATCH):
-            self.faiss_index.add(vectors[start : start + _BATCH])
+            faiss_index.add(vectors[start : start + _BATCH])
         # A vector removed from a graph may come back under its old id. Slots of removed vectors get ids below zero, so
         # that each id stays unique.
         self.slots = Rows(
@@ -322,3 +339,28 @@ class VectorIndex:
             np.concatenate([old.weights, rows.weights]),
         )
         self.live = np.concatenate([self.live, np.ones(len(rows), bool)])
+
+
+def _viewed(written: np.ndarray) -> Any:
+    """Read what FAISS wrote, uint8 [bytes], as an index whose large arrays stay there: it lives no longer than they do.
+
+    FAISS before 1.11 copies them into memory.
+    """
+    faiss = load_faiss()
+    if not hasattr(faiss, "ZeroCopyIOReader"):
+        return _copied(written)
+    return faiss.read_index(faiss.ZeroCopyIOReader(faiss.swig_ptr(written), written.nbytes))
+
+
+def _copied(written: np.ndarray) -> Any:
+    """Read what FAISS wrote, uint8 [bytes], into memory, piece by piece."""
+    faiss = load_faiss()
+    at = 0
+
+    def read(size: int) -> bytes:
+        nonlocal at
+        part = written[at : at + size].tobytes()
+        at += len(part)
+        return part
+
+    return faiss.read_index(faiss.PyCallbackIOReader(read, _PIECE))

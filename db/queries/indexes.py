@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session, aliased
 
 from autointerp.db.models import Feature, Index, Label
 
@@ -19,20 +20,25 @@ class NamedLabel(NamedTuple):
     confidence: float
 
 
-def labels_to_index(session: Session, dictionary_id: int) -> list[NamedLabel]:
-    """Return the newest result of each labeler for each feature of a dictionary, where that result is a name."""
-    query = (
-        select(Label.id, Label.feature_id, Label.labeler_id, Label.status, Label.name, Label.confidence)
-        .join(Feature, Feature.id == Label.feature_id)
-        .where(Feature.dictionary_id == dictionary_id, Label.status != "failed")
+def labels_to_index(session: Session, dictionary_id: int) -> Iterator[NamedLabel]:
+    """Yield the newest result of each labeler for each feature of a dictionary where it is a name, by the label's id."""
+    later = aliased(Label)
+    superseded = exists().where(
+        later.feature_id == Label.feature_id,
+        later.labeler_id == Label.labeler_id,
+        later.id > Label.id,
+        later.status != "failed",
     )
-    newest: dict[tuple[int, int], NamedLabel | None] = {}
+    query = (
+        select(Label.id, Label.feature_id, Label.name, Label.confidence)
+        .join(Feature, Feature.id == Label.feature_id)
+        .where(Feature.dictionary_id == dictionary_id, Label.status == "ok", ~superseded)
+        .order_by(Label.id)
+    )
+    # Many features have the same name. All rows at once would take hundreds of megabytes.
     names: dict[str, str] = {}
-    for row in session.execute(query.order_by(Label.id), execution_options={"yield_per": 2000}):
-        # A newer result that is no name takes the place of a name. Many features have the same name.
-        named = NamedLabel(row.id, row.feature_id, names.setdefault(row.name, row.name), row.confidence)
-        newest[row.feature_id, row.labeler_id] = named if row.status == "ok" else None
-    return [one for one in newest.values() if one is not None]
+    for label, feature, name, confidence in session.execute(query, execution_options={"yield_per": 2000}):
+        yield NamedLabel(label, feature, names.setdefault(name, name), confidence)
 
 
 def record(session: Session, index: Index) -> None:

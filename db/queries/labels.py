@@ -82,9 +82,11 @@ def current(
         select(Label, LabelerRow)
         .join(LabelerRow, LabelerRow.id == Label.labeler_id)
         .join(Feature, Feature.id == Label.feature_id)
-        .where(Feature.dictionary_id == dictionary_id)
         .order_by(case((Label.status == "failed", 0), else_=1), Label.id)
     )
+    # Of a few features, a plain condition would lead SQLite through all features of the dictionary.
+    of = Feature.dictionary_id if feature_ids is None else Feature.dictionary_id + 0
+    query = query.where(of == dictionary_id)
     if labelers is not None:
         query = query.where(Label.labeler_id.in_(labelers))
     pages = [None] if feature_ids is None else bulk.chunks(feature_ids)

@@ -20,9 +20,9 @@ NAME_WEIGHT, EXPLANATION_WEIGHT = 4.0, 1.0
 """A word in the name counts as often as this many in the explanation."""
 
 _SQLITE = {
-    LABELS: "SELECT rowid, round(-bm25(labels_fts, :name, :explanation), 12) AS score "
-    "FROM labels_fts WHERE labels_fts MATCH :match",
-    PROMPTS: "SELECT rowid, round(-bm25(features_fts), 12) AS score FROM features_fts WHERE features_fts MATCH :match",
+    LABELS: "SELECT rowid, -bm25(labels_fts, :name, :explanation) AS score FROM labels_fts "
+    "WHERE labels_fts MATCH :match",
+    PROMPTS: "SELECT rowid, -bm25(features_fts) AS score FROM features_fts WHERE features_fts MATCH :match",
 }
 
 # The words that are looked for go through the same function as the texts, and are never parsed as a query: nothing a
@@ -43,8 +43,8 @@ _POSTGRESQL = """
         SELECT lexeme, greatest(ln((every.texts - count(*) + 0.5) / (count(*) + 0.5)), 1e-6) AS idf
         FROM matching, every GROUP BY lexeme, every.texts
     )
-    SELECT matching.rowid, round(sum(
-        times * idf * hits * 2.2 / (hits + 1.2 * (0.25 + 0.75 * matching.length / every.length)))::numeric, 12) AS score
+    SELECT matching.rowid, sum(
+        times * idf * hits * 2.2 / (hits + 1.2 * (0.25 + 0.75 * matching.length / every.length)))::numeric AS score
     FROM matching JOIN rare ON rare.lexeme = matching.lexeme, every GROUP BY matching.rowid
 """
 _HITS = {
@@ -56,25 +56,26 @@ _HITS = {
 # equal matches the one that its labeler is surest of comes first.
 _OF_LABELS = """
 WITH found AS MATERIALIZED ({found})
-SELECT labels.feature_id, labels.id, found.score FROM found
+SELECT labels.feature_id, labels.id, round(found.score, 12) AS rounded FROM found
 JOIN labels ON labels.id = found.rowid
 JOIN features ON features.id = labels.feature_id
 WHERE features.dictionary_id IN ({dictionaries}) {labelers} AND NOT EXISTS (
     SELECT 1 FROM labels AS later WHERE later.feature_id = labels.feature_id AND later.labeler_id = labels.labeler_id
     AND later.id > labels.id AND later.status <> 'failed'
 ) {best}
-ORDER BY found.score DESC, labels.confidence DESC, labels.feature_id, labels.id {limit}
+ORDER BY rounded DESC, labels.confidence DESC, labels.feature_id, labels.id {limit}
 """
 _OF_PROMPTS = """
 WITH found AS MATERIALIZED ({found})
-SELECT features.id, NULL, found.score FROM found
+SELECT features.id, NULL, round(found.score, 12) AS rounded FROM found
 JOIN features ON features.id = found.rowid
 WHERE features.dictionary_id IN ({dictionaries}) {best}
-ORDER BY found.score DESC, features.id {limit}
+ORDER BY rounded DESC, features.id {limit}
 """
 # What is found beyond the best matches is looked up only where these do not fill the list, because common words match
-# a third of all labels. Equal matches stay together: what is looked up decides their order.
-_BEST = "AND found.score >= coalesce((SELECT score FROM found ORDER BY score DESC LIMIT 1 OFFSET {beyond}), 0)"
+# a third of all labels. Matches that are equal once they are rounded stay together: what is looked up decides their
+# order. Only what is looked up is rounded.
+_BEST = "AND found.score >= coalesce((SELECT score FROM found ORDER BY score DESC LIMIT 1 OFFSET {beyond}), 0) - 1e-11"
 _BEYOND = 2
 """How many times as many matches as are wanted are taken for the best ones."""
 

@@ -11,7 +11,7 @@ from autointerp.errors import AutointerpError
 from autointerp.search import index_file
 from autointerp.search.index_file import read_index, read_note, write_index
 
-from .drawn import KINDS, filled
+from .drawn import KINDS, filled, first_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -49,21 +49,39 @@ def test_writing_replaces_whole_and_leaves_nothing_behind(tmp_path: Path) -> Non
         write_index(filled(3)[0], tmp_path / "file" / "i")
 
 
-def test_a_flat_index_is_read_where_it_lies_and_stays_when_the_file_is_replaced(tmp_path: Path) -> None:
-    index, rows, vectors = filled(150)
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_index_is_read_where_it_lies_and_stays_when_the_file_is_replaced(kind: str, tmp_path: Path) -> None:
+    index, rows, vectors = filled(150, kind)
     write_index(index, tmp_path / "i")
     read = read_index(tmp_path / "i")
-    # The vectors are the file's own pages.
-    assert not read.stored().flags.writeable
+    assert _lies_in_a_file(read.stored())
+    assert _lies_in_a_file(read.slots.ids)
     write_index(filled(20)[0], tmp_path / "i")
     assert np.array_equal(read.stored(), vectors)
     for groups in (None, rows.groups[:40]):
         found, expected = (one.search(vectors[:3], 5, groups) for one in (read, index))
         assert np.array_equal(found.ids, expected.ids)
         assert np.allclose(found.similarities, expected.similarities, atol=1e-6)
+    # What was not changed is written as it was.
+    write_index(read, tmp_path / "again")
+    write_index(index, tmp_path / "made")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "made").read_bytes()
     # What is changed is in memory.
     read.remove(rows.ids[:50])
-    assert np.array_equal(read.stored(), vectors[50:])
+    read.add(rows[np.arange(50)], vectors[:50])
+    assert not _lies_in_a_file(read.stored())
+    assert np.mean(first_of(read, vectors) == rows.ids) > 0.95
+
+
+def _lies_in_a_file(array: np.ndarray) -> bool:
+    """Tell whether an array's memory is a mapped file, that of an index."""
+    at = array.__array_interface__["data"][0]
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        begin, end = (int(part, 16) for part in line.split()[0].split("-"))
+        if begin <= at < end:
+            return "/i" in line
+    raise AssertionError
 
 
 def test_vectors_that_are_not_aligned_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-SIZES = [(360, 740), (820, 1180), (1440, 900), (2560, 1440)]
+SIZES = [(360, 740), (600, 960), (820, 1180), (900, 900), (1280, 800), (1440, 900), (2560, 1440)]
+SIDEWAYS = """[...document.querySelectorAll('body *')].filter(one =>
+    ['auto', 'scroll'].includes(getComputedStyle(one).overflowX) && one.scrollWidth > one.clientWidth
+    && !one.matches('.scroll')).map(one => one.outerHTML.slice(0, 120))"""
+"""The parts of a page that scroll sideways; tables of figures (`.scroll`) may."""
 
 
 class Browser:
@@ -41,6 +45,7 @@ def check_looks(page: Any, axe: str, what: str) -> None:
         page.set_viewport_size({"width": width, "height": height})
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, (what, width, wide)
+        assert page.evaluate(SIDEWAYS) == [], (what, width)
     page.set_viewport_size({"width": 1440, "height": 900})
     page.evaluate(axe)
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")

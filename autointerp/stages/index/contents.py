@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,6 +17,7 @@ from autointerp.search.rows import Rows, digest_of
 
 if TYPE_CHECKING:
     from autointerp.db.models import DictionaryRow, IndexKind
+    from autointerp.db.queries.indexes import NamedLabel
 
 DIRECTIONS = "directions"
 """The embedder's name where the vectors are the dictionary's own directions."""
@@ -54,9 +58,13 @@ class LabelContents:
     """
 
     def __init__(self, ctx: Context, dictionary: DictionaryRow) -> None:
-        self.ctx = ctx
-        with ctx.db.session() as session:
-            self._named = queries.indexes.labels_to_index(session, dictionary.id)
+        self.ctx, self.dictionary = ctx, dictionary
+
+    @cached_property
+    def _named(self) -> list[NamedLabel]:
+        """All labels at once, which only an index that is not up to date needs."""
+        with self.ctx.db.session() as session:
+            return list(queries.indexes.labels_to_index(session, self.dictionary.id))
 
     @property
     def embedder(self) -> str:
@@ -69,7 +77,13 @@ class LabelContents:
 
     def fingerprint(self, embedder: str) -> str:
         """See `IndexContents`."""
-        return identity({"labels": sorted(self._named), "embedder": embedder})
+        # The `identity` of both, hashed piece by piece: a server asks for it, and has no need of all labels in memory.
+        written = hashlib.sha256(f'{{"embedder": {json.dumps(embedder)}, "labels": ['.encode())
+        with self.ctx.db.session() as session:
+            for at, label in enumerate(queries.indexes.labels_to_index(session, self.dictionary.id)):
+                written.update(f"{', ' if at else ''}{json.dumps(label)}".encode())
+        written.update(b"]}")
+        return written.hexdigest()
 
     def rows(self) -> Rows:
         """See `IndexContents`."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from sqlalchemy import event
+
 from autointerp.db import models, queries
 from autointerp.db.queries.labelers import LabelerKey
 from autointerp.db.queries.scores import ScoreSlot
@@ -130,3 +133,19 @@ def test_what_is_left_to_label_and_to_score(filled):
         assert queries.labels.without_score(session, 1, ScoreSlot("embedding")) == []
         assert len(queries.labels.without_score(session, 1, ScoreSlot("detection"))) == 1
         assert [s.value for s in queries.scores.of_labels(session, [newest.id])[newest.id]] == [0.9]
+
+
+def test_labels_of_few_features_are_found_without_a_look_at_all_of_the_dictionary(filled):
+    if not filled.is_sqlite:
+        pytest.skip("PostgreSQL plans by what is stored")
+    asked = []
+    event.listen(
+        filled.engine, "before_cursor_execute", lambda _, __, sql, values, *___: asked.append((sql, values))
+    )
+    with filled.session() as session:
+        queries.labels.best(session, 1, feature_ids=[1, 2])
+        (one,) = [(sql, values) for sql, values in asked if "FROM labels" in sql]
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {one[0]}", one[1]).all()
+    steps = [step for *_, step in plan]
+    assert any(step.startswith("SEARCH labels USING INDEX") for step in steps), steps
+    assert any(step == "SEARCH features USING INTEGER PRIMARY KEY (rowid=?)" for step in steps), steps

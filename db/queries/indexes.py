@@ -21,7 +21,7 @@ class NamedLabel(NamedTuple):
 
 
 def labels_to_index(session: Session, dictionary_id: int) -> Iterator[NamedLabel]:
-    """Yield the newest result of each labeler for each feature of a dictionary where it is a name, by the label's id."""
+    """Yield the newest result of each labeler for each feature of a dictionary where it is a name, by id."""
     later = aliased(Label)
     superseded = exists().where(
         later.feature_id == Label.feature_id,

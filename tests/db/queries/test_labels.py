@@ -139,9 +139,7 @@ def test_labels_of_few_features_are_found_without_a_look_at_all_of_the_dictionar
     if not filled.is_sqlite:
         pytest.skip("PostgreSQL plans by what is stored")
     asked = []
-    event.listen(
-        filled.engine, "before_cursor_execute", lambda _, __, sql, values, *___: asked.append((sql, values))
-    )
+    event.listen(filled.engine, "before_cursor_execute", lambda _, __, sql, values, *___: asked.append((sql, values)))
     with filled.session() as session:
         queries.labels.best(session, 1, feature_ids=[1, 2])
         (one,) = [(sql, values) for sql, values in asked if "FROM labels" in sql]

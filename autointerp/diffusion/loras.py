@@ -66,6 +66,16 @@ def split_weight(entry: str) -> tuple[str, float]:
     return place, weight
 
 
+def lora_name(place: str) -> str:
+    """Return what a LoRA is called: by its file, or by the folder of a file that has the name diffusers gives to all.
+
+    >>> lora_name("loras/style-v1.5.safetensors"), lora_name("style/pytorch_lora_weights.safetensors")
+    ('style-v1.5', 'style')
+    """
+    path = Path(place)
+    return path.parent.name if path.name == _FILE and path.parent.name else path.name.removesuffix(_SUFFIX)
+
+
 def loras_of(entries: Sequence[str], local_files_only: bool = False) -> tuple[Lora, ...]:
     """Return the LoRAs that entries of `loading.lora` mean, in the order of their content; fetch those of the hub.
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autointerp.diffusion.loras import split_weight
+from autointerp.diffusion.loras import lora_name, split_weight
 from autointerp.errors import UsageError
 from autointerp.experiments.subjects import OtherRun
 from autointerp.project.settings_file import settings_of_assignments
@@ -112,7 +111,7 @@ def _parts(ctx: Context) -> Sequence[str]:
     loras = [split_weight(entry) for entry in settings.loading.lora]
     return (
         settings.model.rstrip("/").rpartition("/")[2],
-        " ".join(f"+ {Path(place).stem}:{weight:g}" for place, weight in loras),
+        " ".join(f"+ {lora_name(place)}:{weight:g}" for place, weight in loras),
         "" if settings.loading.quantize == "none" else settings.loading.quantize,
         settings.revision or "",
         f"{ctx.generation.steps} steps",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from autointerp.project.context import Context
 from autointerp.project.workspace import WorkspaceFolder
 from autointerp.views.compare import compare_dictionaries
+from tests.diffusion.helpers import loaded
 
 NAME = "shapes-turbo.mid.topk"
+PUSHED = "tiny.mid.topk"
 
 
 def test_json_of_two_dictionaries_is_the_view(labeled: Path, cli: Callable[..., Any]) -> None:
@@ -48,6 +51,48 @@ def test_two_models_are_planned_measured_and_told(workspace: Path, cli: Callable
     said = cli(*given)
     assert "so with pictures swapped" in said.out
     assert "shapes-turbo" in said.out.splitlines()[0]
+
+
+def test_a_lora_is_told_by_the_features_that_it_pushes(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    pytest.importorskip("peft")
+    from tests.pushing_loras import IMAGES, firing_of, push_features
+
+    made = push_features(tmp_path)
+
+    def compare(lora: str) -> dict[str, Any]:
+        given = ("compare", PUSHED, "--loading", f"lora={lora}", "--images", IMAGES, "--json")
+        done = cli("-w", made.workspace, "-q", *given)
+        assert (done.code, done.err) == (0, "")
+        told: dict[str, Any] = json.loads(done.out)
+        return told
+
+    found = compare(str(made.file))
+    assert found["models"] == ["tiny", "tiny + style:1"]
+    changed = {int(one["feature"].rpartition(":")[2]): one for one in found["changed"]}
+    assert {change: changed[latent]["change"] for change, latent in made.pushed.items()} == {
+        change: change for change in made.pushed
+    }
+    # Every figure is what hooks on both models count, and a feature differs only if few swaps of pictures show as much.
+    both = [loaded(tmp_path / "tiny", lora=lora) for lora in ([], [str(made.file)])]
+    first, second = (fired.sum(0) / len(acts) for acts, fired, _ in (firing_of(made.workspace, one) for one in both))
+    for latent, one in changed.items():
+        assert one["density"] == pytest.approx([float(first[latent]), float(second[latent])], abs=0.02)
+        rises = one["change"] in ("more", "new")
+        assert (one["low"] > 0) if rises else (one["high"] < 0)
+        assert one["chance"] <= 0.05
+    for change in ("more", "less"):
+        assert found["alone"][change] > 2 * found["by_chance"][change][2]
+    # The pictures of both models are in the report, pair by pair, those of each change.
+    page = Path(found["report"]).read_text()
+    panels = re.findall(r'<img src="(data:image/webp[^"]+)" alt=""><figcaption><bdi>(.*?):? \d+% of cells', page)
+    assert len(panels) == 2 * sum(min(count, 4) for count in found["counts"].values())
+    for (one, name), (other, beside) in zip(panels[::2], panels[1::2], strict=True):
+        assert (name, beside) == ("tiny", "tiny + style:1")
+        assert one != other
+    # At a weight of 0 the LoRA is another model by name alone, and nothing differs, by chance neither.
+    none = compare(f"{made.file}:0")
+    assert (none["counts"], none["alone"]) == (dict.fromkeys(none["counts"], 0), {"more": 0, "less": 0})
+    assert none["report"] != found["report"]
 
 
 @pytest.mark.parametrize(

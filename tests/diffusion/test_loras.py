@@ -22,32 +22,18 @@ from autointerp.project.making import make_workspace
 from autointerp.project.settings import Settings
 from autointerp.project.workspace import WorkspaceFolder
 from tests.diffusion.helpers import Folders, Models, loaded, same, seen
+from tests.diffusion.lora_files import save_lora
 
-peft = pytest.importorskip("peft")
+pytest.importorskip("peft")
 LoraFile = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
 def lora_file(tiny_folder: Folders, tmp_path_factory: pytest.TempPathFactory) -> LoraFile:
-    """A LoRA of a tiny pipeline, of some of its parts, written by diffusers as its training scripts do."""
+    """A LoRA of a tiny pipeline, of some of its parts; see `lora_files`."""
 
     def write(name: str, parts: tuple[str, ...] = ("denoiser",), targets: tuple[str, ...] = ("to_q", "to_v")) -> Path:
-        folder = tmp_path_factory.mktemp(name)
-        pipeline, layers = loaded(tiny_folder(name)).pipeline, {}
-        denoiser = "unet" if hasattr(pipeline, "unet") else "transformer"
-        for part in parts:
-            module = getattr(pipeline, denoiser if part == "denoiser" else part)
-            wanted = list(targets) if part == "denoiser" else ["q_proj", "v_proj"]
-            model = peft.inject_adapter_in_model(peft.LoraConfig(r=2, lora_alpha=2, target_modules=wanted), module)
-            with torch.no_grad():
-                draw = torch.Generator().manual_seed(0)
-                for key, weight in model.named_parameters():
-                    if "lora_" in key:
-                        weight.copy_(torch.randn(weight.shape, generator=draw))
-            key = f"{denoiser if part == 'denoiser' else part}_lora_layers"
-            layers[key] = peft.get_peft_model_state_dict(model)
-        type(pipeline).save_lora_weights(str(folder), **layers)
-        return folder / "pytorch_lora_weights.safetensors"
+        return save_lora(loaded(tiny_folder(name)).pipeline, tmp_path_factory.mktemp(name), targets, parts)
 
     return write
 

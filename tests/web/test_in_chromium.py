@@ -195,6 +195,46 @@ def test_compare_two_dictionaries(workspace: Path, start: Any, open_browser: Any
     page.wait_for_url("**/feature/**")
 
 
+def test_a_lora_beside_its_model(tmp_path: Path, start: Any, open_browser: Any, cli: Any, axe: str) -> None:
+    pytest.importorskip("peft")
+    from tests.pushing_loras import IMAGES, NAME as PUSHED, push_features
+
+    made = push_features(tmp_path)
+    given = ("compare", PUSHED, "--loading", f"lora={made.file}", "--images", IMAGES, "--json")
+    done = cli("-w", made.workspace, "-q", *given)
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    base = start(made.workspace)
+    report = Path(found["report"]).parent.name
+    for scheme in ("light", "dark"):
+        looked = open_browser(base, bypass_csp=True, color_scheme=scheme)
+        check_looks(looked.open(f"/compare?models={report}"), axe, scheme)
+    browser = open_browser(base)
+    page = browser.open("/compare")
+    page.select_option("select[name=models]", label=f"tiny + style:1 beside tiny, {PUSHED}, {IMAGES} pictures")
+    page.locator("form.row", has=page.locator("select[name=models]")).locator("button").click()
+    page.wait_for_url("**/compare?models=*")
+    for change, title in (("more", "Fire more"), ("new", "Fire newly"), ("gone", "Fire no more")):
+        table = page.locator(f"h3:has-text('{title}') + .scroll").first
+        assert table.locator("tbody tr").count() == found["counts"][change]
+        assert table.locator("small bdi", has_text=f"{PUSHED}:{made.pushed[change]}").first.is_visible()
+    # The report's own pictures stand on the page, two of a row, of both models, and the page begins at its top.
+    pictures = page.frame_locator("iframe.report").locator("#pictures")
+    pictures.locator("img").first.wait_for()
+    names = pictures.locator("figcaption").all_inner_texts()
+    assert len(names) == 2 * sum(min(count, 4) for count in found["counts"].values())
+    assert [name.partition(": ")[0].partition(" + ")[2] for name in names[:2]] == ["", "style:1"]
+    sizes = pictures.locator("img").evaluate_all("all => all.map(one => one.naturalWidth)")
+    assert min(sizes) >= 256
+    assert page.evaluate("scrollY") == 0
+    for width in (400, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        tops = pictures.locator("img").evaluate_all("all => all.map(one => one.getBoundingClientRect().top)")
+        assert all(one == other for one, other in zip(tops[::2], tops[1::2], strict=True)), width
+    page.locator("tr", has_text=f"{PUSHED}:{made.pushed['more']}").locator("a").first.click()
+    page.wait_for_url(f"**/feature/{PUSHED}:{made.pushed['more']}")
+
+
 def test_an_error_of_a_request_is_told(workspace: Path, start: Any, open_browser: Any) -> None:
     from autointerp.project.workspace import WorkspaceFolder
 

@@ -7,7 +7,7 @@ it runs, and nothing is asked of a network. Only pages of this server may frame 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from fastapi.responses import FileResponse, HTMLResponse, Response
@@ -24,6 +24,11 @@ REPORT_POLICY = (
     "frame-ancestors 'self'"
 )
 _DATA = re.compile(r"(data:image/[a-z+]+;base64,[A-Za-z0-9+/=]*)")
+_PICTURES = re.compile(r'<section id="pictures">.*?</section>', re.DOTALL)
+_FRAMED = (
+    "<style>body { padding: 0 } section { border: 0; border-radius: 0; margin: 0; min-height: 100vh } "
+    "section h2 { display: none }</style>"
+)
 
 _Name = Annotated[str, Path(max_length=200)]
 
@@ -52,13 +57,14 @@ def routes(site: ViewSite) -> APIRouter:
         )
 
     @router.get("/experiments/{name}/report", include_in_schema=False)
-    def report(name: _Name) -> Response:
+    def report(name: _Name, part: Literal["pictures"] | None = None) -> Response:
         shown = read_experiment(site.ctx, name)
         if shown.page is None:
             raise HTTPException(404)
         # Base64 looks like paths, and says nothing of this machine.
-        parts = _DATA.split(shown.page.read_text(encoding="utf-8", errors="replace"))
-        text = "".join(part if number % 2 else site.public(part) for number, part in enumerate(parts))
+        whole = shown.page.read_text(encoding="utf-8", errors="replace")
+        pieces = _DATA.split(_pictures_of(whole) if part else whole)
+        text = "".join(piece if number % 2 else site.public(piece) for number, piece in enumerate(pieces))
         return HTMLResponse(text, headers={"content-security-policy": REPORT_POLICY})
 
     @router.get("/experiments/{name}/plot.png", include_in_schema=False)
@@ -73,6 +79,15 @@ def routes(site: ViewSite) -> APIRouter:
         return [_public(site, one) for one in list_experiments(site.ctx)]
 
     return router
+
+
+def _pictures_of(report: str) -> str:
+    """Return a report that is cut down to its pictures, to be framed by a page; all of it where there are none.
+
+    A link to that section would do as well, but a browser scrolls the page around the frame to it too.
+    """
+    found, head = _PICTURES.search(report), report.partition("<body>")[0]
+    return f"{head}{_FRAMED}<body><main>{found[0]}</main></body></html>" if found else report
 
 
 def _public(site: ViewSite, one: StoredExperiment) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_two_models(workspace: Any, named: str) -> None:
     folder.mkdir(parents=True)
     (folder / "report.html").write_text("<p>side by side</p>")
     answer = client.get(f"/compare?models={REPORT}")
-    assert f'sandbox="" src="/experiments/{REPORT}/report#pictures"' in answer.text
+    assert f'sandbox="" src="/experiments/{REPORT}/report?part=pictures"' in answer.text
     assert "frame-src 'self'" in answer.headers["content-security-policy"]
     report = client.get(f"/experiments/{REPORT}/report")
     assert "frame-ancestors 'self'" in report.headers["content-security-policy"]

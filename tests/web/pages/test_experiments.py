@@ -13,6 +13,7 @@ from autointerp.db.queries.experiments import PlannedExperiment
 from autointerp.project.workspace import WorkspaceFolder
 from autointerp.views.experiments import report_name
 from autointerp.views.figures import Figure
+from autointerp.web.pages.experiments import REPORT_POLICY
 from tests.web.sites import client_of, site_of
 
 NAME = report_name("emergence", "a" * 64)
@@ -89,6 +90,21 @@ def test_a_report_runs_nothing_and_names_no_path(client: Any) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert client.get(f"/experiments/{NAME}/plot.png").status_code == 404
     assert client.get(f"/experiments/{report_name('probe', 'b' * 64)}/report").status_code == 404
+
+
+def test_the_pictures_of_a_report_can_be_framed_alone(client: Any, tmp_path: Path) -> None:
+    where = f"/experiments/{NAME}/report"
+    assert client.get(f"{where}?part=pictures").text == client.get(where).text
+    ends = "<body><main><h1>h</h1>{}<section>What was run</section></main></body></html>"
+    section = '<section id="pictures"><img src="data:image/png;base64,/9j/home/me+x=="> of /home/me/models/sd</section>'
+    page = tmp_path / "w" / "experiments" / NAME / "report.html"
+    page.write_text("<html><head><style>img {}</style></head>" + ends.format(section))
+    answer = client.get(f"{where}?part=pictures")
+    assert answer.text.startswith("<html><head><style>img {}</style></head><style>")
+    assert answer.text.endswith(f"<body><main>{section.replace('/home/me/models/', '')}</main></body></html>")
+    assert answer.headers.get_list("content-security-policy") == [REPORT_POLICY]
+    assert "What was run" in client.get(where).text
+    assert client.get(f"{where}?part=other").status_code == 400
 
 
 def test_the_api_has_the_keys_of_the_command_and_no_path(client: Any) -> None:

@@ -27,6 +27,7 @@ TINY = Sizes(
     turbo=3,
     base=3,
     fitted=8,
+    compared=8,
     harvested=12,
     pictures=4,
     cases=10,

@@ -221,6 +221,18 @@ QWEN3_VL_8B: dict[str, Any] = {
         "deepstack_visual_indexes": [8, 16, 24],
     },
 }
+QWEN3_VL_4B: dict[str, Any] = {
+    "tie_word_embeddings": True,
+    "text_config": {**QWEN3_VL_8B["text_config"], "hidden_size": 2560, "intermediate_size": 9728},
+    "vision_config": {
+        "depth": 24,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_heads": 16,
+        "out_hidden_size": 2560,
+        "deepstack_visual_indexes": [5, 11, 17],
+    },
+}
 GEMMA2_2B: dict[str, Any] = {
     "vocab_size": 256000,
     "hidden_size": 2304,
@@ -410,5 +422,13 @@ MODELS = {
         {"text_encoder": ("Qwen3VLForConditionalGeneration", QWEN3_VL_8B)},
         1024,
         "AutoencoderKLQwenImage21",
+    ),
+    "krea-2": FullSize(
+        "Krea2Pipeline",
+        "Krea2Transformer2DModel",
+        {"transformer": {}, "vae": QWEN_IMAGE["vae"]},
+        {"text_encoder": ("Qwen3VLModel", QWEN3_VL_4B)},
+        1024,
+        "AutoencoderKLQwenImage",
     ),
 }

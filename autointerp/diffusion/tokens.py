@@ -86,7 +86,7 @@ class TokenReader:
         """Tokenize a prompt as the pipeline does."""
         padding = {"padding": "max_length"} if self.stream.padded else {}
         text = self.stream.render(tokenizer, prompt)
-        pieces, most = self.stream.pieces(text), length + self.stream.dropped
+        pieces, most = self.stream.pieces(text), length + self.stream.dropped - self.stream.closing
         if len(pieces) == 1:
             return tokenizer(
                 text,

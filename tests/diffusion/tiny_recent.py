@@ -383,6 +383,38 @@ def qwen_image_21() -> Any:
     )
 
 
+def krea2(distilled: bool = False) -> Any:
+    """Krea 2, whose text is that of two layers of its language model."""
+    from diffusers import Krea2Pipeline, Krea2Transformer2DModel
+
+    tokenizer = chat_tokenizer()
+    tokenizer.add_tokens(["assistant"])  # The end of the template has five tokens, as the pipeline counts.
+    transformer = Krea2Transformer2DModel(
+        in_channels=16,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        timestep_embed_dim=16,
+        text_hidden_dim=TEXT_WIDTH,
+        num_text_layers=2,
+        text_num_attention_heads=2,
+        text_num_key_value_heads=2,
+        text_intermediate_size=32,
+        num_layerwise_text_blocks=1,
+        num_refiner_text_blocks=2,
+        axes_dims_rope=(4, 6, 6),
+        **STACK,
+    )
+    return Krea2Pipeline(
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=qwen_vae(),
+        text_encoder=qwen3_vl(tokenizer, 2).model,
+        tokenizer=tokenizer,
+        transformer=waken(transformer),
+        text_encoder_select_layers=(1, 2),
+        is_distilled=distilled,
+    )
+
+
 RECENT: dict[str, Callable[[], Any]] = {
     "flux2": flux2,
     "flux2-klein": flux2_klein,
@@ -401,8 +433,9 @@ RECENT: dict[str, Callable[[], Any]] = {
     "kolors": kolors,
     "ernie-image": ernie_image,
     "qwen-image-21": qwen_image_21,
+    "krea2": krea2,
 }
-LENGTHS = {"flux2": 320, "qwen-image": 192, "ovis-image": 192}
+LENGTHS = {"flux2": 320, "qwen-image": 192, "ovis-image": 192, "krea2": 192}
 """Text tokens of pipelines whose template does not fit the usual number."""
 ALL: dict[str, Callable[[], Any]] = {**FAMILIES, **RECENT}
 GUIDED = {**tiny.GUIDED, **{name: 1.0 if name == "flux2-klein" else 3.0 for name in RECENT}}

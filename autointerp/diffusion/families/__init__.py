@@ -33,6 +33,7 @@ FAMILIES: Registry[Kind[Family]] = Registry(
         Kind("ZImagePipeline", "Z-Image and Z-Image-Turbo", f"{_HERE}.z_image:Z_IMAGE"),
         Kind("QwenImagePipeline", "Qwen-Image", f"{_HERE}.qwen_image:QWEN_IMAGE"),
         Kind("QwenImage21Pipeline", "Qwen-Image 2.1", f"{_HERE}.qwen_image:QWEN_IMAGE_21"),
+        Kind("Krea2Pipeline", "Krea 2", f"{_HERE}.krea2:KREA2"),
         Kind("ErnieImagePipeline", "ERNIE-Image and ERNIE-Image-Turbo", f"{_HERE}.ernie_image:ERNIE_IMAGE"),
         Kind("SanaPipeline", "Sana", f"{_HERE}.sana:SANA"),
         Kind("PRXPipeline", "PRX", f"{_HERE}.prx:PRX_IMAGE"),

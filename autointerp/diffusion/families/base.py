@@ -65,12 +65,14 @@ class TextStream(ABC):
         padded_before: Whether padding stands before a text that is not padded to the full number; else behind it.
         marked: Whether the tokenizer puts its marks of beginning and end around the text, as it does by itself.
         dropped: First tokens of a text that the pipeline leaves out: those of a template.
+        closing: Tokens that the pipeline puts behind a text and its padding: the end of a template.
     """
 
     padded: bool = True
     padded_before: bool = False
     marked: bool = True
     dropped: int = 0
+    closing: int = 0
 
     def render(self, tokenizer: Any, prompt: str) -> str:
         """Return the text that a tokenizer is given for a prompt: the prompt alone, or inside a template."""

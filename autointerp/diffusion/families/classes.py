@@ -77,7 +77,6 @@ SCALING = frozenset({"HiDreamImagePipeline"})
 """Classes that scale each size to the area of `default_sample_size`, an attribute of the pipeline."""
 
 _REASONS: Mapping[str, tuple[str, ...]] = {
-    "its blocks hold texts and image in one tensor, and its text has four dimensions": ("Krea2Pipeline",),
     "a second model computes its unconditional branch": ("Ideogram4Pipeline",),
     "a language model writes a plan of the picture before the denoiser runs": ("GlmImagePipeline",),
     "its denoiser is told the time as an angle": ("SanaSprintPipeline",),

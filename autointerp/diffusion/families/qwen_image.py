@@ -13,7 +13,7 @@ from autointerp.diffusion.families.flux import Flux, FluxText
 from autointerp.diffusion.families.sizes import autoencoder_pixels, transformer_width
 from autointerp.diffusion.families.transformer import at_shares
 
-_TEMPLATE = (
+TEMPLATE = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
     "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 )
@@ -32,7 +32,7 @@ class QwenImageText(FluxText):
 
     @override
     def render(self, tokenizer: Any, prompt: str) -> str:
-        return _TEMPLATE.format(prompt)
+        return TEMPLATE.format(prompt)
 
     @override
     def hookpoints(self, configs: Configs) -> list[str]:

@@ -49,6 +49,7 @@ def found_of(
         ("o/any", {"_class_name": "TCDScheduler"}, "StableDiffusionXLPipeline", (4, 0.0)),
         ("o/any", {"_class_name": "LCMScheduler"}, "LatentConsistencyModelPipeline", (4, 0.0)),
         ("Tongyi-MAI/Z-Image-Turbo", {}, "ZImagePipeline", (8, 0.0)),
+        ("krea/Krea-2-Turbo", {}, "Krea2Pipeline", (8, 0.0)),
         ("baidu/ERNIE-Image-Turbo", {}, "ErnieImagePipeline", (8, 0.0)),
     ],
 )

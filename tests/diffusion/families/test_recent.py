@@ -29,6 +29,7 @@ from autointerp.diffusion.passes import Pass
 from autointerp.diffusion.real import encode_pictures
 from autointerp.diffusion.running import run_pipeline
 from autointerp.diffusion.seen_text import SeenText
+from autointerp.diffusion.stepping import listening
 from autointerp.diffusion.tokens import TokenReader
 from autointerp.diffusion.words import attention_of
 from autointerp.errors import AutointerpError, UsageError
@@ -74,7 +75,7 @@ def case(tiny_folder: Callable[[str], Path]) -> Callable[[str], Case]:
 
 
 CALLS = dict.fromkeys(
-    ("flux2-klein-base", "qwen-image", "chroma", "ovis-image", "longcat-image", "cogview4", "qwen-image-21"), 2
+    ("flux2-klein-base", "qwen-image", "chroma", "ovis-image", "longcat-image", "cogview4", "qwen-image-21", "krea2"), 2
 )
 """Calls a step under guidance; the first is that of the prompt."""
 ROWS = {"z-image": slice(0, 2), **dict.fromkeys(("sana", "prx", "kolors", "aura-flow", "ernie-image"), slice(2, 4))}
@@ -100,6 +101,8 @@ def by_hand(name: str, layer: Layer, output: Any, cells: int, text: int) -> torc
         return (output[cells:] if layer.stream == "text" else output[:cells]).transpose(0, 1)
     if name == "z-image":  # the image's tokens, a multiple of 32, stand first
         return output[:, cells:] if layer.stream == "text" else output[:, :cells]
+    if name == "krea2":  # the text first, or alone
+        return output[:, :text] if layer.stream == "text" else output[:, text:]
     if layer.hookpoint.startswith("transformer.single") or name == "qwen-image-21":
         text = output.shape[1] - cells
         return output[:, :text] if layer.stream == "text" else output[:, text:]
@@ -359,6 +362,41 @@ def test_steps_of_qwen_image_21_may_be_in_its_files() -> None:
     assert family.read_defaults({"model_index": {}}) == {}
 
 
+def test_guidance_of_krea_2_is_told_as_elsewhere(case: Callable[[str], Case]) -> None:
+    """The pipeline adds g (cond - uncond) to cond, which is a scale of 1 + g."""
+    one = case("krea2")
+    call = one.model.family.call
+    assert call(one.model.configs, 3.0, 2) == ({"guidance_scale": 2.0}, 2, 0)
+    assert call(one.model.configs, 1.0, 2) == call(one.model.configs, 0.0, 2) == ({"guidance_scale": 0.0}, 1, 0)
+    assert one.model.family.read_defaults({"model_index": {"is_distilled": True}}) == {"steps": 8, "guidance": 0.0}
+    predicted: list[torch.Tensor] = []
+    given: list[torch.Tensor] = []
+    handle = one.model.denoiser.register_forward_hook(lambda _m, _a, out: predicted.append(out[0]))
+    with listening(one.model.pipeline.scheduler, lambda answer, _: given.append(answer)):
+        list(generate(one.model, JOBS, settings_of(one.model, guidance=3.0, steps=1)))
+    handle.remove()
+    conditional, other = predicted
+    assert torch.allclose(given[0], other + 3.0 * (conditional - other), atol=1e-5)
+
+
+def test_the_end_of_krea_2s_template_is_never_taken_for_a_prompt(case: Callable[[str], Case]) -> None:
+    """It stands behind the padding, so that a long prompt is cut before it."""
+    model, long = case("krea2").model, "large red solid circle " * 60
+    pipeline = model.pipeline
+    length = model.defaults.max_sequence_length
+    text = [pipeline.prompt_template_encode_prefix + long]
+    how = {"truncation": True, "padding": "max_length", "max_length": length + 34 - 5}
+    kept = pipeline.tokenizer(text, **how).input_ids[0][34:]
+    reader = TokenReader(model.description)
+    own = reader.own(long)
+    assert sum(own[-10:]) == 5
+    assert not any(own[-5:])
+    assert reader.read(long)[:-5] == pipeline.tokenizer.convert_ids_to_tokens(kept)
+    seen = SeenText(model.description).of(long)
+    assert long.startswith(seen)
+    assert 0 <= sum(own) - len(pipeline.tokenizer(seen).input_ids) <= 2
+
+
 def test_ernie_image_has_the_image_first_and_the_tokens_before_the_rows(case: Callable[[str], Case]) -> None:
     family = case("ernie-image").model.family
     image, text = torch.randn(16, 2, 4), torch.randn(5, 2, 4)
@@ -453,6 +491,14 @@ FULL_SIZE: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str], int, 
         4096,
         64,
     ),
+    "Krea2Pipeline": (
+        "Krea2Transformer2DModel",
+        {"num_layers": 28, "num_attention_heads": 48, "attention_head_dim": 128, "num_layerwise_text_blocks": 0},
+        {"temperal_downsample": [False, True, True]},
+        [DOUBLE.format(i) for i in (7, 14, 21)],
+        6144,
+        64,
+    ),
     "SanaPipeline": (
         "SanaTransformer2DModel",
         {"num_layers": 20, "num_attention_heads": 70, "attention_head_dim": 32, "patch_size": 1, "sample_size": 32},
@@ -531,5 +577,6 @@ def test_a_full_size_model_has_every_hookpoint_with_its_width(pipeline_class: st
     streams = [family.hookpoints(configs), family.text.hookpoints(configs) if family.text else []]
     assert {hookpoint for stream in streams for hookpoint in stream} == set(blocks)
     for hookpoint, found in blocks.items():
-        assert found == family.width(configs, hookpoint) == width
+        own = 2560 if "text_fusion" in hookpoint else width  # Krea 2's text has its own width before it is joined.
+        assert found == family.width(configs, hookpoint) == own
     assert 1024 // family.cell_pixels(configs, aliases[0]) == side

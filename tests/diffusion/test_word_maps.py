@@ -46,7 +46,8 @@ PLACES = {
 }
 
 
-PLACES |= {"lcm": PLACES["sd"], "flux-kontext": PLACES["flux"]}
+PLACES |= {"lcm": PLACES["sd"], "flux-kontext": PLACES["flux"], "sana": PLACES["pixart"]}
+PLACES["chroma"] = PLACES["flux"]._replace(parts=(CLIP,))
 
 
 class Attended(NamedTuple):
@@ -83,13 +84,19 @@ def watching(model: Model, pattern: str, monkeypatch: pytest.MonkeyPatch) -> Ite
 def token_columns(model: Model, place: Place, prompt: str, word: str) -> list[int]:
     """The columns of a word's tokens: tokens are joined until they spell the prompt's words."""
     columns, before = [], 0
+    spelled = prompt.replace(" ", "")
+    start = spelled.index(word)
     for part, length in place.parts:
-        tokenizer = getattr(model.pipeline, part)
+        tokenizer, at = getattr(model.pipeline, part), 0
         ids = tokenizer(prompt, padding="max_length", max_length=length, truncation=True).input_ids
         assert len(ids) == length
         for i, token in enumerate(tokenizer.convert_ids_to_tokens(ids)):
-            if token.replace("</w>", "").replace("▁", "") == word:
-                columns.append(before + i)
+            letters = re.sub("</w>|[▁Ġ]", "", token)
+            if letters and spelled.startswith(letters, at):
+                if start < at + len(letters) and at < start + len(word):
+                    columns.append(before + i)
+                at += len(letters)
+        assert at == len(spelled)
         before += length
     return columns
 
@@ -103,7 +110,7 @@ def by_hand(model: Model, place: Place, seen: list[Attended], job: int, word: st
         for head in range(query.shape[1]):
             products = query[row, head].double() @ key[row, head].double().T / query.shape[-1] ** 0.5
             if mask is not None:
-                products = products + mask[row, head].double()
+                products = products + mask[row, head % mask.shape[1]].double()
             powers = products.exp()
             shares = (powers / powers.sum(1, keepdim=True))[place.image_rows, place.columns]
             heads.append(shares[:, token_columns(model, place, prompt, word)].mean(1))
@@ -133,7 +140,7 @@ def read(model: Model, settings: GenerationSettings, **how: Any) -> tuple[dict[i
 def test_maps_are_the_models_own_attention(
     tiny_model: Models, name: str, guided: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under guidance FLUX runs twice a step, conditional first; the others double the batch, conditional last.
+    """Under guidance FLUX and Chroma run twice a step, conditional first; others double the batch, conditional last.
 
     PNDM runs the U-Net once more in its second step, to correct the first.
     """
@@ -142,7 +149,7 @@ def test_maps_are_the_models_own_attention(
     settings = settings_of(model, steps=2, guidance=guidance)
     with watching(model, place.modules, monkeypatch) as seen:
         found, _ = read(model, settings)
-    runs = {("flux", True): 4, ("sd", True): 3, ("sd", False): 3}.get((name, guided), 2)
+    runs = {("flux", True): 4, ("chroma", True): 4, ("sd", True): 3, ("sd", False): 3}.get((name, guided), 2)
     read_runs = (0, 1) if runs == 2 else (0, 2)
     modules = len(seen) // runs
     seen = [one for i, one in enumerate(seen) if i // modules in read_runs]

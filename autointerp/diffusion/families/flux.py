@@ -13,6 +13,9 @@ from autointerp.diffusion.families.sizes import autoencoder_pixels, transformer_
 from autointerp.diffusion.families.states import unknown_form, with_last_tokens
 from autointerp.diffusion.families.word_attention import JointAttention, WordAttention
 
+ATTENTION = r"(single_)?transformer_blocks\.\d+\.attn"
+"""Where blocks of FLUX.1's form attend to both streams."""
+
 
 def _blocks(configs: Configs) -> list[str]:
     """List the double blocks, then the single blocks."""
@@ -89,9 +92,7 @@ class Flux(Family):
     defaults = ModelDefaults(steps=4, guidance=0.0, size=512, max_sequence_length=256, capture_steps=(0,))
     timestep_scales = (1000.0,)
     text: FluxText = FluxText()
-    word_attention: WordAttention | None = JointAttention(
-        pattern=r"(single_)?transformer_blocks\.\d+\.attn", parts=text.parts, first="text"
-    )
+    word_attention: WordAttention | None = JointAttention(pattern=ATTENTION, parts=text.parts, first="text")
 
     @override
     def hookpoints(self, configs: Configs) -> list[str]:

@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from autointerp.diffusion.families.base import Configs, PipelineCall
 from autointerp.diffusion.families.defaults import ModelDefaults
-from autointerp.diffusion.families.flux import Flux, FluxText
+from autointerp.diffusion.families.flux import ATTENTION, Flux, FluxText
+from autointerp.diffusion.families.word_attention import JointAttention, WordAttention
 
 
 class _OneText(FluxText):
@@ -70,7 +71,7 @@ class Chroma(Flux):
     pipeline_class = "ChromaPipeline"
     defaults = ModelDefaults(steps=35, guidance=5.0, size=1024, max_sequence_length=512, capture_steps=(0,))
     text: FluxText = _OneText()
-    word_attention = None
+    word_attention: WordAttention | None = JointAttention(pattern=ATTENTION, parts=text.parts, first="text")
 
     @override
     def call(self, configs: Configs, guidance: float, count: int) -> PipelineCall:
@@ -93,6 +94,7 @@ class OvisImage(Chroma):
     has_loras = False
     defaults = ModelDefaults(steps=50, guidance=5.0, size=1024, max_sequence_length=256, capture_steps=(0,))
     text = OvisText()
+    word_attention = None
 
 
 class LongCatImage(Chroma):
@@ -105,6 +107,7 @@ class LongCatImage(Chroma):
     defaults = ModelDefaults(steps=50, guidance=4.5, size=1024, max_sequence_length=512, capture_steps=(0,))
     load_arguments: Mapping[str, Any] = {"text_processor": None}
     text = LongCatText()
+    word_attention = None
 
     @override
     def call(self, configs: Configs, guidance: float, count: int) -> PipelineCall:

@@ -21,7 +21,6 @@ class Sana(PixArtSigma):
     limits = "run without the instruction before each prompt"
     # The configuration's `timestep_scale` is 1 or 0.001.
     timestep_scales = (1.0, 1000.0)
-    word_attention = None
 
     @override
     def call(self, configs: Configs, guidance: float, count: int) -> PipelineCall:

@@ -61,7 +61,7 @@ class WordAttention(ABC):
 
 
 class CrossAttention(WordAttention):
-    """Attention of image tokens to the text alone: U-Nets, PixArt."""
+    """Attention of image tokens to the text alone: U-Nets, PixArt, Sana."""
 
     def weights(self, module: Any, inputs: Mapping[str, Any], count: int, text_tokens: int) -> torch.Tensor:
         """See `WordAttention`; the weights of an image token sum to 1 over the text."""
@@ -72,12 +72,12 @@ class CrossAttention(WordAttention):
         query = _heads(module.to_q(inputs["hidden_states"][-count:]), module.heads, module.norm_q)
         key = _heads(module.to_k(text), module.heads, module.norm_k)
         mask = inputs.get("attention_mask")
-        # PixArt hides padding by a mask [batch, 1, text tokens] that is added.
+        # PixArt and Sana hide padding by a mask [batch, 1, text tokens] that is added.
         return mean_weights(query, key, slice(None), None if mask is None else mask[-count:])
 
 
 class JointAttention(WordAttention):
-    """Attention of both streams to both: FLUX, Stable Diffusion 3.
+    """Attention of both streams to both: FLUX.1, Chroma, Stable Diffusion 3.
 
     Args:
         first: The stream whose tokens stand first.
@@ -109,9 +109,13 @@ class JointAttention(WordAttention):
 
             query, key = apply_rotary_emb(query, places), apply_rotary_emb(key, places)
         tokens = query.shape[2]
-        if self.first == "text":
-            return mean_weights(query[:, :, text_tokens:], key, slice(text_tokens))
-        return mean_weights(query[:, :, : tokens - text_tokens], key, slice(tokens - text_tokens, None))
+        image, text_keys = slice(text_tokens, None), slice(text_tokens)
+        if self.first == "image":
+            image, text_keys = slice(tokens - text_tokens), slice(tokens - text_tokens, None)
+        # Chroma adds a mask [batch, 1, queries, keys], which is the same for all image tokens of a picture.
+        mask = inputs.get("attention_mask")
+        row = None if mask is None else mask[-count:, 0, image][:, :1]
+        return mean_weights(query[:, :, image], key, text_keys, row)
 
 
 def _heads(states: torch.Tensor, heads: int, norm: Any) -> torch.Tensor:

@@ -34,11 +34,13 @@ def test_modules_that_attend_to_the_text(pipeline: str, path: str, block: str) -
 def test_families_that_do_not_say_where_they_attend_are_known() -> None:
     """Word maps of these are refused; docs/pipelines.md lists them."""
     silent = {name for name, kind in FAMILIES.items() if kind.load().word_attention is None}
-    like_flux = {"Flux2Pipeline", "Flux2KleinPipeline", "ChromaPipeline", "OvisImagePipeline", "LongCatImagePipeline"}
+    like_flux = {"Flux2Pipeline", "Flux2KleinPipeline", "OvisImagePipeline", "LongCatImagePipeline"}
     others = {
         "ZImagePipeline",
         "QwenImagePipeline",
-        "SanaPipeline",
+        "QwenImage21Pipeline",
+        "ErnieImagePipeline",
+        "Krea2Pipeline",
         "PRXPipeline",
         "CogView4Pipeline",
         "AuraFlowPipeline",

@@ -6,7 +6,8 @@ with a bootstrap's interval over labels. Truths are those that `evaluate --image
 
 The labels are those of a file, so that better labels do not move the mark, or those of the workspace. `gain` is asked
 of exact eyes and of shapes-vlm, with at most so many questions a label. Where the eyes give probabilities, their
-answers are also counted in other ways, see `WAYS`. The workspace's stored scores of its own labels stand below.
+answers are also counted in other ways, see `WAYS`. Two controls stand beside: the AUROC within pairs of one name, and
+what a score of names alone could reach. The workspace's stored scores of its own labels stand below.
 
     python -m benchmarks.right_labels WORKSPACE --layer mid
 """
@@ -130,6 +131,7 @@ def main(
         for most in questions:
             for line in gain_lines(ctx, row, named, is_right, judge, Limits(most, ctx.settings.gain.cells)):
                 click.echo(line)
+    click.echo(names_line(named, is_right))
     for line in stored_lines(ctx, row, is_right):
         click.echo(line)
 
@@ -218,10 +220,47 @@ def gain_lines(
     right = np.array([is_right(latent, named[latent]) for latent in values])
     told = f"{asked / max(len(values), 1):.1f} questions a label, {sum(map(len, bases.values()))} on base rates"
     most = f"gain by {eyes.name}, at most {limits.questions}"
-    lines = [auroc_line(most, right, np.array(list(values.values())), told)]
+    value, names = np.array(list(values.values())), [named[latent] for latent in values]
+    lines = [auroc_line(most, right, value, told), within_line(names, right, value)]
     if any(((one.active > 0) & (one.active < 1)).any() for one in answered.values()):
         lines += [auroc_line(f"  by {way}", right, np.array(of(list(answered.values())))) for way, of in WAYS.items()]
     return lines
+
+
+def names_line(named: Mapping[int, str], is_right: Callable[[int, str], bool]) -> str:
+    """Return the line of the control that looks at nothing: a label's score is the share of its name that is right.
+
+    No score of names alone does better, because the share is that of these very labels.
+    """
+    right = {latent: is_right(latent, name) for latent, name in named.items()}
+    of: dict[str, list[bool]] = {}
+    for latent, name in named.items():
+        of.setdefault(name, []).append(right[latent])
+    shares = np.array([np.mean(of[name]) for name in named.values()])
+    return auroc_line("names alone, the best that they can do", np.array(list(right.values())), shares)
+
+
+def within_line(names: Sequence[str], right: np.ndarray, value: np.ndarray, seed: int = 0) -> str:
+    """Return the line of pairs of labels that share a name, a right and a wrong one; names alone have 0.5 there.
+
+    The interval resamples names with all their pairs.
+    """
+    which = np.array(names)
+    wins: list[tuple[float, int]] = []
+    for name in dict.fromkeys(names):
+        good, bad = value[(which == name) & right], value[(which == name) & ~right]
+        if len(good) and len(bad):
+            pairs = len(good) * len(bad)
+            wins.append((auroc(good, bad) * pairs, pairs))
+    if not wins:
+        return f"{'  of one name':46} -, no name is both right and wrong"
+    won, pairs_of = np.array(wins).T
+    drawn = np.random.default_rng(seed).integers(len(wins), size=(1000, len(wins)))
+    low, high = np.quantile(won[drawn].sum(1) / pairs_of[drawn].sum(1), [0.025, 0.975])
+    share = won.sum() / pairs_of.sum()
+    return (
+        f"{'  of one name':46} {share:.3f} ({low:.3f} to {high:.3f}), {int(pairs_of.sum())} pairs of {len(wins)} names"
+    )
 
 
 def stored_lines(ctx: Context, row: DictionaryRow, is_right: Callable[[int, str], bool]) -> list[str]:

@@ -61,6 +61,18 @@ def test_a_threshold_parts_two_groups() -> None:
     assert right_labels.soft([sure]) == pytest.approx([0.4 - sure.base.mean()])
 
 
+def test_names_alone_tell_names_apart_and_nothing_within_a_name() -> None:
+    named = dict(enumerate(["edge"] * 4 + ["red"] * 4))
+    right = [True, True, True, False, True, False, False, False]
+    line = right_labels.names_line(named, lambda latent, _: right[latent])
+    assert line.split()[8] == "0.750"  # 9 of 16 pairs right, 6 tied
+    values = np.array([0.9, 0.8, 0.4, 0.5, 0.2, 0.3, 0.1, 0.0])
+    within = right_labels.within_line(list(named.values()), np.array(right), values)
+    assert within.split()[3] == "0.667"
+    assert "6 pairs of 2 names" in within
+    assert "no name is both" in right_labels.within_line(["a", "b"], np.array([True, False]), np.ones(2))
+
+
 def test_labels_of_another_dictionary_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "labels.jsonl"
     lines: list[dict[str, Any]] = [{"weights_sha256": "a"}, {"index": 3, "status": "ok", "name": "red"}]

@@ -70,26 +70,18 @@ def measure_eyes(context: click.Context, views: int, renders: int, seed: int) ->
 
 
 @click.command(context_settings=SETTINGS)
-@click.option("--steps", default=3400, help="Steps in all.")
+@click.option("--steps", default=4000, help="Steps in all.")
 @click.option("--full", default=100, help="Of these, the last ones, which show all patches.")
 @click.option("--aligning", default=400, help="The first ones, which teach the words of what the eyes see alone.")
-@click.option("--naming", default=2000, help="The next ones, which ask for names alone.")
+@click.option("--naming", default=1900, help="The next ones, which ask for names alone.")
+@click.option("--telling", default=1000, help="The next ones, which ask what tells features apart as well.")
 @click.option("--own", default=1024, help="Renders of the world to train on.")
 @click.option("--painted", default=1024, help="Pictures of shapes-turbo to train on.")
 @click.option("--wide", default=3584, help="Renders of the wider world to train on.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the result.  [default: weights]")
 @click.option("--seed", default=0)
 @click.pass_context
-def widen_vlm(
-    context: click.Context,
-    steps: int,
-    full: int,
-    aligning: int,
-    naming: int,
-    out: Path | None,
-    seed: int,
-    **pictures: int,
-) -> None:
+def widen_vlm(context: click.Context, steps: int, full: int, out: Path | None, seed: int, **given: int) -> None:
     """Teach shapes-vlm the words of a wider world, and to tell features apart, after vlm-eyes."""
     from training.shapes.loop import train
     from training.shapes.wide.eyes import load_eyes
@@ -98,13 +90,14 @@ def widen_vlm(
     from training.shapes.wide.vlm import WideModule, WidePlan, WideTrainer
 
     runs, weights = context.obj
-    world, as_wide = world_of_both(runs, weights, pictures["own"], pictures["painted"], seed, default_progress())
-    renders = wide_pool(pictures["wide"], seed + LATER, folder=runs, progress=default_progress())
+    world, as_wide = world_of_both(runs, weights, given["own"], given["painted"], seed, default_progress())
+    renders = wide_pool(given["wide"], seed + LATER, folder=runs, progress=default_progress())
     pool = WidePool.joined([as_wide, renders])
     vlm, tokenizer = grown(weights / "vlm")
     model = WideModule(vlm, tokenizer, len(world.concepts))
     load_eyes(model.eyes, runs / "vlm-eyes" / "eyes.safetensors")
-    plan = WidePlan(steps, full, aligning=aligning, naming=naming)
+    aligning, naming, telling = (given[phase] for phase in ("aligning", "naming", "telling"))
+    plan = WidePlan(steps, full, aligning=aligning, naming=naming, telling=telling)
     trainer = WideTrainer(world, pool, model, tokenizer, plan, seed, default_progress())
     train(trainer, runs, default_progress(), every=50)
     trainer.save(out or weights / "vlm")

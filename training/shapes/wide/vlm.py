@@ -3,7 +3,8 @@
 The eyes were taught the words first (`eyes.py`) and stay as they are. First the projector and the vectors of the words
 learn which words hold at a mark, while all else is fixed (LLaVA's alignment, arXiv 2304.08485). Then names alone are
 asked for, of marks that are shown by one token each: many questions a second, as a word must be asked about often. Then
-all questions are asked, half of them those of the second training, about pictures of the world.
+what tells features apart is asked of such marks as well. Then all questions are asked, half of them those of the second
+training, about pictures of the world.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from training.shapes.vlm_answers import RowWriter, binary_loss
 from training.shapes.vlm_features import KEPT, Features, markable_cells
 from training.shapes.vlm_model import VlmModule, reading_head
 from training.shapes.vlm_pool import Pool
+from training.shapes.vlm_questions import ApartQuestion, Shown
 from training.shapes.vlm_requests import Views
 from training.shapes.wide.apart import OTHERS, ApartQuestions
 from training.shapes.wide.marks import MarkBank
 from training.shapes.wide.pool import WidePool
 from training.shapes.wide.questions import WideLabelQuestion, WideQuestions
+from training.shapes.wide.sayings import phrase
 from training.shapes.wide.words import INDEX, NEVER_SEEN, WORDS
 
 APART_OF_WIDE = 0.15
@@ -40,6 +43,8 @@ OF_WORDS = 0.5
 """What it weighs that the projector says, in the language model's own words, what is at a mark."""
 WIDE_MARKS = 7, 4
 """Cells of a render of the wider world that may be marked, at most: of its objects, and elsewhere."""
+_WORD_OF = {phrase((("", word),)): word for word in WORDS}
+"""Each word of the wider world by how it is said alone."""
 MARKS_SAID = 192
 """Marks of a step of which the projector says this."""
 MARKS_ALIGNED = 768
@@ -54,6 +59,8 @@ class WidePlan(RefiningPlan):
         aligning: The first steps, in which the projector and the vectors of the words learn alone.
         naming: The next ones, in which names alone are asked for, of marks that are shown by one token each.
         named: Questions of such a step, of each world.
+        telling: The next ones, which ask what tells features apart, and for half as many names.
+        told: Questions what tells features apart, of such a step.
         wide_labels: Questions for a name in words of the wider world, in a later step.
         apart: Questions what tells features apart, in a step.
         wide_judged: Questions to a judge in words of the wider world, in a step.
@@ -62,6 +69,8 @@ class WidePlan(RefiningPlan):
     aligning: int = 400
     naming: int = 0
     named: tuple[int, int] = (16, 40)
+    telling: int = 0
+    told: int = 24
     labels: int = 9
     judged_tokens: int = 1100
     wide_labels: int = 8
@@ -145,33 +154,47 @@ class WideTrainer(VlmRefiner):
     def _answer(self, rng: np.random.Generator, index: int) -> dict[str, torch.Tensor]:
         if index < self.plan.aligning:
             return {"words": self._words_of_marks(rng, MARKS_ALIGNED)}
-        if index < self.plan.aligning + self.plan.naming:
-            return self._names(rng)
-        losses = super()._answer(rng, index)
         full, plan = index >= self.steps - self.full, self.plan
+        if index < plan.aligning + plan.naming:
+            return self._names(rng)
+        if index < plan.aligning + plan.naming + plan.telling:
+            losses = self._names(rng, 2)
+            losses["apart"], found = self._loss(self._drawn_apart(rng, plan.told), rng, 0)
+            return losses | {"apart found": OF_COMMON * found}
+        losses = super()._answer(rng, index)
         less = 2 if full else 1
         crops, negatives = _sizes(rng)
         named = _drawn(lambda: self.wide_questions.label(rng, crops, negatives), plan.wide_labels // less)
-        others = 1 + int(rng.choice(len(OTHERS), p=OTHERS))
-        apart = self.apart_questions[bool(rng.random() < APART_OF_WIDE)]
-        told = _drawn(lambda: apart.draw(rng, others), plan.apart // less)
+        told = self._drawn_apart(rng, plan.apart // less)
         judged = _drawn(lambda: self.wide_questions.judge(rng), plan.wide_judged)
         kept = None if full else KEPT
         naming, common = self._loss(named, rng, kept)
         losses |= {"wide naming": naming, "wide common": OF_COMMON * common}
-        losses["apart"], _ = self._loss(told, rng, kept)
+        losses["apart"], found = self._loss(told, rng, kept)
+        losses["apart found"] = OF_COMMON * found
         losses["wide judging"], _ = self._loss(judged, rng, kept)
         losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
         return losses
 
-    def _names(self, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Losses of names in both worlds; a mark is its class token, which is what the eyes say of it."""
+    def _drawn_apart(self, rng: np.random.Generator, count: int) -> list[ApartQuestion]:
+        """Draw questions what tells features apart, all in one world and with as many namesakes."""
+        others = 1 + int(rng.choice(len(OTHERS), p=OTHERS))
+        questions = self.apart_questions[bool(rng.random() < APART_OF_WIDE)]
+        return _drawn(lambda: questions.draw(rng, others), count)
+
+    def _names(self, rng: np.random.Generator, fewer: int = 1) -> dict[str, torch.Tensor]:
+        """Losses of names in both worlds; a mark is its class token, which is what the eyes say of it.
+
+        `fewer` divides the number of questions.
+        """
         losses: dict[str, torch.Tensor] = {}
         for what, draw, count in zip(
             ("", "wide "), (self.questions.label, self.wide_questions.label), self.plan.named, strict=True
         ):
             crops, negatives = _sizes(rng)
-            asked = _drawn(lambda draw=draw, crops=crops, negatives=negatives: draw(rng, crops, negatives), count)
+            asked = _drawn(
+                lambda draw=draw, crops=crops, negatives=negatives: draw(rng, crops, negatives), count // fewer
+            )
             naming, common = self._loss(asked, rng, 0)
             losses |= {f"{what}naming": naming, f"{what}common": OF_COMMON * common}
         losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
@@ -184,8 +207,22 @@ class WideTrainer(VlmRefiner):
         at_images: Sequence[torch.Tensor],
         chosen: np.ndarray,
     ) -> torch.Tensor:
-        """See `VlmTrainer._found_out`; of the wider world, what is common is known at the last crop alone."""
+        """See `VlmTrainer._found_out`; of the wider world, what is common is known at the last crop alone.
+
+        Of features to tell apart: at each example how often each word has held in the feature so far, and at the last
+        one what the first feature has alone.
+        """
         first = questions[0]
+        if isinstance(first, ApartQuestion):
+            told = [q for q in questions if isinstance(q, ApartQuestion)]
+            ends = torch.from_numpy(chosen.sum(1).cumsum() - 1).reshape(len(told), -1)
+            share = np.stack([np.concatenate([self._so_far_in(group) for group in (q.own, *q.others)]) for q in told])
+            alone = np.zeros((len(told), len(WORDS) + 1), np.float32)
+            for i, asked_apart in enumerate(told):
+                alone[i, INDEX[_WORD_OF[asked_apart.difference]] if asked_apart.difference else -1] = 1
+            counted = self._counted(at_images[COUNTED][ends])
+            said = self._common(at_images[COMMON][ends[:, -1]])
+            return binary_loss(counted, torch.from_numpy(share)) / 8 + binary_loss(said, torch.from_numpy(alone))
         if not isinstance(first, WideLabelQuestion):
             return super()._found_out(questions, at_images, chosen)
         asked = [q for q in questions if isinstance(q, WideLabelQuestion)]
@@ -201,6 +238,13 @@ class WideTrainer(VlmRefiner):
         return binary_loss(counted, torch.from_numpy(share.astype(np.float32))) / 8 + binary_loss(
             said, torch.from_numpy(common)
         )
+
+    def _so_far_in(self, cells: Sequence[Shown]) -> np.ndarray:
+        """After each of a feature's cells, the share of them in which each word has held, float32 [cells, WORDS]."""
+        where = np.array([(s.picture, *(s.cell or (0, 0))) for s in cells])
+        hold = self.marks.pool.cells.atoms_at(*where.T)[:, : len(WORDS)]
+        found: np.ndarray = hold.cumsum(0) / np.arange(1, len(cells) + 1)[:, None]
+        return found.astype(np.float32)
 
     def _words_of_marks(self, rng: np.random.Generator, count: int) -> torch.Tensor:
         """Cross-entropy of the words that hold at `count` marks, as the projector says them."""

@@ -12,6 +12,7 @@ from training.shapes.vlm_pool import Pool
 from training.shapes.wide.growth import grown
 from training.shapes.wide.pool import WidePool, wide_pool, world_of_both
 from training.shapes.wide.vlm import WideModule, WidePlan, WideTrainer
+from training.shapes.wide.words import WORDS
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +26,8 @@ def new_trainer(pools):
     vlm, tokenizer = grown(FOLDER)
     torch.manual_seed(0)
     model = WideModule(vlm, tokenizer, len(world.concepts))
-    plan = WidePlan(5, 1, 4, labels=2, full_labels=1, judged_tokens=120, full_judged_tokens=120, wide_labels=2,
-                    apart=2, wide_judged=2, aligning=1, naming=1, named=(2, 2))  # fmt: skip
+    plan = WidePlan(6, 1, 4, labels=2, full_labels=1, judged_tokens=120, full_judged_tokens=120, wide_labels=2,
+                    apart=2, wide_judged=2, aligning=1, naming=1, named=(2, 2), telling=1, told=3)  # fmt: skip
     return WideTrainer(world, pool, model, tokenizer, plan)
 
 
@@ -46,9 +47,12 @@ def test_words_are_aligned_first_then_named_then_all_is_asked(pools):
     changed = {name for name, p in trainer.model.vlm.named_parameters() if not torch.equal(before[name], p)}
     assert changed
     assert not any(".layers." in name for name in changed)
-    named, asked = trainer.step(1), trainer.step(2)
+    named, told, asked = (trainer.step(n) for n in (1, 2, 3))
     assert "wide naming" in named
     assert "judging" not in named
+    assert "apart" not in named
+    assert all(what in told for what in ("wide naming", "apart", "apart found"))
+    assert "judging" not in told
     assert all(what in asked for what in ("wide naming", "wide judging", "apart"))
 
 
@@ -66,3 +70,13 @@ def test_the_language_model_learns_and_goes_on_after_a_stop(pools, tmp_path):
     again.step(1)
     pairs = zip(trainer.model.vlm.parameters(), again.model.vlm.parameters(), strict=True)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
+
+
+def test_what_is_found_out_about_features_to_tell_apart(pools):
+    trainer = new_trainer(pools)
+    (question,) = trainer._drawn_apart(np.random.default_rng(3), 1)
+    shares = trainer._so_far_in(question.own)
+    assert shares.shape == (len(question.own), len(WORDS))
+    hold = trainer.marks.pool.cells.atoms_at(*np.array([(s.picture, *s.cell) for s in question.own]).T)
+    assert np.allclose(shares[-1], hold[:, : len(WORDS)].mean(0))
+    assert np.array_equal(shares[0], hold[0, : len(WORDS)])

@@ -431,4 +431,19 @@ MODELS = {
         1024,
         "AutoencoderKLQwenImage",
     ),
+    "sana-sprint-1.6b": FullSize(
+        "SanaSprintPipeline",
+        "SanaTransformer2DModel",
+        {
+            "transformer": {
+                **SANA["transformer"],
+                "guidance_embeds": True,
+                "qk_norm": "rms_norm_across_heads",
+            },
+            "vae": SANA["vae"],
+        },
+        {"text_encoder": ("Gemma2Model", GEMMA2_2B)},
+        1024,
+        "AutoencoderDC",
+    ),
 }

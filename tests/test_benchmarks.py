@@ -78,6 +78,7 @@ def test_memory_of_a_full_size_model():
         ("qwen-image", {"transformer": 20430, "vae": 127, "text_encoder": 8292}),
         ("qwen-image-2.1", {"transformer": 7115, "vae": 338, "text_encoder": 8767}),
         ("krea-2", {"transformer": 12820, "vae": 127, "text_encoder": 4438}),
+        ("sana-sprint-1.6b", {"transformer": 1610, "vae": 312, "text_encoder": 2614}),
         ("ernie-image", {"transformer": 8033, "vae": 84, "text_encoder": 3849}),
         ("sana-1.6b", {"transformer": 1604, "vae": 312, "text_encoder": 2614}),
     ],

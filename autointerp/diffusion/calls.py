@@ -33,6 +33,8 @@ def steps_of_calls(scheduler: Any, steps: int) -> list[int]:
     runs, order = len(scheduler.timesteps), getattr(scheduler, "order", 1)
     if runs == steps and (order == 1 or steps == 1):
         return list(range(steps))
+    if type(scheduler).__name__ == "SCMScheduler" and runs == steps + 1:
+        return [*range(steps), -1]  # The last one is the end of the path, and no run.
     if order == 2 and runs == 2 * steps - 1:
         return [-1 if run % 2 else run // 2 for run in range(runs)]
     if type(scheduler).__name__ == "PNDMScheduler":

@@ -203,7 +203,7 @@ def _check_scheduler(description: ModelDescription, steps: int) -> None:
     try:
         scheduler = getattr(diffusers, kind).from_config(dict(config))
         shift = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
-        scheduler.set_timesteps(steps, **shift)
+        scheduler.set_timesteps(steps, **shift, **description.family.schedule(steps))
     except Exception as error:  # noqa: BLE001 - schedulers raise whatever numpy and torch do
         if (library := missing_library(description.name, error)) is not None:
             raise library from error

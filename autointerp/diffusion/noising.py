@@ -6,6 +6,7 @@ this module holds nothing about any family.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -111,16 +112,38 @@ def initial_noise(model: Model, given: torch.Tensor, count: int) -> torch.Tensor
     return given[-count:].float() / scale
 
 
+def tells_angles(scheduler: Any) -> bool:
+    """Whether the scheduler mixes picture and noise by the cosine and the sine of its timestep (TrigFlow).
+
+    The one pipeline of diffusers with such a scheduler divides by the sum of both before the denoiser (SANA-Sprint,
+    arXiv 2503.09641, section 3.1). So its denoiser is one of flow matching.
+    """
+    return type(scheduler).__name__ == "SCMScheduler"
+
+
 def matches_flow(scheduler: Any) -> bool:
-    """Whether the scheduler mixes picture and noise on a straight line (flow matching)."""
-    return hasattr(scheduler, "scale_noise") and hasattr(scheduler, "sigmas")
+    """Whether picture and noise are mixed on a straight line before the denoiser (flow matching)."""
+    return tells_angles(scheduler) or (hasattr(scheduler, "scale_noise") and hasattr(scheduler, "sigmas"))
+
+
+def noise_share(scheduler: Any, run: int) -> float:
+    """Return the noise's share in the denoiser's input at a run, from 0 to 1, where `matches_flow`."""
+    if not tells_angles(scheduler):
+        return float(scheduler.sigmas[run])
+    angle = float(scheduler.timesteps[run])
+    return math.sin(angle) / (math.sin(angle) + math.cos(angle))
+
+
+def of_unit_scale(scheduler: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Return latents between the steps in the scale of encoded pictures, where the scheduler has another."""
+    return latents / scheduler.config.sigma_data if tells_angles(scheduler) else latents
 
 
 def noised(model: Model, run: int, clean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Noise clean latents to the level of a run of the denoiser, by the scheduler's own rule."""
     scheduler = model.pipeline.scheduler
     if matches_flow(scheduler):
-        sigma = float(scheduler.sigmas[run])
+        sigma = noise_share(scheduler, run)
         return (1 - sigma) * clean + sigma * noise
     timestep = scheduler.timesteps[run]
     with _at_position(scheduler, run):

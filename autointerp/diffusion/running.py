@@ -118,7 +118,7 @@ def _arguments(batch: Pass, accepted: set[str]) -> dict[str, Any]:
     is_open = batch.model.family.open
     wanted |= batch.arguments if is_open else {}
     given = {key: value for key, value in wanted.items() if key in accepted}
-    return given if is_open else {**given, **batch.arguments}
+    return given if is_open else {**given, **batch.model.family.schedule(batch.steps), **batch.arguments}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from autointerp.diffusion.edits import Edit
 from autointerp.diffusion.families import NoDenoisingError
 from autointerp.diffusion.finite import OTHER_DTYPE, NotFiniteError
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob, batched, check_capture_steps
-from autointerp.diffusion.noising import answering, denoising_at, matches_flow, noised
+from autointerp.diffusion.noising import answering, denoising_at, matches_flow, noised, of_unit_scale
 from autointerp.diffusion.passes import Pass
 from autointerp.diffusion.real import check_shape, encode_pictures, load_batch
 from autointerp.diffusion.running import float32_steps, run_pipeline
@@ -127,7 +127,7 @@ def _generate(batch: Pass, first_step: int) -> _PlainBatch:
             answers.append(output)
 
     def after_step(_run: int, after: torch.Tensor) -> None:
-        latents[:] = [after.float().clone()]
+        latents[:] = [of_unit_scale(batch.model.pipeline.scheduler, after.float()).clone()]
 
     denoiser = batch.model.denoiser
     handles = [denoiser.register_forward_pre_hook(before, with_kwargs=True), denoiser.register_forward_hook(keep)]

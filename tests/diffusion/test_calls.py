@@ -36,6 +36,7 @@ def test_a_step_is_not_a_call() -> None:
         assert plan_of(second_order, 3) == [0, -1, 1, -1, 2]
     assert plan_of("DDIMScheduler", 3) == [0, 1, 2]
     assert plan_of("HeunDiscreteScheduler", 1) == [0]
+    assert plan_of("SCMScheduler", 2) == [0, 1, -1]
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,12 @@ def test_steps_may_share_a_rounded_timestep(name: str, steps: int) -> None:
 
 
 def test_an_order_of_calls_that_is_not_known_is_refused() -> None:
-    with pytest.raises(AutointerpError, match="SCMScheduler runs the denoiser 3 times in 2 steps"):
-        plan_of("SCMScheduler", 2)
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler()
+    scheduler.set_timesteps(3)
+    with pytest.raises(AutointerpError, match="DDIMScheduler runs the denoiser 3 times in 2 steps"):
+        steps_of_calls(scheduler, 2)
 
 
 def test_a_pass_reads_every_step_of_a_scheduler_whose_timesteps_repeat(tiny_model: Models) -> None:

@@ -139,9 +139,9 @@ def qwen_image() -> Any:
     )
 
 
-def sana() -> Any:
-    """Sana, with an autoencoder that halves four times."""
-    from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, SanaPipeline, SanaTransformer2DModel
+def sana_parts(**config: Any) -> dict[str, Any]:
+    """All of Sana but its scheduler, with an autoencoder that halves four times."""
+    from diffusers import AutoencoderDC, SanaTransformer2DModel
     from transformers import Gemma2Config, Gemma2Model
 
     tokenizer = chat_tokenizer()
@@ -154,6 +154,7 @@ def sana() -> Any:
         cross_attention_dim=32,
         caption_channels=TEXT_WIDTH,
         sample_size=4,
+        **config,
     )
     widths, none = (8, 8, 8, 8, 8), ((),) * 5
     vae = AutoencoderDC(
@@ -167,13 +168,28 @@ def sana() -> Any:
         decoder_qkv_multiscales=none,
         scaling_factor=0.4,
     )
-    return SanaPipeline(
-        tokenizer=tokenizer,
-        text_encoder=Gemma2Model(Gemma2Config(**language(tokenizer, 1))),
-        vae=vae,
-        transformer=waken(transformer),
-        scheduler=DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0),
-    )
+    return {
+        "tokenizer": tokenizer,
+        "text_encoder": Gemma2Model(Gemma2Config(**language(tokenizer, 1))),
+        "vae": vae,
+        "transformer": waken(transformer),
+    }
+
+
+def sana() -> Any:
+    """Sana."""
+    from diffusers import DPMSolverMultistepScheduler, SanaPipeline
+
+    flowing = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    return SanaPipeline(scheduler=flowing, **sana_parts())
+
+
+def sana_sprint() -> Any:
+    """Sana Sprint."""
+    from diffusers import SanaSprintPipeline, SCMScheduler
+
+    parts = sana_parts(guidance_embeds=True, qk_norm="rms_norm_across_heads")
+    return SanaSprintPipeline(scheduler=SCMScheduler(), **parts)
 
 
 def chroma() -> Any:
@@ -426,6 +442,7 @@ RECENT: dict[str, Callable[[], Any]] = {
     "z-image": z_image,
     "qwen-image": qwen_image,
     "sana": sana,
+    "sana-sprint": sana_sprint,
     "prx": prx,
     "aura-flow": aura_flow,
     "cogview4": cogview4,

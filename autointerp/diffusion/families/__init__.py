@@ -36,6 +36,7 @@ FAMILIES: Registry[Kind[Family]] = Registry(
         Kind("Krea2Pipeline", "Krea 2", f"{_HERE}.krea2:KREA2"),
         Kind("ErnieImagePipeline", "ERNIE-Image and ERNIE-Image-Turbo", f"{_HERE}.ernie_image:ERNIE_IMAGE"),
         Kind("SanaPipeline", "Sana", f"{_HERE}.sana:SANA"),
+        Kind("SanaSprintPipeline", "Sana Sprint", f"{_HERE}.sana:SANA_SPRINT"),
         Kind("PRXPipeline", "PRX", f"{_HERE}.prx:PRX_IMAGE"),
         Kind("AuraFlowPipeline", "AuraFlow", f"{_HERE}.aura_flow:AURA_FLOW"),
         Kind("CogView4Pipeline", "CogView4", f"{_HERE}.cogview4:COGVIEW4"),

@@ -256,6 +256,11 @@ class Family(ABC):
         """Return the arguments of a denoiser's call with other latents: the inverse of `latents`."""
         return {**inputs, self.latents_argument: latents}
 
+    def schedule(self, steps: int) -> Mapping[str, Any]:
+        """Return what the pipeline, and its scheduler for its timesteps, are given for a number of steps alone."""
+        del steps
+        return {}
+
     def mended(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the arguments of a denoiser's call as they should be, where a pipeline gives it wrong ones."""
         return inputs

@@ -79,7 +79,6 @@ SCALING = frozenset({"HiDreamImagePipeline"})
 _REASONS: Mapping[str, tuple[str, ...]] = {
     "a second model computes its unconditional branch": ("Ideogram4Pipeline",),
     "a language model writes a plan of the picture before the denoiser runs": ("GlmImagePipeline",),
-    "its denoiser is told the time as an angle": ("SanaSprintPipeline",),
     "its denoiser takes lists of latents, and pictures beside the text": ("ZImageOmniPipeline",),
     "it keeps reference pictures from step to step, which are not given": ("Flux2KleinKVPipeline",),
     "it runs perturbed attention in rows of its own; name the class without PAG": (

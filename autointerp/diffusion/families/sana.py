@@ -1,6 +1,10 @@
-"""Sana: few large tokens of the image alone."""
+"""Sana and Sana Sprint: few large tokens of the image alone."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 from typing_extensions import override
 
@@ -33,4 +37,25 @@ class Sana(PixArtSigma):
         raise UsageError(f"the MLP of {hookpoint} is one of convolutions", "fit another kind than neurons")
 
 
+class SanaSprint(Sana):
+    """Sana Sprint, which takes guidance as an input, and whose scheduler tells the time as an angle."""
+
+    name = "sana-sprint"
+    pipeline_class = "SanaSprintPipeline"
+    defaults = ModelDefaults(steps=2, guidance=4.5, size=1024, max_sequence_length=300, capture_steps=(0,))
+    doubles = False
+    limits = "run without the instruction before each prompt; takes no negative prompt"
+
+    @override
+    def schedule(self, steps: int) -> Mapping[str, Any]:
+        """Leave out the pipeline's angle between the first and the last but for two steps, which alone have it."""
+        return {} if steps == 2 else {"intermediate_timesteps": None}
+
+    @override
+    def timesteps(self, given: float) -> tuple[float, ...]:
+        """Return the scheduler's angle of the noise's share that the denoiser is given, sin / (sin + cos)."""
+        return (math.atan2(given, 1 - given),)
+
+
 SANA = Sana()
+SANA_SPRINT = SanaSprint()

@@ -24,7 +24,7 @@ from autointerp.diffusion.jobs import ImageJob
 from autointerp.diffusion.layers import Layer, list_layers, neurons_of, resolve_layer
 from autointerp.diffusion.loading import load_model
 from autointerp.diffusion.model import Model
-from autointerp.diffusion.noising import denoising_at
+from autointerp.diffusion.noising import answering, denoising_at, noise_share, noised, of_unit_scale
 from autointerp.diffusion.passes import Pass
 from autointerp.diffusion.real import encode_pictures
 from autointerp.diffusion.running import run_pipeline
@@ -82,7 +82,7 @@ ROWS = {"z-image": slice(0, 2), **dict.fromkeys(("sana", "prx", "kolors", "aura-
 """Rows of the prompts in a batch that guidance doubles."""
 MARKED = ("cogview4", "ernie-image")
 """Models whose tokenizer here marks the beginning of a text."""
-EMBEDDED = ("flux2", "flux-kontext", "lcm")
+EMBEDDED = ("flux2", "flux-kontext", "lcm", "sana-sprint")
 """Models whose guidance is an input of the same call."""
 
 
@@ -397,6 +397,41 @@ def test_the_end_of_krea_2s_template_is_never_taken_for_a_prompt(case: Callable[
     assert 0 <= sum(own) - len(pipeline.tokenizer(seen).input_ids) <= 2
 
 
+def test_angles_of_sana_sprint_are_noise_levels_of_flow_matching(case: Callable[[str], Case]) -> None:
+    """A denoiser that knows the picture is led to it, by inputs that are mixed as pictures are noised."""
+    model = case("sana-sprint").model
+    scheduler, settings = model.pipeline.scheduler, settings_of(model, steps=2)
+    batch = Pass(model, (JOBS[0],), settings)
+    clean, noise = torch.randn(1, 4, 4, 4), torch.randn(1, 4, 4, 4)
+    given: list[torch.Tensor] = []
+    after: list[torch.Tensor] = []
+
+    def knowing(inputs: dict[str, Any]) -> Any:
+        given.append(inputs["hidden_states"])
+        share = noise_share(scheduler, len(given) - 1)
+        return model.family.answer((given[-1] - clean) / share)
+
+    with answering(model, knowing):
+        run_pipeline(batch, after_step=lambda _run, latents: after.append(of_unit_scale(scheduler, latents)))
+    assert torch.allclose(after[-1], clean, atol=1e-5)
+    assert scheduler.timesteps.tolist() == pytest.approx([1.5708, 1.3, 0.0])
+    angle = scheduler.timesteps[1]
+    drawn = (after[0] - angle.cos() * clean) / angle.sin()
+    assert torch.allclose(given[1], noised(model, 1, clean, drawn), atol=1e-5)
+    assert torch.allclose(noised(model, 0, clean, noise), noise, atol=1e-4)
+    assert model.family.timesteps(noise_share(scheduler, 1)) == (pytest.approx(1.3),)
+    list(generate(model, JOBS[:1], settings_of(model, steps=4)))
+    assert scheduler.timesteps.tolist() == pytest.approx([1.5708 * share for share in (1, 0.75, 0.5, 0.25, 0)])
+
+
+def test_guidance_of_sana_sprint_is_an_input(case: Callable[[str], Case]) -> None:
+    one = case("sana-sprint")
+    plain = [np.asarray(p) for _, made in generate(one.model, JOBS, settings_of(one.model, guidance=1.0)) for p in made]
+    assert not any(np.array_equal(a, b) for a, b in zip(plain, one.plain, strict=True))
+    with pytest.raises(UsageError, match="SanaSprintPipeline at guidance 3 takes no negative prompt"):
+        list(generate(one.model, [dataclasses.replace(JOBS[0], negative="star")], settings_of(one.model, guidance=3.0)))
+
+
 def test_ernie_image_has_the_image_first_and_the_tokens_before_the_rows(case: Callable[[str], Case]) -> None:
     family = case("ernie-image").model.family
     image, text = torch.randn(16, 2, 4), torch.randn(5, 2, 4)
@@ -502,6 +537,20 @@ FULL_SIZE: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str], int, 
     "SanaPipeline": (
         "SanaTransformer2DModel",
         {"num_layers": 20, "num_attention_heads": 70, "attention_head_dim": 32, "patch_size": 1, "sample_size": 32},
+        {"encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024]},
+        [DOUBLE.format(i) for i in (5, 10, 15)],
+        2240,
+        32,
+    ),
+    "SanaSprintPipeline": (
+        "SanaTransformer2DModel",
+        {
+            "num_layers": 20,
+            "num_attention_heads": 70,
+            "attention_head_dim": 32,
+            "patch_size": 1,
+            "guidance_embeds": True,
+        },
         {"encoder_block_out_channels": [128, 256, 512, 512, 1024, 1024]},
         [DOUBLE.format(i) for i in (5, 10, 15)],
         2240,

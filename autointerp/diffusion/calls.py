@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 UNSUPPORTED = "this version of diffusers is not supported; install the one in constraints.txt"
 
 
-def steps_of_calls(scheduler: Any, steps: int) -> list[int]:
+def steps_of_calls(scheduler: Any, steps: int, unrun: int = 0) -> list[int]:
     """Assign each run of the denoiser to a 0-based step, for a scheduler whose timesteps are set.
 
     Runs are told apart by their position alone: neighbouring steps may share a rounded timestep. Schedulers of second
@@ -26,15 +26,14 @@ def steps_of_calls(scheduler: Any, steps: int) -> list[int]:
     Args:
         scheduler: diffusers' scheduler, after `set_timesteps`.
         steps: Number of denoising steps that were asked for.
+        unrun: Last timesteps at which the denoiser does not run, see `Family.unrun`; they get -1 too.
 
     Raises:
         AutointerpError: The number of runs is none that is known for this number of steps.
     """
     runs, order = len(scheduler.timesteps), getattr(scheduler, "order", 1)
-    if runs == steps and (order == 1 or steps == 1):
-        return list(range(steps))
-    if type(scheduler).__name__ == "SCMScheduler" and runs == steps + 1:
-        return [*range(steps), -1]  # The last one is the end of the path, and no run.
+    if runs == steps + unrun and (order == 1 or steps == 1):
+        return [*range(steps), *[-1] * unrun]
     if order == 2 and runs == 2 * steps - 1:
         return [-1 if run % 2 else run // 2 for run in range(runs)]
     if type(scheduler).__name__ == "PNDMScheduler":
@@ -90,7 +89,7 @@ class Calls:
         if not self._seen:
             # Read the timesteps once: on an accelerator, reading a number waits for all pending work.
             self._timesteps = [float(t) for t in torch.as_tensor(scheduled).tolist()]
-            self._plan = steps_of_calls(model.pipeline.scheduler, self._pass.steps)
+            self._plan = steps_of_calls(model.pipeline.scheduler, self._pass.steps, model.family.unrun)
         self.run, branch = divmod(self._seen, self._pass.branches)
         self._seen += 1
         if self.run >= len(self._plan) or len(scheduled) != len(self._plan):

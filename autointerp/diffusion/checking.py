@@ -213,7 +213,7 @@ def _check_scheduler(description: ModelDescription, steps: int) -> None:
             f"the scheduler {kind} of {description.name!r} cannot do {steps} steps: {first_line(error)}",
             "use another number of steps, or a model with another scheduler",
         ) from error
-    steps_of_calls(scheduler, steps)
+    steps_of_calls(scheduler, steps, description.family.unrun)
 
 
 def _check_tokenizers(description: ModelDescription) -> None:

@@ -56,7 +56,7 @@ def run_pipeline(
     def is_over(run: int) -> bool:
         if stop_after is None:
             return False
-        return stop_after in steps_of_calls(model.pipeline.scheduler, batch.steps)[: run + 1]
+        return stop_after in steps_of_calls(model.pipeline.scheduler, batch.steps, model.family.unrun)[: run + 1]
 
     given = _arguments(batch, accepted)
     given |= {} if latents is None else {"latents": latents}

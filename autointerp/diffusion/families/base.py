@@ -134,6 +134,7 @@ class Family(ABC):
         load_arguments: Arguments for diffusers when it loads the pipeline.
         encodes_videos: Whether the autoencoder takes and gives a dimension of time, before rows and columns.
         few: Denoising steps of a distilled model whose files do not say how many.
+        unrun: Last timesteps of the scheduler at which the denoiser does not run: the end of the path.
         has_neurons: Whether some module returns the hidden units of an MLP, for dictionaries of neurons.
         has_loras: Whether diffusers loads LoRAs into the denoiser.
         limits: What people should know of its use here, as clauses; empty where there is nothing to say.
@@ -158,6 +159,7 @@ class Family(ABC):
     load_arguments: Mapping[str, Any] = {}
     encodes_videos: bool = False
     few: int = 4
+    unrun: int = 0
     has_neurons: bool = True
     has_loras: bool = True
     limits: str = ""

@@ -58,7 +58,7 @@ def main(workspace: str, feature: str = "", steered: str = "") -> None:
         if asked_of(base, "/api/truths")["total"]:
             views["browser-truth"] = View("/truth", ".kind .card img")
         if asked_of(base, "/api/experiments"):
-            views["browser-experiments"] = View("/experiments", "table a", ("table a",), "table.grid")
+            views["browser-experiments"] = View("/experiments", "h1", ("table a",), ".figures, .verdicts")
         take(base, views)
     finally:
         server.send_signal(signal.SIGINT)

@@ -23,6 +23,7 @@ class UnfinishedWork:
         total: Units in all.
         unit: What a unit is; empty where that is not known.
         note: What is said of the last unit, such as its name.
+        command: The command that goes on with it, of a harvest that was stopped; empty otherwise.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class UnfinishedWork:
     total: int
     unit: str = ""
     note: str = ""
+    command: str = ""
 
     @property
     def share(self) -> float:
@@ -52,7 +54,7 @@ def work_under_way(ctx: Context) -> list[UnfinishedWork]:
     bar, is_written = bar_under_way(ctx.workspace), ctx.workspace.is_being_written()
     found = [] if bar is None else [UnfinishedWork(bar.what, "", "running", bar.done, bar.total, bar.unit, bar.note)]
     with ctx.db.session() as session:
-        names = {row.id: row.name for row in queries.dictionaries.list_all(session)}
+        rows = {row.id: row for row in queries.dictionaries.list_all(session)}
         for run in queries.runs.unfinished(session):
             is_running = run.status == "running" and (is_written or "batch" in run.config)
             if bar is not None and is_running and "batch" not in run.config:
@@ -60,6 +62,10 @@ def work_under_way(ctx: Context) -> list[UnfinishedWork]:
                     continue
                 is_running = False
             status: RunStatus = "running" if is_running else "interrupted"
-            name = names.get(run.dictionary_id or 0, "")
-            found.append(UnfinishedWork(run.kind, name, status, run.done, run.total))
+            row = rows.get(run.dictionary_id or 0)
+            command = ""
+            if row is not None and run.kind == "harvest" and not is_running:
+                command = f"autointerp harvest --layer {row.layer} --dictionary {row.name} --images {run.total}"
+            name = "" if row is None else row.name
+            found.append(UnfinishedWork(run.kind, name, status, run.done, run.total, command=command))
     return found

@@ -20,9 +20,10 @@ def test_only_what_is_not_finished_is_told(workspace: Path) -> None:
         db.execute("UPDATE runs SET status = 'failed' WHERE kind = 'fit'")
     db.close()
     (one,) = work_under_way(ctx)
-    assert one == UnfinishedWork("harvest", "shapes-turbo.mid.topk", "interrupted", 10, 40)
+    goes_on = "autointerp harvest --layer mid --dictionary shapes-turbo.mid.topk --images 40"
+    assert one == UnfinishedWork("harvest", "shapes-turbo.mid.topk", "interrupted", 10, 40, command=goes_on)
     assert one.share == 0.25
-    assert set(one.as_dict()) == {"kind", "dictionary", "status", "done", "total", "unit", "note"}
+    assert set(one.as_dict()) == {"kind", "dictionary", "status", "done", "total", "unit", "note", "command"}
     assert UnfinishedWork("fit", "", "running", 0, 0).share == 0
 
 
@@ -33,7 +34,7 @@ def test_a_run_whose_process_was_killed_is_not_called_running(workspace: Path) -
     db.close()
     assert [one.status for one in work_under_way(ctx)] == ["interrupted"]
     with other.lock():
-        assert [one.status for one in work_under_way(ctx)] == ["running"]
+        assert [(one.status, one.command) for one in work_under_way(ctx)] == [("running", "")]
         # What the holder of the lock is at says which of the runs is alive.
         with FollowedProgress(NullProgress(), other).task("label d", 8, 2, "feature") as bar:
             bar.advance(1, "red")

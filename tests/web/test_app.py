@@ -40,6 +40,17 @@ def test_every_page_answers_with_its_policy_and_no_path_of_this_machine(client: 
             assert place not in answer.text, path
 
 
+def test_every_page_embeds_without_the_bar_and_what_changes_labels(client: Any) -> None:
+    for path in [*PAGES, "/steer", "/picture", "/jobs", "/experiments", "/truth"]:
+        answer = client.get(f"{path}{'&' if '?' in path else '?'}embed")
+        assert answer.status_code == 200, path
+        assert '<html lang="en" class="embed">' in answer.text, path
+        assert "bar-top" not in answer.text, path
+        assert "frame-ancestors 'none'" not in answer.headers["content-security-policy"], path
+        for form in ('id="hand"', 'id="job"'):
+            assert form not in answer.text, path
+
+
 def test_pages_have_no_inline_script_style_or_handler_and_no_other_host(client: Any) -> None:
     for path in PAGES:
         text = client.get(path).text

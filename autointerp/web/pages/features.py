@@ -34,6 +34,8 @@ def routes(site: ViewSite) -> APIRouter:
             query=query,
             found=found,
             first=found.as_dict(),
+            stored=len(site.catalog),
+            named=bool((site.catalog.statuses == STATUSES.index("ok")).any()),
             choices=read_choices(site.ctx),
             sorts=SORTS,
             states=STATES,

@@ -28,8 +28,9 @@ def routes(site: "ViewSite") -> APIRouter:
     router = APIRouter()
 
     @router.get("/picture", response_class=HTMLResponse, include_in_schema=False)
-    def picture() -> str:
-        return site.render("picture.html.j2", embed=False, page="picture", known=read_steerable(site.ctx).as_dict())
+    def picture(embed: str | None = None) -> str:
+        known = read_steerable(site.ctx).as_dict()
+        return site.render("picture.html.j2", embed=embed is not None, page="picture", known=known)
 
     @router.post("/api/reading", summary="Queue the reading of a picture; the answer is its ticket")
     def reading(asked: ReadingRequest) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
@@ -36,6 +37,7 @@ def routes(site: ViewSite) -> APIRouter:
             shares={row.dictionary: label_shares(catalog, site, row.dictionary) for row in status.dictionaries},
             best={row.dictionary: best_places(catalog, site, row.dictionary) for row in status.dictionaries},
             catalog=catalog,
+            unscored={row.dictionary: unscored_names(catalog, site, row.dictionary) for row in status.dictionaries},
             doubtful=int((catalog.doubts >= 0.5).sum()) if len(catalog) else 0,
             work=work_under_way(site.ctx),
         )
@@ -58,6 +60,12 @@ def label_shares(catalog: FeatureCatalog, site: ViewSite, dictionary: str) -> di
     """Return how many live features of a dictionary have a name, none that fits, a failure or nothing yet."""
     own = catalog.passing(CatalogFilters(_ids(site, dictionary), state="live"))
     return {status: int((catalog.statuses[own] == number).sum()) for number, status in enumerate(STATUSES)}
+
+
+def unscored_names(catalog: FeatureCatalog, site: ViewSite, dictionary: str) -> int:
+    """Return how many live features of a dictionary have a name that is in doubt because it has no score."""
+    own = catalog.passing(CatalogFilters(_ids(site, dictionary), state="live", status="ok", min_doubt=1.0))
+    return int((own & np.isnan(catalog.scores).all(0)).sum())
 
 
 def best_places(catalog: FeatureCatalog, site: ViewSite, dictionary: str) -> list[int]:

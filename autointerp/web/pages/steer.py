@@ -81,8 +81,9 @@ def routes(site: "ViewSite") -> APIRouter:
     """The tickets of icons, by feature. The worker forgets the oldest."""
 
     @router.get("/steer", response_class=HTMLResponse, include_in_schema=False)
-    def steer() -> str:
-        return site.render("steer.html.j2", embed=False, page="steer", known=read_steerable(site.ctx).as_dict())
+    def steer(embed: str | None = None) -> str:
+        known = read_steerable(site.ctx).as_dict()
+        return site.render("steer.html.j2", embed=embed is not None, page="steer", known=known)
 
     @router.get("/api/steered/{name:path}", summary="A feature to steer by: its name, layer, and unit of strength")
     def steered(name: str) -> dict[str, Any]:

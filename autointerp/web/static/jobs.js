@@ -63,8 +63,11 @@
       bar.max = 1;
       bar.value = one.done / Math.max(one.total, 1);
       bar.setAttribute("aria-label", one.kind);
-      const far = `${one.done.toLocaleString("en")} of ${one.total.toLocaleString("en")}${one.status === "interrupted" ? ", stopped: the same command goes on" : ""}`;
-      line.append(said("b", "", one.kind), " ", said("span", "", one.dictionary), " ", bar, ` ${far} `, said("small", "", one.note));
+      const far = `${one.done.toLocaleString("en")} of ${one.total.toLocaleString("en")}`;
+      line.append(said("b", "", one.kind), " ", said("span", "", one.dictionary), " ", bar, ` ${far}`);
+      if (one.status === "running") line.append(" ", said("small", "", one.note));
+      else line.append(", stopped", one.command ? make("p", "next", "It goes on with ") : ": the same command goes on");
+      line.querySelector("p")?.append(said("code", "", one.command));
       return line;
     }));
     $("nothing").hidden = Boolean(found.work.length || $("jobs").children.length);

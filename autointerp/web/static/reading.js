@@ -190,6 +190,8 @@
       if (read[slot].picture) query.set(`picture${tail}`, read[slot].picture); else query.set(`prompt${tail}`, read[slot].prompt);
       query.set(`seed${tail}`, read[slot].seed);
     }
+    // A page in a frame of another one is loaded again as such.
+    if (document.documentElement.classList.contains("embed")) query.set("embed", "");
     history.replaceState(null, "", `/picture?${query}`);
   }
   async function look(slot) {

@@ -156,6 +156,9 @@
   }
   const inWords = () => [...features.map((one) => `${one.name || one.feature} ${one.off ? "off" : one.strength > 0 ? `+${one.strength}` : one.strength}`), ...others().map((one) => `cells of: ${one.like}`)].join(", ") || "no change";
 
+  // A page in a frame of another one is loaded again as such.
+  const isEmbedded = document.documentElement.classList.contains("embed");
+
   async function paint() {
     if (!form.reportValidity()) return;
     if (!$("lock").checked) $("seed").value = Math.floor(Math.random() * 2 ** 32);
@@ -169,7 +172,7 @@
       if (chosen.length) { draw(); here = address(); toast(chosen.map((one) => `Strength ${one.strength} is the smallest that brings ${one.name || one.feature} into the picture`).join(". ")); }
       const sources = pictures.map((_, i) => file(done, `${i}.webp`));
       show(sources);
-      history.replaceState(null, "", here);
+      history.replaceState(null, "", isEmbedded ? `${here}&embed` : here);
       link_();
       remember({ link: here, src: sources[sources.length - 1], text: inWords() });
     } catch (error) {

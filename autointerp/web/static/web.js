@@ -127,6 +127,11 @@
       const lines = [...$("work-list").children];
       if (found.work.length !== lines.length) { location.reload(); return; }
       found.work.forEach((one, i) => {
+        if (lines[i].dataset.status !== one.status) location.reload();
+        // A command goes from one thing to the next, such as from an index to labels.
+        lines[i].querySelector("b").textContent = one.kind;
+        lines[i].querySelector("bdi").textContent = one.dictionary;
+        lines[i].querySelector("progress").setAttribute("aria-label", one.kind);
         lines[i].querySelector("progress").value = one.done / Math.max(one.total, 1);
         lines[i].querySelector("span").textContent = `${one.done.toLocaleString("en")} of ${one.total.toLocaleString("en")}`;
       });

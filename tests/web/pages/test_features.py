@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,26 @@ def test_a_queue_has_a_beginning(client: Any) -> None:
     assert begin is not None
     assert first_of(page)["features"][0]["feature"] == begin[1].removeprefix("/feature/")
     assert "queue=1" in begin[2]
+
+
+def test_an_empty_list_says_why(fitted: Path, workspace: Path, client: Any) -> None:
+    queue = "/features?queue=1&sort=doubt&status=ok&state=live"
+    unharvested = client_of(site_of(fitted))
+    for path in ("/features", queue):
+        page = unharvested.get(path).text
+        assert "No pictures were harvested yet" in page
+        assert "Open the first feature" not in page
+    assert "There is no feature yet to steer by" in unharvested.get("/steer").text
+    assert "There are no features yet that could be active" in unharvested.get("/picture").text
+    with sqlite3.connect(workspace / "autointerp.db") as db:
+        db.execute("DELETE FROM judgements")
+        db.execute("DELETE FROM scores")
+        db.execute("DELETE FROM labels")
+    db.close()
+    page = client_of(site_of(workspace)).get(queue).text
+    assert "No feature has a name yet that could be checked" in page
+    assert "Widen the filters" in client.get("/features?density=0.9:1&state=dead").text
+    assert "Open the first feature" in client.get(queue).text
 
 
 def test_a_list_of_one_kind_beside_the_truth(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ PLACES = {
 
 
 PLACES |= {"lcm": PLACES["sd"], "flux-kontext": PLACES["flux"], "sana": PLACES["pixart"]}
+PLACES["sana-sprint"] = PLACES["sana"]
 PLACES["chroma"] = PLACES["flux"]._replace(parts=(CLIP,))
 
 

@@ -45,7 +45,6 @@ class SanaSprint(Sana):
     defaults = ModelDefaults(steps=2, guidance=4.5, size=1024, max_sequence_length=300, capture_steps=(0,))
     doubles = False
     unrun = 1
-    word_attention = None
     limits = "run without the instruction before each prompt; takes no negative prompt"
 
     @override

@@ -119,7 +119,13 @@ class JointAttention(WordAttention):
 
 
 def _heads(states: torch.Tensor, heads: int, norm: Any) -> torch.Tensor:
-    """Part states [n, tokens, width] by head, and normalise them: [n, heads, tokens, width / heads]."""
+    """Part states [n, tokens, width] by head, and normalise them: [n, heads, tokens, width / heads].
+
+    Most norms are those of a head. Those of Sana 1.5 and Sana Sprint are of all heads together, as their width tells.
+    """
+    weight = getattr(norm, "weight", None)
+    if weight is not None and weight.shape[-1] == states.shape[-1]:
+        states, norm = norm(states), None
     parted = states.unflatten(-1, (heads, -1)).transpose(1, 2)
     return parted if norm is None else norm(parted)
 

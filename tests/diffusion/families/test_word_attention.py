@@ -41,7 +41,6 @@ def test_families_that_do_not_say_where_they_attend_are_known() -> None:
         "QwenImage21Pipeline",
         "ErnieImagePipeline",
         "Krea2Pipeline",
-        "SanaSprintPipeline",
         "PRXPipeline",
         "CogView4Pipeline",
         "AuraFlowPipeline",

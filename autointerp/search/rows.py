@@ -45,7 +45,8 @@ class Rows:
             object.__setattr__(self, name, column)
             if column.shape != (len(self.ids),):
                 raise ValueError(f"{len(self.ids)} ids and {name} {column.shape} do not fit")
-        if len(np.unique(self.ids)) != len(self.ids):
+        is_ascending = not (self.ids[1:] <= self.ids[:-1]).any()
+        if not is_ascending and len(np.unique(self.ids)) != len(self.ids):
             raise ValueError("an id is there twice")
 
     @classmethod

@@ -1,10 +1,12 @@
 """The browser view at scale: a made-up workspace of many labeled features, and the times of its pages.
 
     python -m benchmarks.view --features 100000
+    python -m benchmarks.view --steer autointerp-workspace
 
 The workspace holds labeled features with five crops and one score each; names are drawn from the words of `shapes`,
 pictures are few and shared, vectors of crops are random. The server is a process of its own, as `autointerp serve`
 starts it. Times are of whole requests over the loopback; memory is the process's own, before and after a search.
+Steering is timed in Chromium on a workspace that `label` made: from the click to the picture, with the model loaded.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,7 @@ import numpy as np
 
 NAME = "shapes-turbo.mid.topk"
 CROPS, PICTURES, GRID = 5, 500, 12
-TARGETS = {"list": (50.0, 200.0), "feature": (100.0, None), "search": (150.0, None)}
+TARGETS = {"list": (50.0, 200.0), "feature": (100.0, None), "search": (150.0, None), "steer": (3000.0, None)}
 """Milliseconds at the median and at the 95th percentile, by the beginning of a row's name; None is not promised."""
 
 
@@ -215,10 +218,11 @@ def _write_indexes(ctx: Any, rng: np.random.Generator, crops: bool) -> None:
 
 
 class Server:
-    """`autointerp serve --read-only` as a process of its own."""
+    """`autointerp serve` as a process of its own; one that may only read paints nothing."""
 
-    def __init__(self, path: Path) -> None:
-        command = [sys.executable, "-m", "autointerp", "-w", str(path), "-q", "serve", "--port", "0", "--read-only"]
+    def __init__(self, path: Path, read_only: bool = True) -> None:
+        command = [sys.executable, "-m", "autointerp", "-w", str(path), "-q", "serve", "--port", "0"]
+        command += ["--read-only"] if read_only else []
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().strip().rstrip("/")
@@ -295,12 +299,6 @@ def measure(server: Server, features: int, count: int) -> list[Timed]:
 
 def first_paint(server: Server, paths: Sequence[str], count: int = 5) -> list[Timed]:
     """Milliseconds to the first paint in Chromium, of the system's; none where there is no Chromium."""
-    import shutil
-
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        return []
-    from playwright.sync_api import sync_playwright
 
     def paint(page: Any, path: str) -> float:
         page.goto(server.address + path, wait_until="load")
@@ -310,12 +308,58 @@ def first_paint(server: Server, paths: Sequence[str], count: int = 5) -> list[Ti
         assert found
         return float(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
 
+    with chromium() as page:
+        return [
+            timed(server, f"first paint, {path}", lambda _, path=path: paint(page, path), count)
+            for path in (paths if page else ())
+        ]
+
+
+def steer(server: Server, feature: str, count: int = 20) -> list[Timed]:
+    """Milliseconds from the click on Paint to the picture, of the same prompt at other strengths; the model is loaded.
+
+    `processor` is of the server alone: pictures are made by a process of their own.
+    """
+
+    def paint(page: Any, number: int) -> float:
+        page.fill(".steered input[type=number]", str(4 + number))
+        before = page.get_attribute(".stage .after", "src")
+        begun = time.perf_counter()
+        page.click("#paint")
+        page.wait_for_function(
+            "([before]) => { const one = document.querySelector('.stage .after');"
+            " return one && one.src && !one.src.endsWith(before) && one.complete; }",
+            arg=[before],
+            polling=20,
+        )
+        return 1000 * (time.perf_counter() - begun)
+
+    with chromium() as page:
+        if page is None:
+            return []
+        prompt = "large+red+solid+circle+top+left,+sand+background"
+        page.goto(f"{server.address}/steer?prompt={prompt}&seed=3&with={feature}=4", wait_until="load")
+        page.locator(".stage .after").wait_for(timeout=180_000)
+        page.locator("#doing").wait_for(state="hidden", timeout=180_000)
+        return [timed(server, "steer, from the click to the picture", lambda number: paint(page, number), count)]
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Open a page of the system's Chromium; None where there is none."""
+    import shutil
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        yield None
+        return
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page()
-        rows = [timed(server, f"first paint, {path}", lambda _, path=path: paint(page, path), count) for path in paths]
+        # The pages' policy lets no script of a test wait for a picture.
+        yield browser.new_page(bypass_csp=True)
         browser.close()
-    return rows
 
 
 @click.command()
@@ -323,9 +367,20 @@ def first_paint(server: Server, paths: Sequence[str], count: int = 5) -> list[Ti
 @click.option("--requests", default=60, show_default=True, metavar="N", help="Of each kind.")
 @click.option("--keep", type=click.Path(path_type=Path), metavar="DIR", help="Make the workspace here, or use it.")
 @click.option("--no-crops", is_flag=True, help="Make no index of crops, and time no search in it.")
+@click.option(
+    "--steer", "steered", type=click.Path(path_type=Path, exists=True), metavar="DIR", help="Time Steer alone, here."
+)
 @click.option("--json", "as_json", is_flag=True)
-def main(features: int, requests: int, keep: Path | None, no_crops: bool, as_json: bool) -> None:
+def main(features: int, requests: int, keep: Path | None, no_crops: bool, steered: Path | None, as_json: bool) -> None:
     """Make a workspace of many labeled features, serve it, and time its pages."""
+    if steered is not None:
+        server = Server(steered, read_only=False)
+        try:
+            rows = steer(server, f"{NAME}:0")
+        finally:
+            server.end()
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2) if as_json else "\n".join(map(line_of, rows)))
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = keep or Path(folder) / "w"
         if not path.exists():
@@ -364,12 +419,17 @@ def main(features: int, requests: int, keep: Path | None, no_crops: bool, as_jso
         return
     click.echo(f"{features:,} features; first list {started:.0f} ms, first search {cold:.0f} ms; memory {memory} MB")
     for row in rows:
-        promised = next((ends for word, ends in TARGETS.items() if row.what.startswith(word)), (None, None))
-        said = f"promised {promised[0]:g}" if promised[0] is not None else ""
-        click.echo(
-            f"{row.what:34} {row.requests:5} requests  median {row.median:8.1f} ms  p95 {row.p95:8.1f} ms  "
-            f"processor {row.processor:6.1f} ms  {said}"
-        )
+        click.echo(line_of(row))
+
+
+def line_of(row: Timed) -> str:
+    """Return a row as it is printed, with what is promised of it."""
+    promised = next((ends for word, ends in TARGETS.items() if row.what.startswith(word)), (None, None))
+    said = f"promised {promised[0]:g}" if promised[0] is not None else ""
+    return (
+        f"{row.what:34} {row.requests:5} requests  median {row.median:8.1f} ms  p95 {row.p95:8.1f} ms  "
+        f"processor {row.processor:6.1f} ms  {said}"
+    )
 
 
 if __name__ == "__main__":

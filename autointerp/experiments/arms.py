@@ -217,14 +217,24 @@ def stored_rows(
     """Return the dictionaries that ways use, by (basis, layer).
 
     Raises:
-        UsageError: A named dictionary is not of one of the layers, or reads text.
+        UsageError: A named dictionary is not of one of the layers, reads text, or is of a kind that no way uses; or two
+            would serve one way.
     """
     found: dict[tuple[str, str], DictionaryRow] = {}
     for name in dictionaries:
         row = ctx.dictionary_named(name)
         if row.layer not in layers or row.stream != "image":
             raise UsageError(f"{name} reads the {row.stream} of {row.layer}", f"name one of {', '.join(layers)}")
-        found[basis_of(row.kind), row.layer] = row
+        key = (basis_of(row.kind), row.layer)
+        if not key[0]:
+            raise UsageError(
+                f"no way of editing uses {name}, of the kind {row.kind}", "name an SAE or an ITDA dictionary"
+            )
+        if key in found and found[key].name != row.name:
+            raise UsageError(
+                f"{found[key].name} and {name} would both serve one way at {row.layer}", "name one of them"
+            )
+        found[key] = row
     with ctx.db.session() as session:
         for layer in layers:
             for row in queries.dictionaries.of_layer(session, layer):

@@ -16,6 +16,7 @@ import numpy as np
 from autointerp.errors import UsageError, nearest
 from autointerp.experiments.erasers import words_without
 from autointerp.experiments.likeness import SAME, latent_distances
+from autointerp.experiments.scene_batches import refuse_phrases
 from autointerp.experiments.subjects import ReadPicture, resized
 from autointerp.project.segmenters import scene_reader_of
 from autointerp.shapes.concepts import LEAST_CELLS
@@ -228,8 +229,9 @@ def concepts_of(ctx: Context, words: Sequence[str], also: Sequence[str], grid: t
         grid: The grid of the layer.
 
     Raises:
-        UsageError: The model's world is not known, and no concept is named.
+        UsageError: The model's world is not known, and no concept is named; or it is, and phrases are given.
     """
+    refuse_phrases(ctx, also)
     if ctx.world.scenes is not None:
         return ShapesConcepts(ctx)
     if not words:

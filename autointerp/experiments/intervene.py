@@ -7,6 +7,7 @@ random directions of the same norm.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -84,13 +85,18 @@ class InterveneExperiment:
         """Make the experiment of its options.
 
         Raises:
-            UsageError: A layer, a dictionary or a kind of edit does not exist, or there are too few steps.
+            UsageError: A layer, a dictionary or a kind of edit does not exist, there are too few steps, or the strength
+                is not above 0.
             AutointerpError: No layer has an SAE.
         """
+        strength = options["strength"]
+        # A comparison with NaN is false.
+        if not 0 < strength < math.inf:
+            raise UsageError(f"edits cannot have a strength of {strength:g}", "give a number above 0, such as 2")
         count, file = count_or_file(options["cases"])
         bench = EditWorkbench(ctx, options["layers"], options["dictionary"], file)
         kinds = options["kinds"] or (KINDS if file is None else bench.bench.kinds())
-        dose = Dose(options["features"], options["strength"])
+        dose = Dose(options["features"], strength)
         return cls(ctx, bench, bench.layers, kinds, count, dose, not options.get("thirds"))
 
     def configuration(self) -> dict[str, Any]:

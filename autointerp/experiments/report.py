@@ -22,6 +22,7 @@ from autointerp.experiments.protocol import Deciding
 from autointerp.export.folder import whole_folder
 from autointerp.export.gallery import visible
 from autointerp.texts import to_json
+from autointerp.files import may_write
 from autointerp.version import VERSION
 from autointerp.views.experiments import REPORT_FIGURES, REPORT_PAGE, REPORT_PLOT, report_name
 from autointerp.views.figures import figure_text, number_text, tables_of
@@ -50,13 +51,18 @@ def check_report_folder(folder: Path) -> None:
     """Refuse a folder that a report may not replace, before anything is measured.
 
     Raises:
-        UsageError: It is a file, or holds something else than a report.
+        UsageError: It is a file, holds something else than a report, or lies where nothing can be written.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder that does not exist yet")
     if folder.exists() and any(folder.iterdir()) and not is_report(folder):
         raise UsageError(f"{folder} holds something that is not a report", "name an empty or a new folder")
 
+    above = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise UsageError(f"{above} is a file", "name a folder that does not lie in it")
+    if not may_write(above):
+        raise UsageError(f"nothing can be written into {above}", "check its rights, or name another folder")
 
 def is_report(folder: Path) -> bool:
     """Return whether a folder holds the report of an experiment."""

@@ -65,11 +65,13 @@ def scene_reader(ctx: Context, layers: Sequence[Layer], phrases: Sequence[str] =
         phrases: What is looked for where the model's world is not known.
 
     Raises:
-        UsageError: Nothing reads them, or not in the cells of these layers.
+        UsageError: Nothing reads them, or not in the cells of these layers; or phrases are given where what reads them
+            takes none.
     """
     if ctx.world.scenes is None and phrases:
         grid = max((layer.grid for layer in layers), key=lambda grid: grid[0] * grid[1])
         return GroundedSceneReader(grounded_segments(ctx), phrases, grid)
+    refuse_phrases(ctx, phrases)
     known = ctx.world.truth is None or all(has_truth(ctx, layer) for layer in layers)
     if ctx.world.scenes is None or not known:
         raise UsageError(
@@ -79,6 +81,18 @@ def scene_reader(ctx: Context, layers: Sequence[Layer], phrases: Sequence[str] =
             else "name what is to be looked for, e.g. --phrase cat --phrase sky",
         )
     return ctx.world.scenes.load()()
+
+
+def refuse_phrases(ctx: Context, phrases: Sequence[str]) -> None:
+    """Refuse phrases where the model's world is known, since nothing would look for them.
+
+    Raises:
+        UsageError: There are phrases, and what is in pictures of this model is read without any.
+    """
+    if phrases and ctx.world.scenes is not None:
+        raise UsageError(
+            f"what is in pictures of {ctx.settings.model} is known, so no phrase is looked for", "leave out --phrase"
+        )
 
 
 def scene_batches(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autointerp.experiments.protocol import Cost, Figure, PictureRow, Plot, PlotLine, Unit
-from autointerp.experiments.scene_batches import scene_reader
+from autointerp.experiments.scene_batches import refuse_phrases, scene_reader
 from autointerp.experiments.statistics import Estimate, mean, ratio, share
 from autointerp.experiments.subjects import (
     Condition,
@@ -85,6 +85,9 @@ class Transfer:
         self.home = self.conditions[0]
         self.title = f"Does {row.name} (of {self.home.name}) serve at other numbers of steps and on other models?"
         self._contexts = {one: one.context(ctx) for one in self.conditions}
+        # Other conditions may need phrases that one of a known world does not.
+        if all(at.world.scenes is not None for at in self._contexts.values()):
+            refuse_phrases(ctx, self.phrases)
         self._features: list[NamedFeature] | None = None
         self._layers: dict[Condition, Layer] = {one: at.layer_of(row) for one, at in self._contexts.items()}
 
@@ -245,7 +248,7 @@ class Transfer:
     def _scenes(self, at: Context, layer: Layer) -> SceneReader | None:
         """Return what reads the pictures of a condition; None where nothing does, so that no label is held against."""
         known = has_truth(at, layer) if at.world.scenes is not None else bool(self.phrases)
-        return scene_reader(at, [layer], self.phrases) if known else None
+        return scene_reader(at, [layer], () if at.world.scenes is not None else self.phrases) if known else None
 
     def _sampled(self) -> np.ndarray:
         """Return the latents whose strongest pictures are compared, int64."""

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from autointerp import Workspace
+from autointerp.db.models import DictionaryRow
 from autointerp.errors import AutointerpError, UsageError
 from autointerp.experiments.arms import NONE, PROMPT, RANDOM, Arm, EditWorkbench, PreparedCase, basis_of, place_name
 from autointerp.experiments.ways.pair import Dose
@@ -96,6 +98,21 @@ def test_what_is_missing_is_said(labeled: Path) -> None:
         EditWorkbench(ctx, ["early"], [NAME])
     with pytest.raises(UsageError, match="no layer 'nowhere'"):
         EditWorkbench(ctx, ["nowhere"])
+
+
+def test_a_dictionary_that_is_named_is_used_or_refused(workspace: Path) -> None:
+    ctx = Context(Workspace(workspace))
+    with ctx.db.session() as session:
+        row = session.scalars(select(DictionaryRow).where(DictionaryRow.name == NAME)).one()
+        fields = {c.name: getattr(row, c.name) for c in DictionaryRow.__table__.columns if c.name != "id"}
+        session.add(DictionaryRow(**{**fields, "name": "again", "identity": "again"}))
+        session.add(DictionaryRow(**{**fields, "name": "hidden", "identity": "hidden", "kind": "neurons"}))
+    assert EditWorkbench(ctx, ["mid"], [NAME, NAME]).rows["sae", "mid"].name == NAME
+    assert EditWorkbench(ctx, ["mid"], ["again"]).rows["sae", "mid"].name == "again"
+    with pytest.raises(UsageError, match=f"{NAME} and again would both serve one way at mid: name one of them"):
+        EditWorkbench(ctx, ["mid"], [NAME, "again"])
+    with pytest.raises(UsageError, match="no way of editing uses hidden, of the kind neurons: name an SAE or an ITDA"):
+        EditWorkbench(ctx, ["mid"], ["hidden"])
 
 
 def test_kinds_of_dictionaries_and_names_of_arms() -> None:

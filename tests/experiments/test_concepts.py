@@ -14,6 +14,7 @@ from autointerp import Workspace
 from autointerp.errors import UsageError
 from autointerp.experiments import concepts
 from autointerp.experiments.concepts import PhraseConcepts, ReadPicture, ShapesConcepts, concepts_of
+from autointerp.experiments.kinds import EXPERIMENTS
 from autointerp.project.context import Context
 from autointerp.worlds import SceneFacts
 
@@ -31,6 +32,17 @@ def test_all_21_values_can_be_erased(labeled: Path) -> None:
     assert found.place("checkered") == ("background", 3)
     with pytest.raises(UsageError, match="no concept 'ornge'.*orange"):
         found.place("ornge")
+
+
+def test_of_a_known_world_no_phrase_is_looked_for(labeled: Path) -> None:
+    ctx = Context(Workspace(labeled))
+    says = "shapes-turbo is known, so no phrase is looked for: leave out --phrase"
+    with pytest.raises(UsageError, match=says):
+        concepts_of(ctx, ("red",), ("dog",), (12, 12))
+    for name in ("probe", "emergence", "transfer"):
+        given = {"layer": "mid", "layers": ("mid",), "dictionary": None, "images": 4, "steps": (), "phrases": ("dog",)}
+        with pytest.raises(UsageError, match=says):
+            EXPERIMENTS[name].load().plan(ctx, {**given, "at": () if name == "transfer" else None})
 
 
 def test_of_an_unknown_world_a_concept_is_named() -> None:

@@ -69,3 +69,10 @@ def test_a_kind_of_edit_that_does_not_exist(labeled: Path) -> None:
         InterveneExperiment.plan(ctx, {**OPTIONS, "kinds": ("colour",)})
     experiment = InterveneExperiment.plan(ctx, OPTIONS)
     assert len(cases_of(experiment.bench, ["size"], 5, 0)) == 5
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), 0.0, -2.0])
+def test_a_strength_that_edits_cannot_have(labeled: Path, strength: float) -> None:
+    ctx = Context(Workspace(labeled), steps=3, capture_steps=[1])
+    with pytest.raises(UsageError, match=r"cannot have a strength of .*: give a number above 0, such as 2"):
+        InterveneExperiment.plan(ctx, {**OPTIONS, "strength": strength})

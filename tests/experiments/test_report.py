@@ -14,6 +14,7 @@ from autointerp.experiments import report
 from autointerp.experiments.report import check_report_folder, write_report
 from autointerp.experiments.running import run_experiment
 from autointerp.project.context import Context
+from tests.unwritable import read_only, run_as_others
 
 
 def test_a_page_holds_figures_controls_plot_and_pictures(ctx: Context, scripted_experiment: Any) -> None:
@@ -72,6 +73,22 @@ def test_only_a_report_is_replaced(ctx: Context, scripted_experiment: Any, tmp_p
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
         check_report_folder(tmp_path / "file")
+    with pytest.raises(UsageError, match=r"file is a file: name a folder that does not lie in it"):
+        check_report_folder(tmp_path / "file" / "deeper" / "report")
     experiment = scripted_experiment()
     write_report(ctx, experiment, run_experiment(ctx, experiment), tmp_path / "out")
     check_report_folder(tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_made_is_known_before_anything_is_measured(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    code = (
+        "import sys; from pathlib import Path; from autointerp.experiments.report import check_report_folder\n"
+        "try: check_report_folder(Path(sys.argv[1]))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    with read_only(locked):
+        done = run_as_others("-c", code, locked / "deeper" / "report")
+    assert done.stdout == f"UsageError nothing can be written into {locked}: check its rights, or name another folder\n"
+    assert run_as_others("-c", code, locked / "deeper" / "report").stdout == ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from autointerp.db import queries
@@ -171,21 +171,10 @@ class EditExperiment:
             for group, of in groups.items()
             for way, key in keys.items()
         ]
-        figures += [
-            Figure("success by layer", place_name(arm.place), way, *own.estimate("success", arm.key))
-            for way in self.ways
-            for arm in self._placed(way, trials)
-        ]
-        for place in self.bench.places(_NORMS):
-            arm = self._random_at(place, trials)
-            found = own.estimate("success", arm.key)
-            figures.append(Figure("success by layer", place_name(place), RANDOM, *found, control=True))
+        figures += self._by_layer(own, trials, "success by layer", ())
         figures += self._curves(own, trials)
         for kind in kinds:
-            for way in self.ways:
-                for arm in self._placed(way, trials):
-                    found = own.estimate("success", arm.key, (kind,))
-                    figures.append(Figure(f"success by layer: {kind}", place_name(arm.place), way, *found))
+            figures += self._by_layer(own, trials, f"success by layer: {kind}", (kind,))
         plain = [bool(one.get("shown")) for one in results.values()]
         figures.append(
             Figure(
@@ -271,6 +260,16 @@ class EditExperiment:
         best = placed[0] if trials is None else trials.best(placed)
         return [Arm(way, best.place, k, best.strength) for k in sorted({*SWEEP, self.features})]
 
+    def _by_layer(self, own: Trials, trials: Trials, name: str, kinds: Sequence[str]) -> list[Figure]:
+        """Return success of each way at each of its places, and of the controls there, for some kinds or for all."""
+        arms = [arm for way in self.ways for arm in self._placed(way, trials)]
+        arms += [self._random_at(place, trials) for place in self.bench.places(_NORMS)]
+        found = [own.figure("success", place_name(arm.place), arm.way, arm.key, kinds) for arm in arms]
+        # No edit and the other prompt are of no layer, and stand beside each.
+        for place in dict.fromkeys(figure.group for figure in found):
+            found += [own.figure("success", place, control, control, kinds) for control in (NONE, PROMPT)]
+        return [replace(figure, name=name) for figure in found]
+
     def _curves(self, own: Trials, trials: Trials) -> list[Figure]:
         """Return success by the number of features, and the area under each curve over the doublings of features."""
         figures, areas = [], []
@@ -285,7 +284,9 @@ class EditExperiment:
             under = area([math.log2(arm.k) for arm in arms], heights)
             group = f"{arms[0].k} to {arms[-1].k} features"
             areas.append(Figure("area under the curve", group, way, under, n=len(own.of(arms[0].key))))
-        return figures + areas
+        random = self._random_at(trials.best(self._placed(_NORMS, trials)).place, trials)
+        beside = own.figure("success", f"{random.k} features", RANDOM, random.key)
+        return [*figures, replace(beside, name="success by features"), *areas]
 
 
 def _features(group: str) -> int:

@@ -164,9 +164,10 @@ class InterveneExperiment:
         return figures
 
     def plots(self, figures: Sequence[Figure]) -> list[Plot]:
-        """Draw, for each way, the share that is reached over the single steps, a line for each kind."""
-        plots = []
-        for way, says in (("patch", "cells replaced"), ("sae", "features added")):
+        """Draw the share that is reached: of each kind by the part of the run, for each way; then by single steps."""
+        shown = (("patch", "cells replaced"), ("sae", "features added"), (RANDOM, "random directions added"))
+        plots = [self._by_part(figures, way, f"{says} in a part of the run") for way, says in shown]
+        for way, says in shown[:2]:
             lines = []
             for kind in (ALL_KINDS, *self.kinds):
                 own = [
@@ -181,6 +182,17 @@ class InterveneExperiment:
             if lines:
                 plots.append(Plot(f"{says} at one step", "step", "share reached", lines))
         return plots
+
+    def _by_part(self, figures: Sequence[Figure], way: str, title: str) -> Plot:
+        """Draw the share that a way reaches over the parts of the run but its single steps, bars for each kind."""
+        lines = []
+        for kind in (ALL_KINDS, *self.kinds):
+            at = {f.group: f for f in figures if f.name == f"reached: {kind}" and f.way == way}
+            own = [at[part] for part in THIRDS if part in at]
+            if own:
+                values, low, high = ([getattr(f, name) for f in own] for name in ("value", "low", "high"))
+                lines.append(PlotLine(kind, [f.group for f in own], values, low, high))
+        return Plot(title, "part of the run", "share reached", lines)
 
     def pictures(self, results: Mapping[str, Mapping[str, Any]]) -> list[PictureRow]:
         """Show the first case of each kind with its cells replaced in each third."""

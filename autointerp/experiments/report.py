@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autointerp.errors import UsageError
+from autointerp.experiments.meanings import meanings_of
 from autointerp.experiments.plots import MISSING, can_plot, draw_plots
 from autointerp.experiments.protocol import Deciding
 from autointerp.export.folder import whole_folder
 from autointerp.export.gallery import visible
-from autointerp.texts import to_json
 from autointerp.files import may_write
+from autointerp.texts import to_json
 from autointerp.version import VERSION
 from autointerp.views.experiments import REPORT_FIGURES, REPORT_PAGE, REPORT_PLOT, report_name
 from autointerp.views.figures import figure_text, number_text, tables_of
@@ -57,12 +58,12 @@ def check_report_folder(folder: Path) -> None:
         raise UsageError(f"{folder} is a file", "name a folder that does not exist yet")
     if folder.exists() and any(folder.iterdir()) and not is_report(folder):
         raise UsageError(f"{folder} holds something that is not a report", "name an empty or a new folder")
-
     above = next(parent for parent in folder.absolute().parents if parent.exists())
     if not above.is_dir():
         raise UsageError(f"{above} is a file", "name a folder that does not lie in it")
     if not may_write(above):
         raise UsageError(f"nothing can be written into {above}", "check its rights, or name another folder")
+
 
 def is_report(folder: Path) -> bool:
     """Return whether a folder holds the report of an experiment."""
@@ -152,6 +153,7 @@ def _page(
         facts=[("model", about["model"]), ("identity", about["identity"][:16]), *configuration],
         verdicts=about.get("verdicts", ()),
         number=number_text,
+        meanings=meanings_of(outcome.plan.kind, outcome.figures),
         tables=tables_of(outcome.figures),
         text=figure_text,
         plot=None if drawn is None else _data_uri(drawn, "png"),

@@ -58,6 +58,12 @@ def test_strengths_are_chosen_on_some_cases_and_reported_on_the_others(labeled: 
     assert found["success", "all kinds", "sae"].n == 6
     assert found["success", "all kinds", "random"].value == 0.0
     assert found["success by layer", "mid", "sae"].value == 1.0
+    # Controls stand in each table of success.
+    tables = {name for name, _, _ in found if name.startswith("success")}
+    assert {"success", "success by layer", "success by layer: position", "success by features"} <= tables
+    for name in tables:
+        controls = {way for table, _, way in found if table == name and found[table, _, way].control}
+        assert controls == ({"random"} if name == "success by features" else {"random", "none", "prompt"}), name
     assert found["success by features", "1 features", "sae"].value == 0.0
     assert found["area under the curve", "1 to 4 features", "sae"].value == pytest.approx(0.5)
     controls = {way for _, _, way in found if any(f.control for k, f in found.items() if k[2] == way)}

@@ -15,6 +15,7 @@ from autointerp.errors import UsageError
 from autointerp.experiments import concepts, erase, erasing
 from autointerp.experiments.concepts import ReadPicture
 from autointerp.experiments.erase import EraseExperiment, EraseRequest
+from autointerp.experiments.meanings import meanings_of
 from autointerp.experiments.running import run_experiment
 from autointerp.experiments.subjects import NamedFeature
 from autointerp.project.context import Context
@@ -89,6 +90,8 @@ def test_a_run_ends_in_the_measures_of_every_way(workspace: Path, monkeypatch: p
     }
     assert float(max(sums, key=sums.__getitem__)) == found["strength", "all concepts", "sae"].value
     assert found["gone", "all concepts", "random"].control
+    words = {word for word, _ in meanings_of("erase", outcome.figures)}
+    assert words == {*erase.MEASURES, "strength", *(f.way for f in outcome.figures)}
     assert [plot.title for plot in experiment.plots(outcome.figures)] == [
         *erase.MEASURES,
         *(f"{name} by strength" for name in erase.MEASURES),

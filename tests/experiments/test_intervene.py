@@ -9,7 +9,8 @@ import pytest
 
 from autointerp import Workspace
 from autointerp.errors import UsageError
-from autointerp.experiments.intervene import InterveneExperiment, cases_of, parts_of
+from autointerp.experiments.intervene import THIRDS, InterveneExperiment, cases_of, parts_of
+from autointerp.experiments.meanings import meanings_of
 from autointerp.experiments.running import run_experiment
 from autointerp.project.context import Context
 
@@ -48,8 +49,28 @@ def test_cells_replaced_at_all_steps_reach_most_and_none_reaches_nothing(workspa
         assert whole >= part
     ways = {way for _, _, way in found}
     assert ways == {"patch", "sae", "random", "none", "prompt"}
-    titles = [plot.title for plot in experiment.plots(outcome.figures)]
-    assert titles == ["cells replaced at one step", "features added at one step"]
+    plots = {plot.title: plot for plot in experiment.plots(outcome.figures)}
+    assert list(plots) == [
+        "cells replaced in a part of the run",
+        "features added in a part of the run",
+        "random directions added in a part of the run",
+        "cells replaced at one step",
+        "features added at one step",
+    ]
+    bars = plots["cells replaced in a part of the run"].lines
+    assert [line.label for line in bars] == ["all kinds", "color", "add"]
+    assert list(bars[1].x) == list(THIRDS)
+    assert list(bars[1].values) == [found["reached: color", part, "patch"].value for part in THIRDS]
+    steps = ("all steps", "early third", "middle third", "late third")
+    kept = [figure for figure in outcome.figures if figure.group in steps]
+    assert [plot.title for plot in experiment.plots(kept)] == list(plots)[:3]
+    assert {word for word, _ in meanings_of("intervene", outcome.figures)} == {
+        *ways,
+        "success",
+        "reached",
+        "kept",
+        "valid",
+    }
     rows = experiment.pictures(outcome.results)
     assert all(len(row.panels) == 6 for row in rows)
 

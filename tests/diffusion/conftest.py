@@ -17,7 +17,7 @@ from autointerp.diffusion.loading import load_model
 from autointerp.diffusion.model import Model
 from tests.diffusion import original, tiny, tiny_recent
 from tests.diffusion.helpers import Folders, Models
-from tests.diffusion.tiny_parts import small_autoencoder
+from tests.diffusion.tiny_parts import small_autoencoder, without_torchvision
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,8 @@ def tiny_model(tiny_folder: Callable[[str], Path]) -> Callable[[str], Model]:
 
     def model(name: str) -> Model:
         if name not in loaded:
-            loaded[name] = load_model(str(tiny_folder(name)), device="cpu", dtype="float32")
+            with without_torchvision():
+                loaded[name] = load_model(str(tiny_folder(name)), device="cpu", dtype="float32")
         return loaded[name]
 
     return model

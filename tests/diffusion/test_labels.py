@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.families import NoDenoisingError
 from tests.diffusion import tiny, tiny_recent
+from tests.diffusion.tiny_parts import without_torchvision
 
 SETTINGS = """\
 model = "{model}"
@@ -34,6 +35,13 @@ passes = 1
 PROMPTS = ("a red circle", "a blue star", "a green ring", "a large striped square", "a small dotted triangle")
 
 
+@pytest.fixture
+def without_pictures() -> Iterator[None]:
+    with without_torchvision():
+        yield
+
+
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("name", tiny_recent.ALL)
 def test_every_alias_can_be_labeled(
     tmp_path: Path,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 
 from benchmarks import pipelines
@@ -185,8 +187,8 @@ def qwen3_vl(tokenizer: Any, layers: int = 8) -> Any:
     return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=sizes, vision_config=vision))
 
 
-def text_processor(tokenizer: Any) -> Any:
-    """A processor that stands in for Qwen3-VL's, also where a pipeline is loaded, and reads texts alone."""
+def _text_processor() -> Any:
+    """Make a class that stands in for Qwen3-VL's processor, and reads texts alone."""
     from transformers import ProcessorMixin
 
     class Qwen3VLProcessor(ProcessorMixin):  # type: ignore[misc]
@@ -197,10 +199,23 @@ def text_processor(tokenizer: Any) -> Any:
             return super().__call__(text=text if isinstance(text, list) else [text], **how)
 
     Qwen3VLProcessor.__module__ = "transformers.models.qwen3_vl.processing_qwen3_vl"
-    found = Qwen3VLProcessor(tokenizer, chat_template=tokenizer.chat_template)
-    # The module may have been imported anew meanwhile.
-    sys.modules["transformers"].Qwen3VLProcessor = Qwen3VLProcessor  # type: ignore[attr-defined]
-    return found
+    return Qwen3VLProcessor
+
+
+def text_processor(tokenizer: Any) -> Any:
+    """A processor that stands in for Qwen3-VL's; it is loaded `without_torchvision`."""
+    return _text_processor()(tokenizer, chat_template=tokenizer.chat_template)
+
+
+@contextmanager
+def without_torchvision() -> Iterator[None]:
+    """Let pipelines be loaded with a stand-in for Qwen3-VL's processor, which needs torchvision for pictures."""
+    import transformers
+
+    with pytest.MonkeyPatch.context() as patch:
+        # The name is set in the module's own dictionary: to ask the module for it would import the real one.
+        patch.setitem(vars(transformers), "Qwen3VLProcessor", _text_processor())
+        yield
 
 
 def glm_tokenizer() -> Any:

@@ -21,7 +21,7 @@ from autointerp.diffusion.families import Configs, family_of
 from autointerp.diffusion.families.denoiser_tree import blocks_of
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import ImageJob
-from autointerp.diffusion.layers import Layer, list_layers, neurons_of, resolve_layer
+from autointerp.diffusion.layers import Layer, list_layers, mlp_of, neurons_of, resolve_layer
 from autointerp.diffusion.loading import load_model
 from autointerp.diffusion.model import Model
 from autointerp.diffusion.noising import answering, denoising_at, noise_share, noised, of_unit_scale
@@ -35,6 +35,7 @@ from autointerp.diffusion.words import attention_of
 from autointerp.errors import AutointerpError, UsageError
 from tests.diffusion import tiny_recent
 from tests.diffusion.helpers import captured_of, hooks_on, rows_of, settings_of
+from tests.diffusion.tiny_parts import without_torchvision
 
 NAMES = list(tiny_recent.RECENT)
 JOBS = [ImageJob(0, "large red solid circle", 100), ImageJob(1, "star", 101)]
@@ -55,7 +56,9 @@ class Case(NamedTuple):
 def case(tiny_folder: Callable[[str], Path]) -> Callable[[str], Case]:
     @cache
     def made(name: str) -> Case:
-        model = load_model(str(tiny_folder(name)), device="cpu", dtype="float32")
+        folder = tiny_folder(name)
+        with without_torchvision():
+            model = load_model(str(folder), device="cpu", dtype="float32")
         settings = settings_of(model, guidance=tiny_recent.GUIDED[name])
         layers = [resolve_layer(model, alias, signal="output") for alias in model.aliases]
         if model.family.text is not None:
@@ -186,8 +189,10 @@ def test_every_layer_and_its_neurons_have_the_shape_they_say(case: Callable[[str
         layers += list_layers(model, all_hookpoints=True, stream="text")
     layers = [dataclasses.replace(layer, signal="output") for layer in layers]
     if not model.family.has_neurons:
-        with pytest.raises(UsageError, match="MLP"):
-            neurons_of(model, layers[0])
+        for inside in (neurons_of, mlp_of):
+            with pytest.raises(UsageError, match="MLP") as refused:
+                inside(model, layers[0])
+            assert refused.value.hint == "fit another kind than neurons and transcoders"
     else:
         layers += [neurons_of(model, one) for one in layers if "unet" not in one.hookpoint or ".att" in one.hookpoint]
     got, _ = captured_of(model, layers, (0,), settings_of(model, guidance=1.0), jobs=JOBS, decode=False)
@@ -337,6 +342,17 @@ def test_qwen_image_21_is_read_as_with_its_cache_of_the_text(case: Callable[[str
         assert picture.mode == "RGBA"
         laid = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
         assert np.abs(np.asarray(laid, int) - plain).max() <= 1
+
+
+def test_the_stand_in_of_qwen_image_21_is_no_other_tests(case: Callable[[str], Case]) -> None:
+    import transformers
+
+    own = type(case("qwen-image-21").model.pipeline.processor)
+    assert own.__name__ == transformers.Qwen3VLProcessor.__name__
+    assert transformers.Qwen3VLProcessor is not own
+    with without_torchvision():
+        assert transformers.Qwen3VLProcessor.__call__.__module__.startswith("tests.")
+    assert transformers.Qwen3VLProcessor is transformers.models.qwen3_vl.processing_qwen3_vl.Qwen3VLProcessor
 
 
 def test_a_prediction_of_qwen_image_21_leaves_the_text_out(case: Callable[[str], Case]) -> None:

@@ -134,7 +134,9 @@ def _shared(description: ModelDescription, dtype: torch.dtype) -> dict[str, Any]
     if (folder := description.shared) is None:
         return {}
     own = {part.name: None for part in Path(description.source).iterdir() if part.is_dir()}
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(str(folder), torch_dtype=dtype, **own)
+    # See `_pretrained`: the base class would load optional components that are given as None.
+    kind = getattr(diffusers, description.family.pipeline_class)
+    pipeline = kind.from_pretrained(str(folder), torch_dtype=dtype, **own)
     return {name: part for name, part in pipeline.components.items() if part is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 
 from autointerp.diffusion.describe import describe_model
 from autointerp.diffusion.layers import resolve_layer
-from autointerp.diffusion.loading import load_model
+from autointerp.diffusion.loading import _shared, load_model
 from autointerp.diffusion.loading_options import LoadingSettings
 from autointerp.errors import AutointerpError, UsageError
 from tests.diffusion import original
@@ -46,6 +47,18 @@ def test_damaged_models_say_so_in_a_line(model_folder: Path, tmp_path: Path) -> 
 def test_weights_in_half_precision_are_loaded_as_float32_on_a_processor(model) -> None:
     assert {p.dtype for p in model.denoiser.parameters()} == {torch.float32}
     assert not any(p.requires_grad for p in model.denoiser.parameters())
+
+
+def test_parts_of_its_own_are_not_loaded_from_the_model_that_shares(tiny_folder: Folders, tmp_path: Path) -> None:
+    """Not even optional ones, which the shared model's files need not have then."""
+    folder, own = copied(tiny_folder("sd"), tmp_path), tmp_path / "own"
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    for part in ("unet", "image_encoder"):
+        (own / part).mkdir(parents=True)
+    description = replace(describe_model(str(folder)), source=str(own), shared=folder)
+    assert set(_shared(description, torch.float32)) == {"vae", "text_encoder", "tokenizer", "scheduler"}
 
 
 def test_shapes_turbo_has_its_own_transformer_and_the_other_parts_of_shapes() -> None:

@@ -208,9 +208,16 @@ def upload(path: Path, repo: str, message: str, private: bool = False) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, at most 200 characters of it."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip()[:200] if lines else type(error).__name__
+    r"""Return the first line of an error's text, at most 200 characters of it; the second, if the first announces it.
+
+    >>> first_line(RuntimeError("Error(s) in loading state_dict for UNet:\n  size mismatch for to_q: 64, not 32."))
+    'size mismatch for to_q: 64, not 32'
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if not lines:
+        return type(error).__name__
+    told = lines[1] if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    return told.rstrip(".")[:200]
 
 
 def _gated(named: str, page: str) -> AutointerpError:

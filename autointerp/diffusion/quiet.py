@@ -10,6 +10,8 @@ def hush() -> None:
     # They warn of kernels for other machines, where torchao is installed.
     for name in ("torchao", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It logs all that does not fit of a LoRA, and then raises it.
+    logging.getLogger("diffusers.loaders.peft").setLevel(logging.CRITICAL)
     import diffusers.utils.logging as diffusers_logging
     import transformers.utils.logging as transformers_logging
 

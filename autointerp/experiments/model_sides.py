@@ -57,7 +57,8 @@ def sides_of(ctx: Context, row: DictionaryRow, options: Mapping[str, Any]) -> tu
     The other model is read at the steps that lie at the same share of its run.
 
     Raises:
-        UsageError: Nothing differs, the other model lacks the dictionary's layer, or an option is wrong.
+        UsageError: Nothing differs, the other model lacks the dictionary's layer or has another by its alias, or an
+            option is wrong.
     """
     wanted = settings_of_assignments([f"loading.{text}" for text in options["loading"]], {}).loading
     loading = wanted.model_dump(include=wanted.model_fields_set)
@@ -75,6 +76,11 @@ def sides_of(ctx: Context, row: DictionaryRow, options: Mapping[str, Any]) -> tu
     names = _names(ctx, other)
     first = ModelSide(names[0], ctx, ctx.layer_of(row), {step: step for step in home})
     second = ModelSide(names[1], other, other.layer_of(row), told)
+    if second.layer.hookpoint != row.hookpoint:
+        raise UsageError(
+            f"{row.name} reads {row.hookpoint}, and {second.layer.name} of {names[1]} is {second.layer.hookpoint}",
+            "name a model of the same pipeline class",
+        )
     alike = ({**side.configuration(), "name": ""} for side in (first, second))
     if next(alike) == next(alike):
         raise UsageError(

@@ -161,7 +161,9 @@ def test_a_place_without_a_lora_is_an_error(
         assert "\n" not in str(raised.value)
 
 
-def test_a_lora_of_another_model_is_an_error(tiny_folder: Folders, lora_file: LoraFile, tmp_path: Path) -> None:
+def test_a_lora_of_another_model_is_an_error(
+    tiny_folder: Folders, lora_file: LoraFile, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     flux = lora_file("flux")
     wider = tmp_path / "wider.safetensors"
     held = load_file(flux)
@@ -172,6 +174,9 @@ def test_a_lora_of_another_model_is_an_error(tiny_folder: Folders, lora_file: Lo
         assert str(file) in raised.value.message
         assert "trained on" in raised.value.hint
         assert "\n" not in str(raised.value)
+        if file == wider:
+            assert ": size mismatch for " in raised.value.message
+    assert "unsuccessful" not in capfd.readouterr().err
 
 
 def test_what_a_lora_adds_to_missing_modules_is_told(tiny_folder: Folders, lora_file: LoraFile, tmp_path: Path) -> None:

@@ -81,3 +81,13 @@ def test_a_model_without_the_layer_is_refused(labeled: Path, tmp_path: Path) -> 
     folder = tiny.save(tiny.FAMILIES["sd"], tmp_path / "sd")
     with pytest.raises(UsageError):
         sides(labeled, model=str(folder))
+
+
+def test_another_layer_of_the_same_alias_is_refused(labeled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wide a layer of another class of model would give figures of nothing."""
+    ctx = Context(Workspace(labeled), dtype="float32")
+    row = stored_dictionary(ctx, "mid", None)
+    read = row.hookpoint
+    monkeypatch.setattr(row, "hookpoint", "unet.mid_block.attentions.0")
+    with pytest.raises(UsageError, match=rf"reads unet\.mid_block.*, and mid of shapes is {read}: name a model"):
+        sides_of(ctx, row, {**NOTHING, "model": "shapes"})

@@ -112,7 +112,9 @@ class TextStream(ABC):
 
 def no_neurons(hookpoint: str) -> UsageError:
     """Return the error for a layer whose MLP keeps its hidden units to itself."""
-    return UsageError(f"no module of {hookpoint} returns the hidden units of its MLP", "fit another kind than neurons")
+    return UsageError(
+        f"no module of {hookpoint} returns the hidden units of its MLP", "fit another kind than neurons and transcoders"
+    )
 
 
 class Family(ABC):

@@ -93,7 +93,8 @@ class CogView4(TransformerFamily):
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
         raise UsageError(
-            f"the MLP of {hookpoint} runs twice, on the image and on the text", "fit another kind than neurons"
+            f"the MLP of {hookpoint} runs twice, on the image and on the text",
+            "fit another kind than neurons and transcoders",
         )
 
 

@@ -34,7 +34,9 @@ class Sana(PixArtSigma):
 
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        raise UsageError(f"the MLP of {hookpoint} is one of convolutions", "fit another kind than neurons")
+        raise UsageError(
+            f"the MLP of {hookpoint} is one of convolutions", "fit another kind than neurons and transcoders"
+        )
 
 
 class SanaSprint(Sana):

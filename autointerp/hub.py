@@ -208,7 +208,7 @@ def upload(path: Path, repo: str, message: str, private: bool = False) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of an error's text, at most 200 characters of it; the second, if the first announces it.
+    r"""Return the first line of an error's text, at most 300 characters; the second line, if the first announces it.
 
     >>> first_line(RuntimeError("Error(s) in loading state_dict for UNet:\n  size mismatch for to_q: 64, not 32."))
     'size mismatch for to_q: 64, not 32'
@@ -217,7 +217,7 @@ def first_line(error: BaseException) -> str:
     if not lines:
         return type(error).__name__
     told = lines[1] if lines[0].endswith(":") and len(lines) > 1 else lines[0]
-    return told.rstrip(".")[:200]
+    return told.rstrip(".")[:300]
 
 
 def _gated(named: str, page: str) -> AutointerpError:

@@ -116,9 +116,9 @@ def encode_pictures(model: Model, pictures: Sequence[Image.Image]) -> torch.Tens
         vae.to(torch.float32)
     try:
         with torch.inference_mode():
-            # Some autoencoders of pictures are those of videos: a picture is a video of one frame.
             if vae.config.get("in_channels") == _RGBA:
                 given = torch.cat([given, torch.ones_like(given[:, :1])], 1)
+            # Some autoencoders of pictures are those of videos: a picture is a video of one frame.
             one_by_one = (one[None, :, None] if family.encodes_videos else one[None] for one in given)
             latents = torch.cat([_latents(vae.encode(one.to(vae.dtype))) for one in one_by_one]).float()
             latents = latents.squeeze(2) if family.encodes_videos else latents

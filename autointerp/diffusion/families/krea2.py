@@ -38,7 +38,11 @@ class Krea2Text(QwenImageText):
 
 
 class Krea2(QwenImage):
-    """Krea 2, raw and distilled. Its blocks are found as FLUX.1's single blocks of old are, by the number of tokens."""
+    """Krea 2, raw and distilled.
+
+    Its blocks return one tensor, the text first, as single blocks of FLUX.1 did in older versions of diffusers. So the
+    number of text tokens in a call tells where the image begins.
+    """
 
     name = "krea2"
     pipeline_class = "Krea2Pipeline"

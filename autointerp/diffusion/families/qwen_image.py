@@ -144,7 +144,7 @@ class QwenImage21(QwenImage):
 
     @override
     def prediction(self, output: Any, image_tokens: int = 0) -> Any:
-        """Return the last tokens: what the output layer makes of the text is nobody's prediction."""
+        """Return the last tokens, the image's: the denoiser's output layer runs on the text too, to no purpose."""
         return output[0][:, output[0].shape[1] - image_tokens :]
 
     @override

@@ -51,7 +51,7 @@ class SanaSprint(Sana):
 
     @override
     def schedule(self, steps: int) -> Mapping[str, Any]:
-        """Leave out the pipeline's angle between the first and the last but for two steps, which alone have it."""
+        """Unset the pipeline's default for the angle of the second step, which it takes for runs of two steps alone."""
         return {} if steps == 2 else {"intermediate_timesteps": None}
 
     @override

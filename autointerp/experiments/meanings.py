@@ -63,7 +63,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "sae": "what the features of the largest contrast contribute is taken away",
         "sae by search": "the same, of features whose names say the word",
         "means": "cells are moved towards the mean of the other values",
-        "neurons": "as sae, with hidden units of the layer's MLP",
+        "neurons": "as means, for each hidden unit of the layer's MLP",
         "random": "as much is taken away as by sae, along a random direction",
         "none": _EDITS["none"],
         "prompt": "the caption without the word",

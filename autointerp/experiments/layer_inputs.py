@@ -149,8 +149,8 @@ def layers_with_dictionaries(ctx: Context, at: Context, layers: Sequence[str]) -
         alias for alias in ctx.description.aliases if ctx.dictionary_of(alias) is not None
     ]
     if not named:
-        raise AutointerpError("no layer has a dictionary here", "run `autointerp label --layer mid` first")
-    rows = [find_dictionary(ctx, Target(name, ctx.settings.dictionary.names.get(name))) for name in named]
+        raise AutointerpError("no layer has a dictionary here", "run `autointerp fit --layer mid` first")
+    rows = [find_dictionary(ctx, Target(name, ctx.settings.dictionary.names.get(name)), "fit") for name in named]
     for row in rows:
         if row.stream != "image":
             raise UsageError(f"{row.name} reads text tokens", "name a dictionary of image tokens in autointerp.toml")

@@ -133,7 +133,7 @@ def stored_dictionary(ctx: Context, layer: str, name: str | None) -> DictionaryR
         UsageError: There is no dictionary of the name, or it reads another layer.
         AutointerpError: The layer has none yet.
     """
-    row = find_dictionary(ctx, Target(layer, name or ctx.settings.dictionary.names.get(layer)))
+    row = find_dictionary(ctx, Target(layer, name or ctx.settings.dictionary.names.get(layer)), "fit")
     if row.layer != ctx.layer(layer).name:
         raise UsageError(f"{row.name} belongs to layer {row.layer}, not {layer}", "name that layer")
     if row.stream != "image":

@@ -44,8 +44,13 @@ def resolve_targets(ctx: Context, layers: Sequence[str], dictionaries: Sequence[
     return [Target(given[row.layer], row.name) for row in rows]
 
 
-def find_dictionary(ctx: Context, target: Target) -> DictionaryRow:
+def find_dictionary(ctx: Context, target: Target, by: str = "label") -> DictionaryRow:
     """Return the stored dictionary that a target means, detached.
+
+    Args:
+        ctx: The workspace's context.
+        target: The layer, and the dictionary's name if one is given.
+        by: The command that is advised where there is none: `label`, or `fit` where no label is needed.
 
     Raises:
         UsageError: There is no dictionary of the given name.
@@ -56,7 +61,7 @@ def find_dictionary(ctx: Context, target: Target) -> DictionaryRow:
     row = ctx.dictionary_of(target.layer)
     if row is None:
         raise AutointerpError(
-            f"layer {target.layer} has no dictionary here", f"run `autointerp label --layer {target.layer}` first"
+            f"layer {target.layer} has no dictionary here", f"run `autointerp {by} --layer {target.layer}` first"
         )
     return row
 

@@ -77,7 +77,7 @@ def test_probes_read_the_layer_and_not_the_noise(workspace: Path, monkeypatch: p
     ("given", "code", "says"),
     [
         (("--step", "2"), 2, "step 2 is not among the 2 steps: give numbers from 0 to 1"),
-        (("--layer", "late"), 1, "layer late has no dictionary here"),
+        (("--layer", "late"), 1, "layer late has no dictionary here: run `autointerp fit --layer late` first"),
         (("--at", "nothing"), 2, "write MODEL:STEPS"),
     ],
 )

@@ -121,7 +121,7 @@ def test_the_command_plans_reports_and_prints(
     ("given", "code", "says"),
     [
         (("--layer", "mid", "--at", "shapes"), 2, "write MODEL:STEPS"),
-        (("--layer", "late"), 1, "layer late has no dictionary here"),
+        (("--layer", "late"), 1, "layer late has no dictionary here: run `autointerp fit --layer late` first"),
         (("--layer", "mid", "--dictionary", "x"), 2, "there is no dictionary 'x'"),
         (("--layer", "mid", "-o", "/etc"), 2, "holds something that is not a report"),
     ],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autointerp.diffusion.words import Word, WordReader, attention_of
+from autointerp.diffusion.words import TokenWords, Word, WordReader, attention_of
 from autointerp.errors import AutointerpError
 from autointerp.sizes import sides
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from autointerp.diffusion.calls import Calls
     from autointerp.diffusion.jobs import ImageJob
+    from autointerp.diffusion.layers import Layer
     from autointerp.diffusion.passes import Pass
 
 
@@ -49,6 +50,8 @@ class WordMaps:
 
 WordConsumer = Callable[["ImageJob", WordMaps], None]
 """(a picture, its word maps) -> None."""
+LayerWordConsumer = Callable[["Layer", int, Sequence[WordMaps]], None]
+"""(a layer, 0-based step, the word maps of each picture of the batch there) -> None."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,16 @@ class WordRequest:
         reader: Finds the tokens of words, of the model that runs.
         consumer: Called for each picture of a batch after its last step.
         steps: 0-based steps over which the maps are averaged; None for all that run.
+        layers: Layers at which maps are wanted while the model runs.
+        at_layer: Called at each of those steps when a layer has run: with means over what attended to the text in that
+            step so far, so of the blocks up to the layer and of its own. It is not called where nothing did.
     """
 
     reader: WordReader
     consumer: WordConsumer
     steps: Collection[int] | None = None
+    layers: Sequence[Layer] = ()
+    at_layer: LayerWordConsumer | None = None
 
 
 def resized(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
@@ -85,7 +93,7 @@ def resized(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 def reading_words(batch: Pass, request: WordRequest) -> Iterator[None]:
     """Hand the word maps of the one generation that runs inside to the consumer, picture by picture, after its end.
 
-    The hooks are removed afterwards in every case.
+    Maps at layers are handed over while it runs. The hooks are removed afterwards in every case.
 
     Raises:
         UsageError: It is not known where the model attends to words.
@@ -97,11 +105,24 @@ def reading_words(batch: Pass, request: WordRequest) -> Iterator[None]:
     model, attention = batch.model, attention_of(batch.model.description)
     calls, sums = Calls(batch), _Sums(batch, request)
 
+    def is_read() -> bool:
+        return calls.conditional and (request.steps is None or calls.step in request.steps)
+
+    def hook_at(layer: Layer) -> Callable[..., None]:
+        def hook(*_call: Any) -> None:
+            if request.at_layer is not None and is_read():
+                with model.float32():
+                    found = sums.of_step(calls.step)
+                    if found:
+                        request.at_layer(layer, calls.step, found)
+
+        return hook
+
     def hook_of(path: str) -> Callable[..., None]:
         block = f"{model.family.denoiser}.{attention.block(path)}"
 
         def hook(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _output: Any) -> None:
-            if not calls.conditional or (request.steps is not None and calls.step not in request.steps):
+            if not is_read():
                 return
             # The projections run as the model's own do, under autocast where it does.
             weights = attention.weights(module, named(module, args, kwargs), batch.count, calls.text_tokens)
@@ -115,24 +136,53 @@ def reading_words(batch: Pass, request: WordRequest) -> Iterator[None]:
     try:
         handles.append(model.denoiser.register_forward_pre_hook(calls.before, with_kwargs=True))
         handles += [module.register_forward_hook(hook_of(path), with_kwargs=True) for path, module in modules]
+        # Registered later, so that a layer which itself attends to the text has been read by then.
+        handles += [model.module(layer.hookpoint).register_forward_hook(hook_at(layer)) for layer in request.layers]
         yield
         calls.check()
     finally:
         for handle in handles:
             handle.remove()
-    for job, maps in zip(batch.jobs, sums.maps(), strict=True):
+    for job, maps in zip(batch.jobs, sums.of_run(), strict=True):
         request.consumer(job, maps)
 
 
+class _Means:
+    """Means of the maps of each picture's words over the layers that are added, for each grid on which they attend."""
+
+    def __init__(self, words: Sequence[TokenWords]) -> None:
+        self._words = words
+        self._sums: dict[tuple[int, int], list[torch.Tensor]] = {}
+        """Grid -> for each picture, sums of maps, float32 [cells, words]."""
+        self._layers = 0
+
+    def add(self, grid: tuple[int, int], new: list[torch.Tensor]) -> None:
+        """Add the maps of one layer at one step: for each picture, float32 [cells, words]."""
+        old = self._sums.get(grid)
+        self._sums[grid] = new if old is None else [a + b for a, b in zip(old, new, strict=True)]
+        self._layers += 1
+
+    def maps(self) -> list[WordMaps]:
+        """Return the maps of each picture, on the finest grid; none where no layer was added."""
+        if not self._sums:
+            return []
+        finest, found = max(self._sums), []
+        for n, words in enumerate(self._words):
+            total = np.zeros((len(words.words), *finest), np.float32)
+            for grid, sums in self._sums.items():
+                if words.words:
+                    total += _grown(sums[n].T.reshape(-1, *grid).cpu().numpy(), finest)
+            found.append(WordMaps(words.words, total / self._layers))
+        return found
+
+
 class _Sums:
-    """Sums the maps of the words of a batch, over layers and steps, for each grid on which the model attends."""
+    """Takes in the attention of a batch, and keeps the means over the whole run and over the present step."""
 
     def __init__(self, batch: Pass, request: WordRequest) -> None:
         self._batch = batch
         self._words = [request.reader.read(job.prompt) for job in batch.jobs]
-        self._sums: dict[tuple[int, int], list[torch.Tensor]] = {}
-        """Grid -> for each picture, sums of maps, float32 [cells, words]."""
-        self._counts: dict[tuple[int, int], int] = {}
+        self._run, self._step, self._at = _Means(self._words), _Means(self._words), -1
         self._shares: list[torch.Tensor] = []
 
     def add(self, block: str, weights: torch.Tensor, calls: Calls) -> None:
@@ -149,10 +199,11 @@ class _Sums:
             )
         if not self._shares:
             self._shares = [torch.from_numpy(words.shares).to(weights.device) for words in self._words]
+        if calls.step != self._at:
+            self._step, self._at = _Means(self._words), calls.step
         new = [one @ share for one, share in zip(weights, self._shares, strict=True)]
-        old = self._sums.get(grid)
-        self._sums[grid] = new if old is None else [a + b for a, b in zip(old, new, strict=True)]
-        self._counts[grid] = self._counts.get(grid, 0) + 1
+        for means in (self._run, self._step):
+            means.add(grid, new)
 
     def _grid(self, block: str) -> tuple[int, int]:
         """Return the grid of a block's image tokens in pictures of the batch's size."""
@@ -161,19 +212,18 @@ class _Sums:
         width, height = sides(self._batch.settings.size)
         return -(-height // cell), -(-width // cell)
 
-    def maps(self) -> Iterator[WordMaps]:
-        """Yield the maps of each picture: means over all layers and steps, on the finest grid."""
-        if not self._sums:
+    def of_step(self, step: int) -> list[WordMaps]:
+        """Return the maps of each picture over what attended in a step so far; none where nothing did."""
+        return self._step.maps() if step == self._at else []
+
+    def of_run(self) -> list[WordMaps]:
+        """Return the maps of each picture over all layers and steps, on the finest grid."""
+        found = self._run.maps()
+        if not found:
             raise AutointerpError(
                 f"{self._batch.model.name} attended to no text", "this version of diffusers is not supported"
             )
-        finest, layers = max(self._sums), sum(self._counts.values())
-        for n, words in enumerate(self._words):
-            total = np.zeros((len(words.words), *finest), np.float32)
-            for grid, sums in self._sums.items():
-                if words.words:
-                    total += _grown(sums[n].T.reshape(-1, *grid).cpu().numpy(), finest)
-            yield WordMaps(words.words, total / layers)
+        return found
 
 
 def _grown(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from autointerp.diffusion.capture import Capture
 from autointerp.diffusion.families import FAMILIES
 from autointerp.diffusion.generation import generate
 from autointerp.diffusion.jobs import GenerationSettings, ImageJob
+from autointerp.diffusion.layers import Layer, list_layers
 from autointerp.diffusion.loading import load_model
 from autointerp.diffusion.model import Model
 from autointerp.diffusion.word_maps import WordMaps, WordRequest, joined, normalized, resized
@@ -197,6 +199,49 @@ def test_steps_are_averaged(tiny_model: Models) -> None:
     both, first, second = (read(model, settings, steps=steps)[0][0].maps for steps in (None, [0], [1]))
     np.testing.assert_allclose(both, (first + second) / 2, atol=1e-7)
     assert np.abs(first - second).max() > 1e-6
+
+
+@pytest.mark.parametrize("name", ["sd", "flux", "sd3", "pixart"])
+def test_a_layer_gets_what_attended_in_its_step_so_far(
+    tiny_model: Models, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, place = tiny_model(name), PLACES[name]
+    settings, hooks = settings_of(model, steps=2), hooks_on(model)
+    layers = list_layers(model, settings.size)
+    got: list[tuple[Layer, int, int, list[WordMaps]]] = []
+    with watching(model, place.modules, monkeypatch) as seen:
+        request = WordRequest(
+            WordReader(model.description, settings.max_sequence_length),
+            lambda *_: None,
+            layers=layers,
+            at_layer=lambda layer, step, maps: got.append((layer, step, len(seen), list(maps))),
+        )
+        list(generate(model, JOBS, settings, Capture([], [], lambda _: None, request)))
+    # PNDM runs the U-Net of sd three times in two steps, and the second time only corrects.
+    runs = 3 if name == "sd" else 2
+    first = {0: 0, 1: len(seen) // runs * (runs - 1)}
+    assert {(layer, step) for layer, step, _, _ in got} == {(layer, step) for layer in layers for step in (0, 1)}
+    assert len({end for _, _, end, _ in got}) > 2, "the layers lie at several depths"
+    for _, step, end, maps in got:
+        for job, of in enumerate(maps):
+            for word, heat in zip(of.words, of.maps, strict=True):
+                expected = by_hand(model, place, seen[first[step] : end], job, word.text)
+                np.testing.assert_allclose(heat, expected, atol=1e-6)
+    assert hooks_on(model) == hooks
+
+
+def test_a_layer_before_which_nothing_attends_to_the_text_has_no_maps(tiny_model: Models) -> None:
+    model = tiny_model("sd")
+    settings, got = settings_of(model, "sd", steps=2), []
+    places: Any = [SimpleNamespace(hookpoint="unet.conv_in"), SimpleNamespace(hookpoint="unet.conv_out")]
+    request = WordRequest(
+        WordReader(model.description),
+        lambda *_: None,
+        layers=places,
+        at_layer=lambda layer, step, _: got.append((layer.hookpoint, step)),
+    )
+    list(generate(model, JOBS, settings, Capture([], [], lambda _: None, request)))
+    assert got == [("unet.conv_out", 0), ("unet.conv_out", 1)]
 
 
 @pytest.mark.parametrize("name", NAMES)

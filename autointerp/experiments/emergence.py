@@ -2,8 +2,8 @@
 
 The layout is said to be readable before the first step ends (arXiv 2504.15473). Here maps of the finished picture's
 concepts are predicted from the activations of each step and layer: by the features whose labels say the concept, and by
-linear readouts of codes and of raw activations. Readouts are fitted on some pictures, their thresholds are chosen on
-others, and the figures are of the rest.
+linear readouts of codes, of raw activations, and of the model's attention to the words of the prompt (word maps).
+Readouts are fitted on some pictures, their thresholds are chosen on others, and the figures are of the rest.
 """
 
 from __future__ import annotations
@@ -13,25 +13,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autointerp.diffusion.words import WordReader
+from autointerp.errors import UsageError
 from autointerp.experiments.packing import pack, unpack
+from autointerp.experiments.prompt_words import PromptWords
 from autointerp.experiments.protocol import Figure, PictureRow, Plot, Unit
 from autointerp.experiments.readouts import RIDGES, Moments, Readout, Thresholds, best_ridge, one_hot, overlaps
 from autointerp.experiments.scene_batches import INPUT, SceneBatch, truth_of
-from autointerp.experiments.scene_readouts import Place, ReadoutRequest, SceneReadouts
+from autointerp.experiments.scene_readouts import FITTED, Place, ReadoutRequest, SceneReadouts
 from autointerp.experiments.statistics import mean_ratio
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from autointerp.diffusion.layers import Layer
     from autointerp.progress import Task
     from autointerp.project.context import Context
 
-VERSION = 1
+VERSION = 2
 SAID = ("labels", "shuffled labels")
 """Ways that need no fit but a threshold."""
 PLACES = "places"
 """The control that knows where objects usually are, and looks at nothing."""
+WORDS, PROMPT_WORDS = "words", "prompt words"
+"""The readout of word maps, and its control that knows the words of the prompt, and looks at nothing."""
+SHOWN = "shown"
+"""Key of a unit's result: the maps that the report shows, bool [pictures, steps, cells]."""
+SHOWN_PICTURES = 4
 
 
 class Emergence(SceneReadouts):
@@ -44,12 +53,20 @@ class Emergence(SceneReadouts):
 
     kind = "emergence"
     version = VERSION
-    controls = frozenset(("random", "shuffled labels", PLACES, INPUT))
+    controls = frozenset(("random", "shuffled labels", PLACES, PROMPT_WORDS, INPUT))
 
     def __init__(self, ctx: Context, request: ReadoutRequest) -> None:
         super().__init__(ctx, request)
         self.title = f"At which step and layer of {self.at.settings.model} can the finished picture be read?"
         self.concepts = [(kind, word) for kind, words in self.attributes.items() for word in words]
+        prompts = [job.prompt for job in self._jobs()[:FITTED]]
+        self.words: PromptWords | None = None
+        try:
+            reader = WordReader(self.at.description, self.at.generation.max_sequence_length)
+        except UsageError as error:
+            ctx.progress.note(f"{WORDS} is left out: {error.message}")
+        else:
+            self.words = PromptWords(reader, prompts)
 
     @classmethod
     def plan(cls, ctx: Context, options: Mapping[str, Any]) -> Emergence:
@@ -61,6 +78,14 @@ class Emergence(SceneReadouts):
         """
         return cls(ctx, ReadoutRequest.of(ctx, options))
 
+    def configuration(self) -> dict[str, Any]:
+        """Return everything that decides the figures."""
+        return {**super().configuration(), WORDS: self.words is not None}
+
+    def word_reader(self) -> WordReader | None:
+        """Return what finds the words of prompts; None where it is not known where the model attends to them."""
+        return None if self.words is None else self.words.reader
+
     def measure(self, units: Sequence[Unit], bar: Task) -> Iterator[tuple[Unit, dict[str, Any]]]:
         """Fit the readouts, choose thresholds, and measure the units."""
         if not units:
@@ -70,11 +95,20 @@ class Emergence(SceneReadouts):
         bar.advance(0, "measuring")
         for unit in units:
             found: dict[str, list[np.ndarray]] = {}
+            shown: dict[int, list[np.ndarray]] = {step: [] for step in self._shown_steps}
             for batch in self.measured(unit.about["start"], unit.about["stop"]):
                 for key, scores, truth in self._scored(batch, readouts, places):
                     counts = overlaps(scores, thresholds[key], truth, len(batch.jobs))
                     found.setdefault("|".join(map(str, key)), []).append(counts)
-            yield unit, {key: pack(np.concatenate(parts, 1)) for key, parts in found.items()}
+                    if key[0] == self._middle.name and key[2] == "codes" and key[1] in shown:
+                        on = scores[:, 0].cpu().numpy() >= thresholds[key][0]
+                        shown[key[1]].append(on.reshape(len(batch.jobs), -1))
+            packed = {key: pack(np.concatenate(parts, 1)) for key, parts in found.items()}
+            if not unit.about["start"]:
+                # Kept with the figures, so that the report needs no readout: to fit one takes 160 pictures.
+                maps = np.stack([np.concatenate(parts)[:SHOWN_PICTURES] for parts in shown.values()], 1)
+                packed[SHOWN] = pack(maps)
+            yield unit, packed
 
     def figures(self, results: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
         """Compute the IoU of each kind of concept, by layer, step and way."""
@@ -83,6 +117,8 @@ class Emergence(SceneReadouts):
         for kind in self.attributes:
             among = [number for number, (of, _) in enumerate(self.concepts) if of == kind]
             for key in parts[0]:
+                if key == SHOWN:
+                    continue
                 layer, step, way = key.split("|")
                 both, either = np.concatenate([unpack(part[key]) for part in parts], 1)[:, :, among]
                 value = mean_ratio(both, either)
@@ -95,9 +131,9 @@ class Emergence(SceneReadouts):
         """Draw the IoU of each kind over the steps, a line for each layer and way that matters."""
         plots = []
         for kind in self.attributes:
-            name, shown = f"IoU of {kind}", self.layers[len(self.layers) // 2]
+            name, shown = f"IoU of {kind}", self._middle
             wanted = [(layer.name, way) for layer in self.layers for way in ("codes", "labels")]
-            wanted += [(shown.name, "raw"), (INPUT, INPUT), (INPUT, PLACES)]
+            wanted += [(shown.name, "raw"), (shown.name, WORDS), (INPUT, INPUT), (INPUT, PLACES), (INPUT, PROMPT_WORDS)]
             lines = [
                 self.line(way if layer == INPUT else f"{way}, {layer}", figures, name, layer, way)
                 for layer, way in wanted
@@ -109,25 +145,36 @@ class Emergence(SceneReadouts):
 
     def pictures(self, results: Mapping[str, Mapping[str, Any]]) -> list[PictureRow]:
         """Show what the middle layer's codes say of the objects of some pictures, at a few steps."""
-        del results
         from autointerp.crops.panel import Panel
 
-        moments, places = self._fit()
-        readouts, thresholds = self._choose(moments, places)
-        layer = self.layers[len(self.layers) // 2]
-        last = self.steps[-1]
-        shown = sorted({0, 1, last // 4, last // 2, last} & set(self.steps))
+        found = [result[SHOWN] for result in results.values() if SHOWN in result]
+        if not found:
+            return []
+        maps = unpack(found[0]).astype(bool)
+        maps = maps.reshape(*maps.shape[:2], *self._middle.grid)
+        shown = [
+            (job, picture)
+            for batch in self.measured(0, SHOWN_PICTURES)
+            for job, picture in zip(batch.jobs, batch.pictures, strict=True)
+        ]
         rows = []
-        for batch in self.measured(0, 4):
-            maps = {}
-            for key, scores, _ in self._scored(batch, readouts, places):
-                if key[0] == layer.name and key[2] == "codes" and key[1] in shown:
-                    on = scores[:, 0].cpu().numpy() >= thresholds[key][0]
-                    maps[key[1]] = on.reshape(len(batch.jobs), *layer.grid)
-            for i, (job, picture) in enumerate(zip(batch.jobs, batch.pictures, strict=True)):
-                panels = [Panel(f"step {step}", _masked(picture, maps[step][i])) for step in shown]
-                rows.append(PictureRow(f"{job.prompt} (objects, {layer.name})", [*panels, Panel("finished", picture)]))
+        for (job, picture), of in zip(shown, maps, strict=True):
+            pairs = zip(self._shown_steps, of, strict=True)
+            panels = [Panel(f"step {step}", _masked(picture, mask)) for step, mask in pairs]
+            line = f"{job.prompt} (objects, {self._middle.name})"
+            rows.append(PictureRow(line, [*panels, Panel("finished", picture)]))
         return rows
+
+    @property
+    def _middle(self) -> Layer:
+        """The layer that plots and pictures show most of."""
+        return self.layers[len(self.layers) // 2]
+
+    @property
+    def _shown_steps(self) -> list[int]:
+        """The steps of which the report shows maps."""
+        last = self.steps[-1]
+        return sorted({0, 1, last // 4, last // 2, last} & set(self.steps))
 
     def _truths(self, batch: SceneBatch) -> dict[tuple[int, int], np.ndarray]:
         """Return where each concept holds on each layer's grid, bool [cells of all pictures, concepts]."""
@@ -145,6 +192,14 @@ class Emergence(SceneReadouts):
                 yield from self.layer_inputs(batch, one, step)
         for step, raw in batch.inputs.items():
             yield (INPUT, step, INPUT), raw.flatten(0, 1), self.layers[0].grid
+        if self.words is None:
+            return
+        for (layer, step), maps in batch.words.items():
+            yield (layer.name, step, WORDS), self.words.attended(maps, layer.grid), layer.grid
+        grid = self.layers[0].grid
+        said = self.words.said([job.prompt for job in batch.jobs], grid[0] * grid[1])
+        for step in self.steps:
+            yield (INPUT, step, PROMPT_WORDS), said, grid
 
     def _fit(self, bar: Task | None = None) -> tuple[dict[Place, Moments], np.ndarray]:
         """Return the sums of all readouts, and how often each concept holds in each cell, [cells, concepts]."""

@@ -26,11 +26,13 @@ _READOUTS: Mapping[str, str] = {
     "IoU of": "overlap of the map that is read with the cells that have the concept in the finished picture; 1 is all",
     "raw": "a linear readout of the layer's activations",
     "codes": "a linear readout of the dictionary's codes",
+    "words": "a linear readout of the attention to each word of the prompt, of the step's blocks up to the layer",
     "labels": "the features whose label says the word, without a fit",
     "neurons": "a linear readout of the hidden units of the layer's MLP",
     "random": "a linear readout of codes along random directions",
     "shuffled labels": "as labels, with the labels given to other features",
     "input": "a linear readout of the denoiser's own input, the noised picture",
+    "prompt words": "a linear readout of which words the prompt has, the same in all cells",
     "places": "how often the concept is at that cell in other pictures",
 }
 

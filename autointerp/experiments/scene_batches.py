@@ -7,13 +7,13 @@ that is asked for, for a few pictures at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autointerp.errors import UsageError
-from autointerp.experiments.subjects import captured, resized
+from autointerp.experiments.subjects import resized
 from autointerp.labeling.segments.scenes import GroundedSceneReader
 from autointerp.project.segmenters import grounded_segments
 from autointerp.stages.evaluate.planning import has_truth
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from autointerp.diffusion.capture import LayerActivations
     from autointerp.diffusion.jobs import ImageJob
     from autointerp.diffusion.layers import Layer
+    from autointerp.diffusion.word_maps import WordMaps
+    from autointerp.diffusion.words import WordReader
     from autointerp.project.context import Context
     from autointerp.worlds import SceneFacts, SceneReader
 
@@ -47,6 +49,8 @@ class SceneBatch:
         acts: Activations float32 [pictures, cells, width], by the layer and step.
         inputs: The denoiser's input under each cell, float32 [pictures, cells, channels], by step; empty unless it was
             asked for.
+        words: The word maps of each picture by the layer and step, of what attended to the text in the step up to the
+            layer; empty unless they were asked for, and without layers before which nothing attends to the text.
     """
 
     jobs: Sequence[ImageJob]
@@ -54,6 +58,7 @@ class SceneBatch:
     facts: Sequence[SceneFacts]
     acts: Mapping[tuple[Layer, int], torch.Tensor]
     inputs: Mapping[int, torch.Tensor]
+    words: Mapping[tuple[Layer, int], Sequence[WordMaps]] = field(default_factory=dict)
 
 
 def scene_reader(ctx: Context, layers: Sequence[Layer], phrases: Sequence[str] = ()) -> SceneReader:
@@ -102,6 +107,7 @@ def scene_batches(
     layers: Sequence[Layer],
     steps: Sequence[int],
     with_input: bool = False,
+    words: WordReader | None = None,
 ) -> Iterator[SceneBatch]:
     """Generate pictures, and yield them a few at a time with their activations and what is true of them.
 
@@ -112,14 +118,27 @@ def scene_batches(
         layers: The layers that are read.
         steps: The steps at which each is read.
         with_input: Whether the denoiser's input is read too, in the cells of the first layer.
+        words: What finds the words of prompts, where word maps are read too.
     """
     from contextlib import ExitStack
 
+    import torch
+
+    from autointerp.diffusion.capture import Capture
+    from autointerp.diffusion.generation import generate
     from autointerp.diffusion.shadow import LatestCall, noting_calls
+    from autointerp.diffusion.word_maps import WordRequest
 
     acts: dict[tuple[Layer, int], torch.Tensor] = {}
     inputs: dict[int, torch.Tensor] = {}
+    attended: dict[tuple[Layer, int], Sequence[WordMaps]] = {}
+
+    def hold_words(layer: Layer, step: int, maps: Sequence[WordMaps]) -> None:
+        attended[layer, step] = maps
+
+    asked = None if words is None else WordRequest(words, lambda _job, _maps: None, steps, layers, hold_words)
     with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
         call: LatestCall | None = stack.enter_context(noting_calls(ctx.model)) if with_input else None
 
         def hold(read: LayerActivations) -> None:
@@ -127,11 +146,12 @@ def scene_batches(
             if call is not None and read.layer == layers[0]:
                 inputs[read.step] = call.raw(len(read.jobs), read.grid).clone()
 
+        capture = Capture(layers, steps, hold, asked)
         small = min(HELD, ctx.settings.batch_size)
-        for made, pictures in captured(ctx, jobs, layers, steps, hold, batch_size=small):
-            yield SceneBatch(made, pictures, reader.read(pictures), dict(acts), dict(inputs))
-            acts.clear()
-            inputs.clear()
+        for made, pictures in generate(ctx.model, jobs, ctx.generation, capture, small):
+            yield SceneBatch(made, pictures, reader.read(pictures), dict(acts), dict(inputs), dict(attended))
+            for held in (acts, inputs, attended):
+                held.clear()
 
 
 def truth_of(reader: SceneReader, facts: Sequence[SceneFacts], grid: tuple[int, int]) -> dict[str, np.ndarray]:

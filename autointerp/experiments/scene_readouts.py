@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from autointerp.diffusion.jobs import ImageJob
     from autointerp.diffusion.layers import Layer
+    from autointerp.diffusion.words import WordReader
     from autointerp.progress import Task
 
 FITTED, CHOSEN = 100, 60
@@ -128,6 +129,10 @@ class SceneReadouts:
         """Return the layers that are read beside those with dictionaries."""
         return []
 
+    def word_reader(self) -> WordReader | None:
+        """Return what finds the words of prompts, where word maps are read too."""
+        return None
+
     def layer_inputs(
         self, batch: SceneBatch, one: LayerInputs, step: int
     ) -> Iterator[tuple[Place, torch.Tensor, tuple[int, int]]]:
@@ -156,7 +161,8 @@ class SceneReadouts:
     def _batches(self, jobs: Sequence[ImageJob], bar: Task | None = None, what: str = "") -> Iterator[SceneBatch]:
         """Yield pictures with their activations; pictures that are not measured are counted behind the bar."""
         seen, layers = 0, [*self.layers, *self.also_read()]
-        for batch in scene_batches(self.at, self.reader, jobs, layers, self.steps, with_input=True):
+        words = self.word_reader()
+        for batch in scene_batches(self.at, self.reader, jobs, layers, self.steps, with_input=True, words=words):
             yield batch
             seen += len(batch.jobs)
             if bar is not None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from autointerp import Workspace
+from autointerp.diffusion.words import WordReader
 from autointerp.errors import UsageError
 from autointerp.experiments.scene_batches import attributes_of, scene_batches, scene_reader, truth_of
 from autointerp.experiments.subjects import captured, pictures_of
@@ -37,6 +38,26 @@ def test_batches_hold_what_a_capture_gives_and_the_model_is_left_as_it_was(label
     # The input of the first step is noise, of which the second step has less.
     assert not torch.allclose(batches[0].inputs[0], batches[0].inputs[1])
     assert not ctx.model.denoiser._forward_pre_hooks
+    assert not batches[0].words
+
+
+def test_word_maps_come_with_each_layer_and_step(labeled: Path) -> None:
+    ctx = Context(Workspace(labeled))
+    layers, jobs = [ctx.layer("early"), ctx.layer("late")], pictures_of(ctx, 10)
+    reader, words = scene_reader(ctx, layers), WordReader(ctx.description)
+    batches = list(scene_batches(ctx, reader, jobs, layers, [0, 1], words=words))
+    plain = list(scene_batches(ctx, reader, jobs, layers, [0, 1]))
+    for batch, bare in zip(batches, plain, strict=True):
+        assert set(batch.words) == {(layer, step) for layer in layers for step in (0, 1)}
+        for maps in batch.words.values():
+            assert [one.words for one in maps] == [words.read(job.prompt).words for job in batch.jobs]
+        for one, other in zip(batch.pictures, bare.pictures, strict=True):
+            assert np.array_equal(np.asarray(one), np.asarray(other))
+    early, late = (batches[1].words[layer, 1][1].maps for layer in layers)
+    first, other = batches[1].words[layers[1], 0][1].maps, batches[1].words[layers[1], 1][0].maps
+    assert not np.allclose(early, late)
+    assert not np.allclose(first, late)
+    assert other.shape != late.shape or not np.allclose(other, late)
 
 
 def test_the_truth_of_cells(labeled: Path) -> None:

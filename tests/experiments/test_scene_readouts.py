@@ -17,8 +17,11 @@ from autointerp.experiments.scene_readouts import SceneReadouts
 def readouts(monkeypatch: pytest.MonkeyPatch) -> SceneReadouts:
     """Readouts of ten pictures, of which four fit and two choose; a picture is its number."""
 
-    def batches(at: Any, reader: Any, jobs: Any, layers: Any, steps: Any, with_input: bool) -> Iterator[Any]:
+    def batches(
+        at: Any, reader: Any, jobs: Any, layers: Any, steps: Any, with_input: bool, words: Any
+    ) -> Iterator[Any]:
         assert with_input
+        assert words is None, "word maps are read where an experiment asks for them alone"
         for start in range(0, len(jobs), 3):
             yield SimpleNamespace(jobs=jobs[start : start + 3], layers=layers)
 

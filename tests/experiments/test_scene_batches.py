@@ -51,13 +51,11 @@ def test_word_maps_come_with_each_layer_and_step(labeled: Path) -> None:
         assert set(batch.words) == {(layer, step) for layer in layers for step in (0, 1)}
         for maps in batch.words.values():
             assert [one.words for one in maps] == [words.read(job.prompt).words for job in batch.jobs]
-        for one, other in zip(batch.pictures, bare.pictures, strict=True):
-            assert np.array_equal(np.asarray(one), np.asarray(other))
+        for picture, plainly in zip(batch.pictures, bare.pictures, strict=True):
+            assert np.array_equal(np.asarray(picture), np.asarray(plainly))
     early, late = (batches[1].words[layer, 1][1].maps for layer in layers)
-    first, other = batches[1].words[layers[1], 0][1].maps, batches[1].words[layers[1], 1][0].maps
     assert not np.allclose(early, late)
-    assert not np.allclose(first, late)
-    assert other.shape != late.shape or not np.allclose(other, late)
+    assert not np.allclose(batches[1].words[layers[1], 0][1].maps, late)
 
 
 def test_the_truth_of_cells(labeled: Path) -> None:

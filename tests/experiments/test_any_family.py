@@ -118,6 +118,9 @@ def test_emergence_reads_phrases_in_layers_of_several_grids(experiment: Callable
     assert {"IoU of red circle", "IoU of star"} <= {figure["name"] for figure in found["figures"]}
     assert {"early, step 0", "mid, step 2", "input, step 0"} <= {figure["group"] for figure in found["figures"]}
     assert found["configuration"]["looked_for"][0] == ["object", "red circle", "star"]
+    # Word maps come on the grid of each layer.
+    of_words = {figure["group"] for figure in found["figures"] if figure["way"] == "words"}
+    assert of_words == {f"{layer}, step {step}" for layer in ("early", "mid") for step in range(3)}
 
 
 def test_probe_tells_cells_with_a_phrase_from_others(experiment: Callable[..., dict[str, Any]]) -> None:

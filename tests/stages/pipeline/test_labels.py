@@ -18,10 +18,10 @@ Query = Callable[..., list[Any]]
 def label(workspace: Path, vlm_server: Any, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     # The budget tests count dollars, and this model has a price.
-    given = ("--labeler", "vlm", "--vlm", "gpt-4o-mini", "--base-url", vlm_server.base_url, "-j", "1")
+    given = ("--labeler", "vlm", "--vlm", "gpt-4o-mini", "--base-url", vlm_server.base_url)
 
     def run(*more: object) -> Any:
-        return cli("-w", workspace, "label", "--layer", "mid", *given, *more)
+        return cli("-w", workspace, "label", "--layer", "mid", *given, *(() if "-j" in more else ("-j", "1")), *more)
 
     return run
 

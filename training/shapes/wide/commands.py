@@ -28,7 +28,7 @@ def _eyes_pool(context: click.Context, seed: int, wide: int, own: int, painted: 
 
 
 @click.command(context_settings=SETTINGS)
-@click.option("--steps", default=4200, help="Steps in all.")
+@click.option("--steps", default=9000, help="Steps in all.")
 @click.option("--seed", default=0)
 @click.option("--wide", default=6144, help="Renders of the wider world to train on.")
 @click.option("--own", default=1024, help="Renders of the world to train on.")
@@ -70,8 +70,8 @@ def measure_eyes(context: click.Context, views: int, renders: int, seed: int) ->
 
 
 @click.command(context_settings=SETTINGS)
-@click.option("--steps", default=4000, help="Steps in all.")
-@click.option("--full", default=100, help="Of these, the last ones, which show all patches.")
+@click.option("--steps", default=5250, help="Steps in all.")
+@click.option("--full", default=850, help="Of these, the last ones, which show all patches.")
 @click.option("--aligning", default=400, help="The first ones, which teach the words of what the eyes see alone.")
 @click.option("--naming", default=1900, help="The next ones, which ask for names alone.")
 @click.option("--telling", default=1000, help="The next ones, which ask what tells features apart as well.")

@@ -61,6 +61,7 @@ class WidePlan(RefiningPlan):
         named: Questions of such a step, of each world.
         telling: The next ones, which ask what tells features apart, and for half as many names.
         told: Questions what tells features apart, of such a step.
+        judged: Questions to a judge about marks, in a step of both, of each world: what is not asked is forgotten.
         wide_labels: Questions for a name in words of the wider world, in a later step.
         apart: Questions what tells features apart, in a step.
         wide_judged: Questions to a judge in words of the wider world, in a step.
@@ -71,6 +72,7 @@ class WidePlan(RefiningPlan):
     named: tuple[int, int] = (16, 40)
     telling: int = 0
     told: int = 24
+    judged: int = 12
     labels: int = 9
     judged_tokens: int = 1100
     wide_labels: int = 8
@@ -197,6 +199,9 @@ class WideTrainer(VlmRefiner):
             )
             naming, common = self._loss(asked, rng, 0)
             losses |= {f"{what}naming": naming, f"{what}common": OF_COMMON * common}
+        judges = (lambda: self.questions.judge(rng, 1, True)), (lambda: self.wide_questions.judge(rng))
+        for what, judge in zip(("", "wide "), judges, strict=True):
+            losses[f"{what}judging"], _ = self._loss(_drawn(judge, self.plan.judged // fewer), rng, 0)
         losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
         return losses
 

@@ -1,4 +1,4 @@
-"""Take the pictures of docs/browser.md: python docs/screenshots.py WORKSPACE [FEATURE [STEERED]]
+"""Take the pictures of docs/browser.md and of the gallery: python docs/screenshots.py WORKSPACE [FEATURE [STEERED]]
 
 The workspace has a labeled dictionary of shapes-turbo. FEATURE is shown, and STEERED made stronger; else it is the one
 of the best score. Truth and Experiments are taken where `evaluate` or an experiment was run. Needs Chromium.
@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,16 @@ JOB = ("#job [value=score]", "#job [value=embedding]", "#job [value=gain]", "#jo
 
 @dataclass(frozen=True)
 class View:
-    """A page, what shows that it is ready, and what is clicked and then waited for before the picture is taken."""
+    """A page, what shows that it is ready, and what is clicked and then waited for before the picture is taken.
+
+    `text` is typed where it is ready.
+    """
 
     path: str
     ready: str = ""
     clicks: tuple[str, ...] = ()
     then: str = ""
+    text: str = ""
 
 
 def main(workspace: str, feature: str = "", steered: str = "") -> None:
@@ -63,6 +68,10 @@ def main(workspace: str, feature: str = "", steered: str = "") -> None:
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(30)
+    with tempfile.TemporaryDirectory() as folder:
+        export = ["export", "--layer", "mid", "-o", f"{folder}/gallery", "--format", "html"]
+        subprocess.run([sys.executable, "-m", "autointerp", "-w", workspace, "-q", *export], check=True)
+        take(f"file://{folder}/gallery", {"gallery": View("/index.html", "input[type=search]", text="dotted")})
 
 
 def asked_of(base: str, path: str) -> Any:
@@ -86,9 +95,12 @@ def take(base: str, views: dict[str, View]) -> None:
                     page.locator(selector).first.wait_for(timeout=180_000)
                 if selector in view.clicks:
                     page.locator(selector).first.click()
+            if view.text:
+                page.fill(view.ready, view.text)
+                page.wait_for_timeout(500)
             if view.then:
                 page.locator(view.then).first.wait_for(timeout=180_000)
-            if view.ready:
+            if view.ready and not view.text:
                 page.locator("#doing").wait_for(state="hidden", timeout=180_000)
                 page.wait_for_load_state("networkidle")
             with Image.open(io.BytesIO(page.screenshot())) as taken:

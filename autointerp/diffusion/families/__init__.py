@@ -90,5 +90,6 @@ def family_of(pipeline_class: str, components: Collection[str] = ()) -> Family:
             return GenericFamily(pipeline_class, denoiser)
     raise AutointerpError(
         f"no family is known for the pipeline class {pipeline_class!r}",
-        f"one with a transformer or unet, and a vae, would do; docs/pipelines.md has the {len(FAMILIES)} with an entry",
+        "one with a transformer or unet, and a vae, would do; "
+        f"{next(iter(FAMILIES))} and {len(FAMILIES) - 1} others have an entry (docs/pipelines.md)",
     )

@@ -220,8 +220,8 @@ def gain_lines(
     right = np.array([is_right(latent, named[latent]) for latent in values])
     told = f"{asked / max(len(values), 1):.1f} questions a label, {sum(map(len, bases.values()))} on base rates"
     most = f"gain by {eyes.name}, at most {limits.questions}"
-    value, names = np.array(list(values.values())), [named[latent] for latent in values]
-    lines = [auroc_line(most, right, value, told), within_line(names, right, value)]
+    scores, names = np.array(list(values.values())), [named[latent] for latent in values]
+    lines = [auroc_line(most, right, scores, told), within_line(names, right, scores)]
     if any(((one.active > 0) & (one.active < 1)).any() for one in answered.values()):
         lines += [auroc_line(f"  by {way}", right, np.array(of(list(answered.values())))) for way, of in WAYS.items()]
     return lines

@@ -48,7 +48,7 @@ def markable_cells(pool: Pool, seed: int, on_objects: int = ON_OBJECTS, elsewher
 
 
 class Features:
-    """Features of whole pictures, all tokens; and of views marked at `markable` cells, 1 + `KEPT` tokens.
+    """Features of whole pictures, all tokens; and of views marked at `markable` cells, 1 + `kept` tokens.
 
     Args:
         pool: The pictures.
@@ -56,19 +56,26 @@ class Features:
         look: The eyes.
         seed: Of the patches that are kept.
         advance: Called with the number of views looked at, after each batch.
+        kept: Patches of each marked view that are kept.
     """
 
     def __init__(
-        self, pool: Pool, markable: np.ndarray, look: Look, seed: int, advance: Callable[[int], object] | None = None
+        self,
+        pool: Pool,
+        markable: np.ndarray,
+        look: Look,
+        seed: int,
+        advance: Callable[[int], object] | None = None,
+        kept: int = KEPT,
     ) -> None:
         self.cells = np.argwhere(markable)
         """Picture, row and column of each marked view, int [m, 3]."""
         self._row = np.full(markable.shape, -1, np.int32)
         self._row[tuple(self.cells.T)] = np.arange(len(self.cells))
         rng = np.random.default_rng((seed, 69))
-        patches = np.sort(rng.random((len(self.cells), TOKENS - 1)).argsort(1)[:, :KEPT], 1) + 1
+        patches = np.sort(rng.random((len(self.cells), TOKENS - 1)).argsort(1)[:, :kept], 1) + 1
         self.tokens = np.concatenate([np.zeros((len(self.cells), 1), int), patches], 1)
-        """Which tokens of each marked view are kept, int [m, 1 + KEPT], ascending."""
+        """Which tokens of each marked view are kept, int [m, 1 + kept], ascending."""
         wholes, marks = [], []
         for start in range(0, len(pool), 128):
             wholes.append(look([Shown(i) for i in range(start, min(start + 128, len(pool)))]).half())
@@ -77,8 +84,8 @@ class Features:
         for start in range(0, len(self.cells), 128):
             here = self.cells[start : start + 128].tolist()
             seen = look([Shown(picture, (row, col)) for picture, row, col in here])
-            kept = torch.from_numpy(self.tokens[start : start + 128, :, None]).expand(-1, -1, seen.shape[-1])
-            marks.append(seen.gather(1, kept).half())
+            tokens = torch.from_numpy(self.tokens[start : start + 128, :, None]).expand(-1, -1, seen.shape[-1])
+            marks.append(seen.gather(1, tokens).half())
             if advance:
                 advance(len(here))
         self.wholes, self.marks = torch.cat(wholes), torch.cat(marks)
@@ -86,7 +93,7 @@ class Features:
     def of(self, shown: Sequence[Shown], rng: np.random.Generator, patches: int) -> tuple[np.ndarray, torch.Tensor]:
         """Some tokens of each: bool [n, TOKENS], and the features of these, one after the other [sum, width].
 
-        The class token and as many `patches`: of a marked view those that are kept, of which there are `KEPT` at most,
+        The class token and as many `patches`: of a marked view the first of those that are kept,
         and of a whole picture drawn at random.
         """
         chosen = np.zeros((len(shown), TOKENS), bool)

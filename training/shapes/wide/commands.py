@@ -70,19 +70,19 @@ def measure_eyes(context: click.Context, views: int, renders: int, seed: int) ->
 
 
 @click.command(context_settings=SETTINGS)
-@click.option("--steps", default=5250, help="Steps in all.")
-@click.option("--full", default=850, help="Of these, the last ones, which show all patches.")
-@click.option("--aligning", default=400, help="The first ones, which teach the words of what the eyes see alone.")
-@click.option("--naming", default=1900, help="The next ones, which ask for names alone.")
-@click.option("--telling", default=1000, help="The next ones, which ask what tells features apart as well.")
+@click.option("--aligning", default=400, help="The first steps, which teach the words of what the eyes see alone.")
+@click.option("--naming", default=1300, help="The next ones, which ask for names of few cells, and judging.")
+@click.option("--telling", default=0, help="The next ones, which ask what tells features apart as well.")
+@click.option("--apart", default=0, help="Questions what tells features apart in each of the last steps.")
+@click.option("--full", default=550, help="The last ones, which ask everything as in use.")
 @click.option("--own", default=1024, help="Renders of the world to train on.")
 @click.option("--painted", default=1024, help="Pictures of shapes-turbo to train on.")
 @click.option("--wide", default=3584, help="Renders of the wider world to train on.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the result.  [default: weights]")
 @click.option("--seed", default=0)
 @click.pass_context
-def widen_vlm(context: click.Context, steps: int, full: int, out: Path | None, seed: int, **given: int) -> None:
-    """Teach shapes-vlm the words of a wider world, and to tell features apart, after vlm-eyes."""
+def widen_vlm(context: click.Context, out: Path | None, seed: int, **given: int) -> None:
+    """Teach shapes-vlm the words of a wider world after vlm-eyes, and to tell features apart if wanted."""
     from training.shapes.loop import train
     from training.shapes.wide.eyes import load_eyes
     from training.shapes.wide.growth import grown
@@ -96,8 +96,15 @@ def widen_vlm(context: click.Context, steps: int, full: int, out: Path | None, s
     vlm, tokenizer = grown(weights / "vlm")
     model = WideModule(vlm, tokenizer, len(world.concepts))
     load_eyes(model.eyes, runs / "vlm-eyes" / "eyes.safetensors")
-    aligning, naming, telling = (given[phase] for phase in ("aligning", "naming", "telling"))
-    plan = WidePlan(steps, full, aligning=aligning, naming=naming, telling=telling)
+    aligning, naming, telling, full = (given[phase] for phase in ("aligning", "naming", "telling", "full"))
+    plan = WidePlan(
+        aligning + naming + telling + full,
+        full,
+        aligning=aligning,
+        naming=naming,
+        telling=telling,
+        apart=given["apart"],
+    )
     trainer = WideTrainer(world, pool, model, tokenizer, plan, seed, default_progress())
     train(trainer, runs, default_progress(), every=50)
     trainer.save(out or weights / "vlm")
@@ -113,7 +120,7 @@ def widen_vlm(context: click.Context, steps: int, full: int, out: Path | None, s
 def measure_wide(context: click.Context, questions: int, apart: int, each: bool, folder: Path | None) -> None:
     """Print which words of the wider world a model knows, and whether it tells features apart.
 
-    The last needs a model that widen-vlm wrote.
+    The last needs a model that widen-vlm wrote with --telling or --apart.
     """
     from autointerp.shapes.vlm import load_shapes_vlm
     from training.shapes.measure import table

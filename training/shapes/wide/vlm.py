@@ -1,10 +1,10 @@
 """Third training of shapes-vlm: more words, and what tells features apart, with all that it knew before.
 
 The eyes were taught the words first (`eyes.py`) and stay as they are. First the projector and the vectors of the words
-learn which words hold at a mark, while all else is fixed (LLaVA's alignment, arXiv 2304.08485). Then names alone are
-asked for, of marks that are shown by one token each: many questions a second, as a word must be asked about often. Then
-what tells features apart is asked of such marks as well. Then all questions are asked, half of them those of the second
-training, about pictures of the world.
+learn which words hold at a mark, while all else is fixed (LLaVA's alignment, arXiv 2304.08485). Then names of few cells
+are asked for, and judging: many questions a second, as a word must be asked about often. Then, if wanted, what tells
+features apart. Then all questions are asked as in use, half of them those of the second training, about pictures of the
+world. All patches are shown all the while: words that are learned of one token a mark are not found among more.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from autointerp.progress import Progress
 from training.shapes.loop import Average
 from training.shapes.refine.questions import RefiningQuestions
 from training.shapes.refine.simulated import Directions
-from training.shapes.refine.vlm import OF_COMMON, RefiningPlan, VlmRefiner
-from training.shapes.vlm import COMMON, COUNTED, Asked, Batch, Schedule
+from training.shapes.refine.vlm import OF_COMMON, OF_MARKS, RefiningPlan, VlmRefiner
+from training.shapes.vlm import COMMON, COUNTED, PROMPT_TOKENS, Asked, Batch, Schedule
 from training.shapes.vlm_answers import RowWriter, binary_loss
-from training.shapes.vlm_features import KEPT, Features, markable_cells
+from training.shapes.vlm_features import TOKENS, Features, markable_cells
 from training.shapes.vlm_model import VlmModule, reading_head
 from training.shapes.vlm_pool import Pool
 from training.shapes.vlm_questions import ApartQuestion, Shown
@@ -57,26 +57,26 @@ class WidePlan(RefiningPlan):
 
     Attributes:
         aligning: The first steps, in which the projector and the vectors of the words learn alone.
-        naming: The next ones, in which names alone are asked for, of marks that are shown by one token each.
-        named: Questions of such a step, of each world.
-        telling: The next ones, which ask what tells features apart, and for half as many names.
+        naming: The next ones, in which names of few cells are asked for, and judging.
+        named_tokens: Tokens of the questions for a name in such a step, of each world.
+        judged: Questions to a judge in such a step, of each world: what is not asked is forgotten.
+        telling: The next ones, which ask what tells features apart, and half as much of the above.
         told: Questions what tells features apart, of such a step.
-        judged: Questions to a judge about marks, in a step of both, of each world: what is not asked is forgotten.
         wide_labels: Questions for a name in words of the wider world, in a later step.
-        apart: Questions what tells features apart, in a step.
-        wide_judged: Questions to a judge in words of the wider world, in a step.
+        apart: Questions what tells features apart, in a later step.
+        wide_judged: Questions to a judge in words of the wider world, in a later step.
     """
 
+    steps: int = 2250
     aligning: int = 400
-    naming: int = 0
-    named: tuple[int, int] = (16, 40)
+    naming: int = 1300
+    named_tokens: tuple[int, int] = (4500, 8000)
+    judged: int = 12
     telling: int = 0
     told: int = 24
-    judged: int = 12
-    labels: int = 9
-    judged_tokens: int = 1100
+    full: int = 550
     wide_labels: int = 8
-    apart: int = 6
+    apart: int = 0
     wide_judged: int = 14
 
 
@@ -150,33 +150,40 @@ class WideTrainer(VlmRefiner):
     def _features(self) -> Features:
         """What the eyes see of all pictures."""
         self._progress.note(f"the eyes look at {len(self._every) + len(self.marks)} views, once")
-        return Features(self._every, self._every_markable, self._look_at, self.seed)
+        return Features(self._every, self._every_markable, self._look_at, self.seed, kept=TOKENS - 1)
 
     @override
     def _answer(self, rng: np.random.Generator, index: int) -> dict[str, torch.Tensor]:
-        if index < self.plan.aligning:
+        plan = self.plan
+        if index < plan.aligning:
             return {"words": self._words_of_marks(rng, MARKS_ALIGNED)}
-        full, plan = index >= self.steps - self.full, self.plan
         if index < plan.aligning + plan.naming:
             return self._names(rng)
         if index < plan.aligning + plan.naming + plan.telling:
-            losses = self._names(rng, 2)
-            losses["apart"], found = self._loss(self._drawn_apart(rng, plan.told), rng, 0)
-            return losses | {"apart found": OF_COMMON * found}
+            return self._names(rng, 2) | self._told_apart(rng, plan.told, 0)
         losses = super()._answer(rng, index)
-        less = 2 if full else 1
         crops, negatives = _sizes(rng)
-        named = _drawn(lambda: self.wide_questions.label(rng, crops, negatives), plan.wide_labels // less)
-        told = self._drawn_apart(rng, plan.apart // less)
+        named = _drawn(lambda: self.wide_questions.label(rng, crops, negatives), plan.wide_labels)
         judged = _drawn(lambda: self.wide_questions.judge(rng), plan.wide_judged)
-        kept = None if full else KEPT
-        naming, common = self._loss(named, rng, kept)
+        naming, common = self._loss(named, rng, None)
         losses |= {"wide naming": naming, "wide common": OF_COMMON * common}
-        losses["apart"], found = self._loss(told, rng, kept)
-        losses["apart found"] = OF_COMMON * found
-        losses["wide judging"], _ = self._loss(judged, rng, kept)
+        losses["wide judging"], _ = self._loss(judged, rng, None)
+        if plan.apart:
+            losses |= self._told_apart(rng, plan.apart, None)
         losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
         return losses
+
+    @override
+    def _loss(
+        self, questions: Asked, rng: np.random.Generator, patches: int | None, of_parts: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `VlmTrainer._loss`; all patches of what may be marked are kept, so the eyes need not look again."""
+        return super()._loss(questions, rng, TOKENS - 1 if patches is None else patches, of_parts)
+
+    def _told_apart(self, rng: np.random.Generator, count: int, patches: int | None) -> dict[str, torch.Tensor]:
+        """Losses of what is said to tell features apart."""
+        told, found = self._loss(self._drawn_apart(rng, count), rng, patches)
+        return {"apart": told, "apart found": OF_COMMON * found}
 
     def _drawn_apart(self, rng: np.random.Generator, count: int) -> list[ApartQuestion]:
         """Draw questions what tells features apart, all in one world and with as many namesakes."""
@@ -185,23 +192,23 @@ class WideTrainer(VlmRefiner):
         return _drawn(lambda: questions.draw(rng, others), count)
 
     def _names(self, rng: np.random.Generator, fewer: int = 1) -> dict[str, torch.Tensor]:
-        """Losses of names in both worlds; a mark is its class token, which is what the eyes say of it.
+        """Losses of names of few cells, and of judging, in both worlds.
 
         `fewer` divides the number of questions.
         """
         losses: dict[str, torch.Tensor] = {}
-        for what, draw, count in zip(
-            ("", "wide "), (self.questions.label, self.wide_questions.label), self.plan.named, strict=True
+        for what, draw, tokens in zip(
+            ("", "wide "), (self.questions.label, self.wide_questions.label), self.plan.named_tokens, strict=True
         ):
-            crops, negatives = _sizes(rng)
-            asked = _drawn(
-                lambda draw=draw, crops=crops, negatives=negatives: draw(rng, crops, negatives), count // fewer
-            )
-            naming, common = self._loss(asked, rng, 0)
+            crops, negatives = _few(rng)
+            count = tokens // (PROMPT_TOKENS + (crops + negatives) * (TOKENS + 2)) // fewer
+            asked = _drawn(lambda draw=draw, crops=crops, negatives=negatives: draw(rng, crops, negatives), count)
+            naming, common = self._loss(asked, rng, None)
             losses |= {f"{what}naming": naming, f"{what}common": OF_COMMON * common}
-        judges = (lambda: self.questions.judge(rng, 1, True)), (lambda: self.wide_questions.judge(rng))
+        marked = bool(rng.random() < OF_MARKS)
+        judges = (lambda: self.questions.judge(rng, 1, marked)), (lambda: self.wide_questions.judge(rng))
         for what, judge in zip(("", "wide "), judges, strict=True):
-            losses[f"{what}judging"], _ = self._loss(_drawn(judge, self.plan.judged // fewer), rng, 0)
+            losses[f"{what}judging"], _ = self._loss(_drawn(judge, self.plan.judged // fewer), rng, None)
         losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
         return losses
 
@@ -264,6 +271,11 @@ class WideTrainer(VlmRefiner):
 def _sizes(rng: np.random.Generator) -> tuple[int, int]:
     """Draw how many cells a question for a name shows, and how many pictures in which the feature is silent."""
     return 20 if rng.random() < 0.6 else int(rng.integers(5, 20)), 3 if rng.random() < 0.85 else int(rng.integers(0, 3))
+
+
+def _few(rng: np.random.Generator) -> tuple[int, int]:
+    """Draw the same for many questions: few cells most often, and sometimes as many as in use."""
+    return (int(rng.integers(4, 10)), int(rng.integers(0, 2))) if rng.random() < 0.8 else (20, 3)
 
 
 def _drawn(draw: Any, count: int) -> list[Any]:

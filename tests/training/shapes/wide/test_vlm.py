@@ -26,9 +26,8 @@ def new_trainer(pools):
     vlm, tokenizer = grown(FOLDER)
     torch.manual_seed(0)
     model = WideModule(vlm, tokenizer, len(world.concepts))
-    plan = WidePlan(6, 1, 4, labels=2, full_labels=1, judged_tokens=120, full_judged_tokens=120, wide_labels=2,
-                    apart=2, wide_judged=2, aligning=1, naming=1, named=(2, 2), telling=1, told=3,
-                    judged=2)  # fmt: skip
+    plan = WidePlan(6, 3, 4, full_labels=1, full_judged_tokens=120, wide_labels=2, apart=2, wide_judged=2,
+                    aligning=1, naming=1, named_tokens=(900, 900), telling=1, told=3, judged=2)  # fmt: skip
     return WideTrainer(world, pool, model, tokenizer, plan)
 
 

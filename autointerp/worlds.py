@@ -51,6 +51,7 @@ class Pace:
         learning: The activations of an image, in one pass of a fit over them.
         indexing: The crops of a feature.
         naming: A feature, by the world's labeler.
+        telling: A feature, told from those of nearly the same name by that labeler.
         scoring: A label, by the name of the method.
         evaluating: An image of an evaluation, beyond its painting; and what does not depend on images.
     """
@@ -61,6 +62,7 @@ class Pace:
     learning: float
     indexing: float
     naming: float
+    telling: float
     scoring: Mapping[str, float]
     evaluating: tuple[float, float]
 
@@ -332,6 +334,7 @@ _SHAPES = World(
         learning=0.0025,
         indexing=0.08,
         naming=0.12,
+        telling=0.25,
         scoring={"embedding": 0.009, "detection": 0.07, "gain": 0.1},
         evaluating=(0.0, 16.0),
     ),

@@ -6,7 +6,11 @@ the answers. Exact eyes answer with the concept of the finer list that is more f
 those of its namesakes, and take for the same those that it does not tell it from. The judge of new names is `reader`.
 All of it is done in a copy of the workspace.
 
+With `--judged N` features keep the names by shapes-vlm, and are told apart as it tells them: by a judge's answers about
+the best N phrases by the embedder. The judge has exact eyes.
+
     python -m benchmarks.apart WORKSPACE --layer mid
+    python -m benchmarks.apart WORKSPACE --judged 12
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,8 +30,9 @@ from autointerp.db import queries
 from autointerp.db.models import DictionaryRow, Label
 from autointerp.db.queries.labelers import LabelerKey
 from autointerp.labeling.judging.gain import Gain
-from autointerp.labeling.labelers.apart import OTHER_CELLS, OWN_CELLS, Difference, NamedAlike
-from autointerp.labeling.protocol import CropEvidence, FeatureEvidence
+from autointerp.labeling.labelers.apart import OTHER_CELLS, OWN_CELLS, Difference, NamedAlike, Teller
+from autointerp.labeling.labelers.apart_judged import JudgedOptions, JudgedTeller, PhraseRanking, proposals
+from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, Judge
 from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
 from autointerp.project.workspace import WorkspaceFolder
@@ -35,6 +41,7 @@ from autointerp.shapes.extensions import Atoms
 from autointerp.shapes.fine_concepts import fine_masks
 from autointerp.shapes.label_verdict import relation
 from autointerp.shapes.oracle import Oracle
+from autointerp.shapes.vlm import NAME as SHAPES_VLM
 from benchmarks.evidence import ReadWorld, maps
 
 NAMED = "exact eyes"
@@ -52,13 +59,14 @@ class Shown:
     """How many pictures a request has, of the feature and of each namesake; and what a name may gain.
 
     `sure` is the least share of the feature's shown cells in which a name holds. With `finer`, features are named by
-    the finer list before the pass.
+    the finer list before the pass. With `judged`, so many phrases are verified by a judge.
     """
 
     own: int = OWN_CELLS
     other: int = OTHER_CELLS
     sure: float = SURE
     finer: bool = False
+    judged: int = 0
 
 
 class ExactTeller:
@@ -157,21 +165,47 @@ def name_all(ctx: Context, row: DictionaryRow, reader: EvidenceReader, finer: bo
         return [label.id for label in labels]
 
 
-def pass_with(ctx: Context, row: DictionaryRow, labels: Sequence[int], shown: Shown) -> None:
-    """Run the pass over features of one name."""
-    from autointerp.shapes.reader import ReaderJudge
-    from autointerp.stages.label.apart import apart_tasks, note_single, run_apart
+def names_by(ctx: Context, row: DictionaryRow, kind: str) -> dict[int, str]:
+    """Return the names that a kind of labeler gave, by the ids of the labels."""
+    with ctx.db.session() as session:
+        said = chain.from_iterable(queries.labels.current(session, row.id).values())
+        return {one.label.id: one.label.name for one in said if one.labeler.kind == kind and one.label.status == "ok"}
 
+
+def exact_teller(ctx: Context, row: DictionaryRow, shown: Shown) -> Teller:
+    """Return what tells features apart by the truth of shown cells."""
     reader = EvidenceReader(ctx.db, row)
     with ctx.db.session() as session:
         ids = queries.crops.image_ids(session, row.id, "explain")
     pictures = reader.pictures(ids)
-    teller: Any = ExactTeller(ids, Oracle.load().read([pictures[image].picture for image in ids]), shown)
+    return ExactTeller(ids, Oracle.load().read([pictures[image].picture for image in ids]), shown)
+
+
+def judged_teller(ctx: Context, row: DictionaryRow, names: Iterable[str], judge: Judge, shown: Shown) -> Teller:
+    """Return what tells features apart as shapes-vlm does, by another judge."""
+    ranking = PhraseRanking(proposals(list(names), EvidenceReader(ctx.db, row).context(0).prompts), ctx.windows)
+    return JudgedTeller(judge, ranking, JudgedOptions(ranked=shown.judged, closely=(shown.own, shown.other)))
+
+
+def pass_with(ctx: Context, row: DictionaryRow, shown: Shown) -> str:
+    """Name features, run the pass over features of one name, and return the labeler."""
+    from autointerp.shapes.reader import ReaderJudge
+    from autointerp.stages.label.apart import apart_tasks, note_single, run_apart
+
     question = Gain().question
     assert question is not None
+    judge: Any = ReaderJudge(question)
+    if shown.judged:
+        names = names_by(ctx, row, SHAPES_VLM)
+        labels, labeler = list(names), SHAPES_VLM
+        teller = judged_teller(ctx, row, names.values(), judge, shown)
+    else:
+        labels = name_all(ctx, row, EvidenceReader(ctx.db, row), shown.finer)
+        labeler, teller = f"control@{NAMED}", exact_teller(ctx, row, shown)
     tasks = apart_tasks(ctx, row, labels)
     note_single(ctx, tasks)
-    run_apart(ctx, row, teller, ReaderJudge(question), [task for task in tasks if task.namesakes])
+    run_apart(ctx, row, teller, judge, [task for task in tasks if task.namesakes])
+    return labeler
 
 
 def measured(workspace: Path, layer: str, dictionary: str | None, shown: Shown) -> dict[str, Any]:
@@ -185,8 +219,7 @@ def measured(workspace: Path, layer: str, dictionary: str | None, shown: Shown) 
         ctx = Context(WorkspaceFolder.open(copy))
         target = resolve_target(ctx, layer, dictionary)
         row = find_dictionary(ctx, target)
-        pass_with(ctx, row, name_all(ctx, row, EvidenceReader(ctx.db, row), shown.finer), shown)
-        _, (report,) = run_evaluate(ctx, [target], labeler=f"control@{NAMED}")
+        _, (report,) = run_evaluate(ctx, [target], labeler=pass_with(ctx, row, shown))
         return report.as_dict()
 
 
@@ -206,7 +239,7 @@ def line(shown: Shown, figures: dict[str, Any]) -> str:
         f"| {share(figures['told_apart'])}{span('told_apart')} of {apart['pairs']} "
         f"| {share(figures['controls']['shuffled']['told_apart'])} | {share(apart['differ'])} "
         f"| {share(apart['duplicates_recognised'])}{span('duplicates_recognised')} of {apart['duplicates']} "
-        f"| {share(apart['mistaken'])} |"
+        f"| {share(apart['mistaken'])} | {share(apart['stated_hold'])} of {apart['stated']} |"
     )
 
 
@@ -223,17 +256,27 @@ def line(shown: Shown, figures: dict[str, Any]) -> str:
     help="Pictures of the feature and of each namesake; repeatable.",
 )
 @click.option("--finer", is_flag=True, help="Name features by the finer list before the pass.")
+@click.option(
+    "--judged", type=click.IntRange(min=1), help="Phrases that a judge verifies, of features named by shapes-vlm."
+)
 @click.option("--sure", default=SURE, show_default=True, help="Share of the shown cells in which a name must hold.")
 def main(
-    workspace: Path, layer: str, dictionary: str | None, counts: tuple[tuple[int, int], ...], sure: float, finer: bool
+    workspace: Path,
+    layer: str,
+    dictionary: str | None,
+    counts: tuple[tuple[int, int], ...],
+    sure: float,
+    finer: bool,
+    judged: int | None,
 ) -> None:
     """Print what the pass reaches with exact eyes."""
     click.echo(
         "| pictures | names before | after | extensions of names that hold | pairs told apart | shuffled "
-        "| some concept does | duplicates recognised | others said to be |\n" + "|---" * 9 + "|"
+        "| some concept does | duplicates recognised | others said to be "
+        "| differences that hold |\n" + "|---" * 10 + "|"
     )
     for own, other in counts:
-        shown = Shown(own, other, sure, finer)
+        shown = Shown(own, other, sure, finer, judged or 0)
         click.echo(line(shown, measured(workspace, layer, dictionary, shown)))
 
 

@@ -57,14 +57,24 @@ def test_a_name_gains_no_word_that_holds_in_some_cells_alone() -> None:
 
 
 def test_a_row_has_its_intervals() -> None:
-    apart = {"distinct_before": 5, "distinct_extensions": 7, "pairs": 40, "differ": 0.9, "duplicates": 0}
+    apart = {
+        "distinct_before": 5,
+        "distinct_extensions": 7,
+        "pairs": 40,
+        "differ": 0.9,
+        "duplicates": 0,
+        "stated": 8,
+        "stated_hold": 0.75,
+    }
     figures = {
         "apart": {**apart, "duplicates_recognised": None, "mistaken": 0.25}, "distinct_names": 8, "told_apart": 0.6,
         "controls": {"shuffled": {"told_apart": 0.1}},
         "intervals": {"told_apart": [0.5, 0.7], "distinct_extensions": [6.2, 7.9], "duplicates_recognised": None},
     }  # fmt: skip
     row = line(Shown(5, 3), figures)
-    assert row == "| 5 and 3 | 5 | 8 | 7 (6 to 8) | 60.0% (50 to 70) of 40 | 10.0% | 90.0% | - of 0 | 25.0% |"
+    assert (
+        row == "| 5 and 3 | 5 | 8 | 7 (6 to 8) | 60.0% (50 to 70) of 40 | 10.0% | 90.0% | - of 0 | 25.0% | 75.0% of 8 |"
+    )
 
 
 @pytest.mark.parametrize("shown", [(5, 3), (20, 10)])

@@ -6,6 +6,7 @@ A new way to ask a VLM is a class of `VlmKind` and a row of `VLMS`. It is then a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -20,9 +21,11 @@ from autointerp.labeling.asking.protocol import Asker
 from autointerp.labeling.asking.server import address_of_environment
 from autointerp.labeling.asking.templates import load_prompt
 from autointerp.labeling.judging.fuzzing import FUZZING
+from autointerp.labeling.judging.gain import Gain
 from autointerp.labeling.judging.questions import TrialQuestion
 from autointerp.labeling.judging.vlm_judge import JudgeOptions, VlmJudge
-from autointerp.labeling.labelers.apart import DifferenceTeller
+from autointerp.labeling.labelers.apart import DifferenceTeller, Teller
+from autointerp.labeling.labelers.apart_judged import JudgedTeller, PhraseRanking
 from autointerp.labeling.labelers.feature_messages import VlmOptions
 from autointerp.labeling.labelers.vlm import VlmLabeler
 from autointerp.labeling.setup import LabelerSetup, VlmSettings
@@ -35,7 +38,8 @@ class VlmKind(ABC):
     """A kind of VLM: how it is reached, what it is shown, and how many requests it answers at the same time.
 
     Attributes:
-        tells_apart: Whether it can say what tells features of nearly the same name apart.
+        tells_apart: Whether one reply about many pictures tells features of nearly the same name apart. Where it does
+            not, its answers as a judge do, which are some 60 for each feature.
     """
 
     tells_apart: ClassVar[bool] = True
@@ -81,14 +85,19 @@ class VlmKind(ABC):
         prompt, repair = (load_prompt(name, setup.prompts_dir) for name in ("label.md.j2", "repair.md.j2"))
         return VlmLabeler(asker, options, self.jobs(setup.vlm.jobs), prompt, repair, judge, vectors)
 
-    def make_teller(self, setup: LabelerSetup, asker: Asker) -> DifferenceTeller:
-        """Make what asks a labeler's VLM to tell features of nearly the same name apart.
+    def make_teller(self, setup: LabelerSetup, asker: Asker, said: Callable[[], Sequence[str]]) -> Teller:
+        """Make what tells features of nearly the same name apart, by a labeler's VLM.
 
-        Raises:
-            NotAvailable: The VLM does not answer such questions.
+        Args:
+            setup: The command's frame.
+            asker: The labeler's VLM.
+            said: Returns what may be said of a difference (`proposals`), where a judge is asked about it.
         """
         if not self.tells_apart:
-            raise NotAvailable(f"{asker.model} cannot tell features apart", "name another labeler: --vlm MODEL")
+            question = Gain().question
+            assert question is not None
+            judge = self.make_judge(setup, question, asker)
+            return JudgedTeller(judge, PhraseRanking(said(), setup.windows))
         options = replace(self.label_options(setup), notes=setup.notes())
         prompt, repair = (load_prompt(name, setup.prompts_dir) for name in ("apart.md.j2", "repair.md.j2"))
         return DifferenceTeller(asker, options, self.jobs(setup.vlm.jobs), prompt, repair)

@@ -19,12 +19,13 @@ from autointerp.project.context import Context, identity
 from autointerp.project.ledger import DatabaseLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from autointerp.labeling.asking.protocol import Asker
     from autointerp.labeling.evidence.windows import WindowEmbedder
     from autointerp.labeling.judging.questions import TrialQuestion
-    from autointerp.labeling.labelers.apart import DifferenceTeller
+    from autointerp.labeling.labelers.apart import Teller
     from autointerp.project.settings import Settings
     from autointerp.project.word_maps import RerunWordMaps
     from autointerp.search.protocol import Embedder
@@ -232,13 +233,14 @@ def make_labeler(ctx: Context, request: LabelerRequest, layer: str) -> Labeler:
     return LABELERS.check(labeler_kind(ctx, request)).load().make_labeler(CommandSetup(ctx, request, layer))
 
 
-def make_teller(ctx: Context, request: LabelerRequest, layer: str, asker: Asker) -> DifferenceTeller:
-    """Return what asks the VLM of a layer's labeler to tell features of nearly the same name apart.
+def make_teller(
+    ctx: Context, request: LabelerRequest, layer: str, asker: Asker, said: Callable[[], Sequence[str]]
+) -> Teller:
+    """Return what tells features of nearly the same name apart, by the VLM of a layer's labeler.
 
-    Raises:
-        NotAvailable: It does not answer such questions.
+    `said` returns what may be said of a difference (`proposals`); only some VLMs need it.
     """
-    return VLMS.check(labeler_kind(ctx, request)).load().make_teller(CommandSetup(ctx, request, layer), asker)
+    return VLMS.check(labeler_kind(ctx, request)).load().make_teller(CommandSetup(ctx, request, layer), asker, said)
 
 
 def make_judge(ctx: Context, request: LabelerRequest, question: TrialQuestion, asker: Asker | None = None) -> Judge:

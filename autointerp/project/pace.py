@@ -106,6 +106,8 @@ def _seconds(ctx: Context, step: Step, pace: Pace, labeler: str) -> float | None
     is_own = labeler == ctx.world.labeler
     if step.stage == "label":
         return step.units * pace.naming if is_own else None
+    if step.stage == "apart":
+        return step.units * pace.telling if is_own else None
     method = step.part.removesuffix(" score")
     if method not in pace.scoring or (score_method(method).question is not None and not is_own):
         return None

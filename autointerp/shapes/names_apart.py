@@ -62,7 +62,10 @@ class ApartFigures:
         told_apart: Share of the pairs that a stated difference tells apart; None without a pass or pairs.
         shuffled: The same with the differences of features of one name dealt out anew among them.
         pairs: Pairs that were drawn.
-        differ: Share of them that some concept of the finer list tells apart: what can be reached. None without a pass.
+        stated: Differences that are stated of a feature and a namesake.
+        stated_hold: Share of these that hold: on held-out cells more often in the feature's, by `CLEAR`.
+        differ: Share of the pairs that some concept of the finer list tells apart: what can be reached. None without a
+            pass.
         duplicates: Answers about two features that no such concept tells apart.
         duplicates_recognised: Share of these answers by which the two are the same.
         mistaken: The same share of the answers about other pairs.
@@ -75,6 +78,8 @@ class ApartFigures:
     told_apart: float | None
     shuffled: float | None
     pairs: int
+    stated: int
+    stated_hold: float | None
     differ: float | None
     duplicates: int
     duplicates_recognised: float | None
@@ -113,6 +118,11 @@ def apart_figures(own: Evaluated, labels: Mapping[int, NamedApart], seed: int) -
     alike = [(one, same) for (one, _, same), known in zip(answers, differ, strict=True) if known is False]
     others = [same for (_, _, same), known in zip(answers, differ, strict=True) if known]
     names = [_group(labels[one].before) for one, _ in alike]
+    stated = [
+        held.share(label.difference, latent)[-1] - held.share(label.difference, other)[-1] >= CLEAR
+        for latent, label in sorted(labels.items())
+        for other in (label.apart_from or () if label.difference else ())
+    ]
     return ApartFigures(
         distinct_names=len({_group(label.name) for label in labels.values()}),
         distinct_before=len({_group(label.before) for label in labels.values()}),
@@ -120,6 +130,8 @@ def apart_figures(own: Evaluated, labels: Mapping[int, NamedApart], seed: int) -
         told_apart=None if told is None else float(told[-1].mean()),
         shuffled=None if told is None else _shuffled(held, labels, pairs, seed),
         pairs=len(pairs),
+        stated=len(stated),
+        stated_hold=_share(stated),
         differ=_share([bool(one) for one in truly]),
         duplicates=len(alike),
         duplicates_recognised=_share([same for _, same in alike]),

@@ -72,8 +72,14 @@ def test_a_difference_tells_a_pair_apart_where_it_holds_more_often(own) -> None:
     assert found.shuffled is not None
     assert found.shuffled < 0.35
     assert found.differ == pytest.approx(0.9)  # all but the two that are about the same
+    # Of what is stated of a feature and each of its namesakes, that of the first and the second holds.
+    assert (one.stated, one.stated_hold, found.stated, found.stated_hold) == (2, 1.0, 2, 1.0)
+    wrong = apart_figures(own, labels(names, {0: ("left edge of object", [1], []), 2: ("background", [3, 4], [])}), 0)
+    assert wrong.stated == 3
+    assert wrong.stated_hold == pytest.approx(1 / 3)
     # Without the pass there is nothing to tell.
-    assert apart_figures(own, labels(names, {}), 0).told_apart is None
+    none = apart_figures(own, labels(names, {}), 0)
+    assert (none.told_apart, none.stated, none.stated_hold) == (None, 0, None)
 
 
 def test_duplicates_are_told_by_cells(own) -> None:

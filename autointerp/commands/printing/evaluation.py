@@ -108,6 +108,9 @@ def _apart_rows(figures: Mapping[str, Any]) -> list[Row]:
     shuffled = figures["controls"]["shuffled"]["told_apart"]
     reach = f"of {apart['pairs']} of one name; shuffled {share(shuffled)}, some concept tells {share(apart['differ'])}"
     rows.append(("pairs told apart", _with_interval(figures, "told_apart"), reach))
+    if apart["stated"]:
+        beside = f"of {apart['stated']} that are stated of a feature and one of its name, on these images"
+        rows.append(("differences that hold", share(apart["stated_hold"]), beside))
     if apart["duplicates"]:
         value = _with_interval(figures | apart, "duplicates_recognised")
         beside = f"of {apart['duplicates']} answers; of others {share(apart['mistaken'])} are said to be"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from autointerp.labeling.asking.busy_threads import answers_to
 from autointerp.labeling.asking.messages import TOLD, mapped_view, marked_view, shown
@@ -61,6 +61,26 @@ class Difference:
     error: str = ""
 
 
+class Teller(Protocol):
+    """Tells features from their namesakes.
+
+    Attributes:
+        cells: Pictures of each feature's sample of active cells that are looked at.
+        stopped: Why the last call of `tell` ended before its last feature; empty where it did not.
+    """
+
+    cells: int
+    stopped: str
+
+    def tell(self, groups: Iterable[NamedAlike]) -> Iterator[Difference]:
+        """Answer for each feature as its reply comes. A reached budget ends the work; `stopped` then says why.
+
+        Raises:
+            AutointerpError: Every request would fail (key, model, address).
+        """
+        ...
+
+
 class DifferenceTeller:
     """Asks a VLM what tells features from their namesakes, one request a feature."""
 
@@ -84,17 +104,10 @@ class DifferenceTeller:
         self.asker, self.options, self.jobs = asker, options or VlmOptions(), max(1, jobs)
         self._prompt = prompt or load_prompt("apart.md.j2")
         self._repair = repair or load_prompt("repair.md.j2")
-        self.cells = OWN_CELLS
-        """Pictures of each feature's sample of active cells that are looked at."""
-        self.stopped = ""
-        """Why the last call of `tell` ended before its last feature; empty where it did not."""
+        self.cells, self.stopped = OWN_CELLS, ""
 
     def tell(self, groups: Iterable[NamedAlike]) -> Iterator[Difference]:
-        """Answer for each feature as its reply comes. A reached budget ends the work; `stopped` then says why.
-
-        Raises:
-            AutointerpError: Every request would fail (key, model, address).
-        """
+        """See `Teller`."""
         self.stopped = ""
         yield from answers_to(groups, self._tell, self.asker, self.jobs, self._stop)
 

@@ -15,7 +15,7 @@ from autointerp.db import queries
 from autointerp.db.models import DictionaryRow, Label
 from autointerp.errors import PartialFailure
 from autointerp.labeling.judging.gain import Gain
-from autointerp.labeling.labelers.apart import Difference, DifferenceTeller, NamedAlike
+from autointerp.labeling.labelers.apart import Difference, NamedAlike, Teller
 from autointerp.labeling.labelers.new_words import hold, new_clauses
 from autointerp.labeling.protocol import Judge
 from autointerp.project.context import Context
@@ -58,15 +58,13 @@ def note_single(ctx: Context, tasks: Sequence[ApartTask]) -> None:
                 queries.labels.note_told_apart(session, task.label.id, [], [])
 
 
-def run_apart(
-    ctx: Context, dictionary: DictionaryRow, teller: DifferenceTeller, judge: Judge, tasks: Sequence[ApartTask]
-) -> int:
+def run_apart(ctx: Context, dictionary: DictionaryRow, teller: Teller, judge: Judge, tasks: Sequence[ApartTask]) -> int:
     """Tell labels apart, and store each answer as soon as it is known; return how many got a difference.
 
     Args:
         ctx: The command's view of the workspace.
         dictionary: The dictionary of the features.
-        teller: Asks the VLM.
+        teller: Says what tells features apart.
         judge: Answers whether the words that a name would gain hold, on held-out cells.
         tasks: The labels.
 
@@ -100,7 +98,7 @@ class _ApartRun:
         failures: Why requests failed.
     """
 
-    def __init__(self, ctx: Context, dictionary: DictionaryRow, teller: DifferenceTeller, judge: Judge) -> None:
+    def __init__(self, ctx: Context, dictionary: DictionaryRow, teller: Teller, judge: Judge) -> None:
         self.told, self.failures = 0, list[str]()
         self._db, self._seed, self._teller, self._judge = ctx.db, ctx.settings.seed, teller, judge
         self._reader = EvidenceReader(ctx.db, dictionary)

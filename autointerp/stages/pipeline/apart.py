@@ -9,8 +9,10 @@ from autointerp.db.models import DictionaryRow
 from autointerp.errors import PartialFailure, UsageError
 from autointerp.labeling.asking import VLMS
 from autointerp.labeling.judging.gain import Gain
+from autointerp.labeling.labelers.apart_judged import proposals
 from autointerp.labeling.protocol import Labeler
 from autointerp.project.context import Context
+from autointerp.project.evidence import EvidenceReader
 from autointerp.project.labelers import labeler_key, make_judge, make_teller
 from autointerp.project.plan import Plan, Step
 from autointerp.stages.index.opening import open_index
@@ -23,13 +25,16 @@ from autointerp.stages.pipeline.jobs import LabelJob
 STAGE = "apart"
 
 
-def can_tell(job: LabelJob, kind: str) -> bool:
-    """Return whether the pass may be made: the labeler is a VLM that can tell features apart.
+def can_tell(ctx: Context, job: LabelJob, kind: str) -> bool:
+    """Return whether the pass may be made: the labeler is a VLM, whose replies or judgements tell features apart.
 
     Raises:
         UsageError: The command asks for the pass, and the labeler cannot make it.
     """
-    able = kind in VLMS and VLMS.check(kind).load().tells_apart
+    able = kind in VLMS
+    if able and not VLMS.check(kind).load().tells_apart:
+        # A judge is asked about phrases that an embedder of pictures ranks.
+        able = ctx.has_embedder
     if job.apart and not able:
         raise UsageError(f"the labeler {kind} cannot tell features apart", "name a VLM: --vlm MODEL, without --apart")
     return able and job.apart is not False
@@ -57,7 +62,7 @@ def plan_apart(
         new: Features that are named by the command.
         before: The other steps of the command.
     """
-    if not can_tell(job, kind):
+    if not can_tell(ctx, job, kind):
         return []
     name, row = target
     count = new
@@ -79,14 +84,14 @@ def tell_apart(
     """Make the pass where the plan has it; return the failure, if there was one."""
     needed = {step.stage for step in plan.steps if step.needed}
     if STAGE not in needed:
-        if "label" in needed and labeler.kind in VLMS and not can_tell(job, labeler.kind) and job.apart is None:
+        if "label" in needed and labeler.kind in VLMS and not can_tell(ctx, job, labeler.kind) and job.apart is None:
             ctx.progress.note(
                 f"{labeler.kind} cannot tell features of nearly the same name apart, so they stay as named"
             )
         return []
     assert labeler.asker is not None
     request = job.request.labeler
-    teller = make_teller(ctx, request, job.target.layer, labeler.asker)
+    teller = make_teller(ctx, request, job.target.layer, labeler.asker, lambda: _said(ctx, row, labeler))
     question = Gain().question
     assert question is not None
     judge = make_judge(ctx, request, question, labeler.asker)
@@ -104,6 +109,15 @@ def tell_apart(
     if ctx.has_text_embedder:
         open_index(ctx, row, "labels")
     return failures
+
+
+def _said(ctx: Context, row: DictionaryRow, labeler: Labeler) -> list[str]:
+    """Return what may be said of a difference between features of a dictionary."""
+    with ctx.db.session() as session:
+        labeler_id = queries.labelers.find(session, labeler_key(labeler))
+        current = queries.labels.current(session, row.id, None if labeler_id is None else [labeler_id])
+        names = [one.label.name for said in current.values() for one in said if one.label.status == "ok"]
+    return proposals(names, EvidenceReader(ctx.db, row).context(0).prompts)
 
 
 def _untold(ctx: Context, job: LabelJob, row: DictionaryRow, labeler: Labeler) -> list[int]:

@@ -20,8 +20,8 @@ SCORE: dict[str, Any] = {
 }  # fmt: skip
 RIGHT = {"right_auroc": 0.75, "right_low": 0.6, "right_high": 0.9, "right_labels": 4}
 APART: dict[str, Any] = {
-    "distinct_before": 22, "distinct_extensions": 21, "pairs": 500, "differ": 0.88, "duplicates": 6,
-    "duplicates_recognised": 0.5, "mistaken": 0.125,
+    "distinct_before": 22, "distinct_extensions": 21, "pairs": 500, "stated": 30, "stated_hold": 0.7, "differ": 0.88,
+    "duplicates": 6, "duplicates_recognised": 0.5, "mistaken": 0.125,
 }  # fmt: skip
 LABEL_FIGURES = (
     "exact", "exact_specific", "macro_exact", "gain_share", "gain_share_specific", "macro_gain_share", "lenient",
@@ -87,10 +87,14 @@ def test_names_that_were_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     out = printed({**FIGURES, **truth}, capsys)
     for words in (
         "62.5% (50 to 70)", "of 500 of one name; shuffled 20.0%, some concept tells 88.0%", "21 (18 to 24)",
-        "of 6 answers; of others 12.5% are said to be",
+        "of 6 answers; of others 12.5% are said to be", "70.0%", "of 30 that are stated",
     ):  # fmt: skip
         assert words in out
-    assert "duplicates" not in printed({**FIGURES, **truth, "apart": {**APART, "duplicates": 0}}, capsys)
+    nothing = printed(
+        {**FIGURES, **truth, "apart": {**APART, "duplicates": 0, "stated": 0, "stated_hold": None}}, capsys
+    )
+    assert "duplicates" not in nothing
+    assert "differences" not in nothing
 
 
 def test_without_labels_nothing_is_said_of_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from autointerp.labeling.vlms import RemoteVlmKind
+
 Cli = Callable[..., Any]
 Query = Callable[..., list[Any]]
 
@@ -125,3 +127,22 @@ def test_who_pays_is_asked_first(label: Cli, cli: Cli, workspace: Path) -> None:
     plain = cli("-w", workspace, "label", "--layer", "mid", "--labeler", "clip", "--apart", "--dry-run")
     assert plain.code == 2
     assert "cannot tell features apart" in plain.err
+
+
+def test_a_vlm_that_compares_no_pictures_is_asked_as_a_judge(
+    workspace: Path, label: Cli, vlm_server: Any, scripted: Any, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RemoteVlmKind, "tells_apart", False)
+    vlm_server.script = script(scripted, True)
+    done = label("--apart")
+    assert done.code == 0, done.err
+    # What is said to hold everywhere tells nothing from anything.
+    rows = query(workspace, LABELS)
+    latents = [row[0] for row in rows]
+    assert [(row[1], row[3]) for row in rows] == [("patch", "")] * 3
+    assert [sorted(_listed(row[6])) for row in rows] == [sorted({*latents} - {one}) for one in latents]
+    asked = [json.dumps(request["response_format"]) for request in vlm_server.requests]
+    assert not any("difference" in one for one in asked)
+    assert sum("answers" in one for one in asked) > 3
+    assert "nothing to do" in label("--apart").err
+    assert len(vlm_server.requests) == len(asked)

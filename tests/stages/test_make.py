@@ -46,8 +46,9 @@ def test_on_shapes_the_embedded_vlm_names_and_judges_if_none_is_set(workspace: P
     label = ("-w", workspace, "label", "--layer", "mid", "-n", "30")
     assert "30 features by shapes-vlm" in cli(*label, "--dry-run").out
     assert cli(*label).code == 0
-    by = "SELECT l.status, count(*) FROM labels l JOIN labelers b ON b.id = l.labeler_id WHERE b.kind = 'shapes-vlm'"
-    named = dict(query(workspace, f"{by} GROUP BY 1"))
+    # A label that was told apart is a new one of its feature.
+    of = "FROM labels l JOIN labelers b ON b.id = l.labeler_id WHERE b.kind = 'shapes-vlm'"
+    named = dict(query(workspace, f"SELECT l.status, count(DISTINCT l.feature_id) {of} GROUP BY 1"))
     assert sum(named.values()) == 30
     assert "failed" not in named
     judged = "SELECT count(*) FROM scores s JOIN labelers b ON b.id = s.judge_id WHERE b.model LIKE 'shapes-vlm@%'"

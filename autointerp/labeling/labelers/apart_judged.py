@@ -8,6 +8,7 @@ by prompts.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -151,13 +152,18 @@ class JudgedTeller:
             AutointerpError: Every request would fail.
         """
         self.stopped, todo = "", iter(groups)
-        with ThreadPoolExecutor(max(1, self.judge.jobs), thread_name_prefix="apart") as pool:
+        pool = ThreadPoolExecutor(max(1, self.judge.jobs), thread_name_prefix="apart")
+        try:
             while some := list(islice(todo, _AT_ONCE)):
-                try:
-                    yield from self._tell(some, pool)
-                except BudgetReached as error:
-                    self.stopped = str(error)
-                    return
+                yield from self._tell(some, pool)
+        except BudgetReached as error:
+            self.stopped = str(error)
+        except KeyboardInterrupt:
+            if self.judge.asker is not None:
+                self.judge.asker.give_up()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _tell(self, groups: Sequence[NamedAlike], pool: ThreadPoolExecutor) -> list[Difference]:
         """Ask round by round; each leaves fewer phrases to ask about."""
@@ -182,9 +188,8 @@ class JudgedTeller:
         """Return the places of the namesakes from which a phrase tells the feature, and its mean gap to all of them."""
         here = self._share(phrase, case.own[:own])
         gaps = np.array([here - self._share(phrase, crops[:other]) for crops in case.others])
-        return tuple(np.flatnonzero(gaps >= self.options.clear).tolist()) if here >= self.options.holds else (), float(
-            gaps.mean()
-        )
+        apart = (here >= self.options.holds) & (gaps >= self.options.clear)
+        return tuple(np.flatnonzero(apart).tolist()), float(np.nan_to_num(gaps).mean())
 
     def _told(self, case: _Case, own: int, other: int) -> list[str]:
         """Return the phrases that tell the feature from any namesake, those that tell it from most first."""
@@ -195,7 +200,8 @@ class JudgedTeller:
     def _difference(self, case: _Case) -> Difference:
         """Say what tells the feature from most of its namesakes, and a name that says it too."""
         told = self._told(case, *self.options.closely)
-        every, feature_id = range(len(case.others)), case.group.feature.feature_id
+        # Of a namesake without pictures nothing is known.
+        every, feature_id = [place for place, crops in enumerate(case.others) if crops], case.group.feature.feature_id
         if not told:
             return Difference(feature_id, "same", same_as=tuple(every))
         apart = {phrase: self._apart(case, phrase, *self.options.closely)[0] for phrase in told}
@@ -217,10 +223,10 @@ class JudgedTeller:
             self._known |= {key: verdict.holds for key, verdict in zip(crops, verdicts, strict=True)}
 
     def _share(self, phrase: str, crops: Sequence[CropEvidence]) -> float:
-        """Return the share of the crops in which a phrase holds, of those that have an answer."""
+        """Return the share of the crops in which a phrase holds, of those that have an answer; NaN where none has."""
         answers = [self._known[_key(phrase, crop)] for crop in crops]
         read = [answer for answer in answers if answer is not None]
-        return sum(read) / len(read) if read else 0.0
+        return sum(read) / len(read) if read else math.nan
 
 
 def _key(phrase: str, crop: CropEvidence) -> _Key:

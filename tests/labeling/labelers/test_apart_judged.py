@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ PHRASES = ["patch", "red patch", "red", "blue", "green", "top left", "bottom rig
 class TruthJudge:
     """Knows the world: a phrase holds where each of its colours and its corner does."""
 
-    jobs, together = 2, 1
+    jobs, together, asker = 2, 1, None
 
     def __init__(self, world: World, unsure: str = "", calls: int | None = None) -> None:
         self.world, self.unsure, self.calls = world, unsure, calls
@@ -99,6 +100,28 @@ def test_a_cell_is_asked_about_once_though_features_share_it(world: World) -> No
 def test_no_answer_is_no_difference(world: World) -> None:
     (found,) = teller_of(TruthJudge(world, unsure="red"), ["red"]).tell([group(world, ("red", ""), ("blue", ""))])
     assert found.status == "same"
+
+
+def test_of_a_namesake_without_pictures_nothing_is_said(world: World) -> None:
+    shown = group(world, ("red", ""), ("blue", ""), ("red", ""))
+    blind = replace(shown.others[1], crops=(), cells=())
+    (found,) = teller_of(TruthJudge(world)).tell([replace(shown, others=(shown.others[0], blind))])
+    assert (found.text, found.apart_from, found.same_as) == ("red", (0,), ())
+    (found,) = teller_of(TruthJudge(world)).tell([replace(shown, others=(blind,))])
+    assert (found.status, found.same_as) == ("same", ())
+
+
+def test_an_interrupt_lets_no_further_request_out(world: World) -> None:
+    class Interrupted(TruthJudge):
+        def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
+            raise KeyboardInterrupt
+
+    judge: Any = Interrupted(world)
+    gave_up: list[bool] = []
+    judge.asker = SimpleNamespace(give_up=lambda: gave_up.append(True))
+    with pytest.raises(KeyboardInterrupt):
+        list(teller_of(judge).tell([group(world, ("red", ""), ("blue", ""))]))
+    assert gave_up == [True]
 
 
 def test_a_budget_ends_the_work_and_says_why(world: World) -> None:

@@ -31,6 +31,7 @@ _FIRST_WORDS = {
     "harvest": ("harvest",),
     "index": ("index",),
     "names": ("label",),
+    "names apart": ("apart", "tell"),
     "scores": ("embedding", "detection", "gain"),
     "evaluate": ("evaluate", "controls", "splicing"),
     "export and search": ("export",),

@@ -334,7 +334,7 @@ _SHAPES = World(
         learning=0.0025,
         indexing=0.08,
         naming=0.12,
-        telling=0.25,
+        telling=0.3,
         scoring={"embedding": 0.009, "detection": 0.07, "gain": 0.1},
         evaluating=(0.0, 16.0),
     ),

@@ -4,8 +4,8 @@ The eyes were taught the words first (`eyes.py`) and stay as they are. First the
 learn which words hold at a mark, while all else is fixed (LLaVA's alignment, arXiv 2304.08485). Then names of few cells
 are asked for, and judging: many questions a second, as a word must be asked about often. Then, if wanted, what tells
 features apart. Then all questions are asked as in use, half of them those of the second training, about pictures of the
-world. All patches are shown all the while, but for features to tell apart: words that are learned of one token a mark are
-not found among more.
+world. All patches are shown, but for features to tell apart before the last part: words that are learned of one token a
+mark are not found among more.
 """
 
 from __future__ import annotations

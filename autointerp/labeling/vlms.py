@@ -39,7 +39,7 @@ class VlmKind(ABC):
 
     Attributes:
         tells_apart: Whether one reply about many pictures tells features of nearly the same name apart. Where it does
-            not, its answers as a judge do, which are some 60 for each feature.
+            not, its answers as a judge do, some hundred for each feature.
     """
 
     tells_apart: ClassVar[bool] = True

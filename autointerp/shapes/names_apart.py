@@ -64,6 +64,7 @@ class ApartFigures:
         pairs: Pairs that were drawn.
         stated: Differences that are stated of a feature and a namesake.
         stated_hold: Share of these that hold: on held-out cells more often in the feature's, by `CLEAR`.
+        stated_shuffled: The same with the stated differences of features of one name dealt out anew among them.
         differ: Share of the pairs that some concept of the finer list tells apart: what can be reached. None without a
             pass.
         duplicates: Answers about two features that no such concept tells apart.
@@ -80,6 +81,7 @@ class ApartFigures:
     pairs: int
     stated: int
     stated_hold: float | None
+    stated_shuffled: float | None
     differ: float | None
     duplicates: int
     duplicates_recognised: float | None
@@ -118,11 +120,8 @@ def apart_figures(own: Evaluated, labels: Mapping[int, NamedApart], seed: int) -
     alike = [(one, same) for (one, _, same), known in zip(answers, differ, strict=True) if known is False]
     others = [same for (_, _, same), known in zip(answers, differ, strict=True) if known]
     names = [_group(labels[one].before) for one, _ in alike]
-    stated = [
-        held.share(label.difference, latent)[-1] - held.share(label.difference, other)[-1] >= CLEAR
-        for latent, label in sorted(labels.items())
-        for other in (label.apart_from or () if label.difference else ())
-    ]
+    said = {latent: label.difference for latent, label in labels.items() if label.difference}
+    stated = _stated(held, labels, said)
     return ApartFigures(
         distinct_names=len({_group(label.name) for label in labels.values()}),
         distinct_before=len({_group(label.before) for label in labels.values()}),
@@ -132,6 +131,7 @@ def apart_figures(own: Evaluated, labels: Mapping[int, NamedApart], seed: int) -
         pairs=len(pairs),
         stated=len(stated),
         stated_hold=_share(stated),
+        stated_shuffled=_share([one for dealt in _dealt(labels, said, seed) for one in _stated(held, labels, dealt)]),
         differ=_share([bool(one) for one in truly]),
         duplicates=len(alike),
         duplicates_recognised=_share([same for _, same in alike]),
@@ -273,17 +273,33 @@ def _gap(held: _HeldOut, said: Mapping[int, str], pair: tuple[int, int]) -> np.n
 
 def _shuffled(held: _HeldOut, labels: Mapping[int, NamedApart], pairs: Sequence[tuple[int, int]], seed: int) -> float:
     """Return the share of the pairs that are told apart where features of one name get each other's differences."""
+    said = {latent: label.difference for latent, label in labels.items()}
+    return float(
+        np.mean([np.mean([_gap(held, one, pair)[-1] >= CLEAR for pair in pairs]) for one in _dealt(labels, said, seed)])
+    )
+
+
+def _dealt(labels: Mapping[int, NamedApart], said: Mapping[int, str], seed: int) -> Iterator[dict[int, str]]:
+    """Deal out what is said of features anew among those of one name, `SHUFFLES` times."""
     groups: dict[frozenset[Any], list[int]] = {}
-    for latent in sorted(labels):
+    for latent in sorted(said):
         groups.setdefault(_group(labels[latent].before), []).append(latent)
-    draw, found = np.random.default_rng((seed, 83)), []
+    draw = np.random.default_rng((seed, 83))
     for _ in range(SHUFFLES):
-        said: dict[int, str] = {}
+        dealt: dict[int, str] = {}
         for some in groups.values():
-            dealt = draw.permutation(len(some)).tolist()
-            said |= {latent: labels[some[at]].difference for latent, at in zip(some, dealt, strict=True)}
-        found.append(np.mean([_gap(held, said, pair)[-1] >= CLEAR for pair in pairs]))
-    return float(np.mean(found))
+            order = draw.permutation(len(some)).tolist()
+            dealt |= {latent: said[some[at]] for latent, at in zip(some, order, strict=True)}
+        yield dealt
+
+
+def _stated(held: _HeldOut, labels: Mapping[int, NamedApart], said: Mapping[int, str]) -> list[bool]:
+    """Return of each feature, and each namesake that it was told from, whether what is said of the feature holds."""
+    return [
+        bool(held.share(text, latent)[-1] - held.share(text, other)[-1] >= CLEAR)
+        for latent, text in sorted(said.items())
+        for other in labels[latent].apart_from or ()
+    ]
 
 
 def _share(marks: Sequence[bool]) -> float | None:

@@ -77,6 +77,10 @@ def test_a_difference_tells_a_pair_apart_where_it_holds_more_often(own) -> None:
     wrong = apart_figures(own, labels(names, {0: ("left edge of object", [1], []), 2: ("background", [3, 4], [])}), 0)
     assert wrong.stated == 3
     assert wrong.stated_hold == pytest.approx(1 / 3)
+    # Dealt out anew, each is as often the other's as its own; and what one feature alone says stays its own.
+    assert found.stated_shuffled is not None
+    assert 0.2 < found.stated_shuffled < 0.8
+    assert one.stated_shuffled == 1.0
     # Without the pass there is nothing to tell.
     none = apart_figures(own, labels(names, {}), 0)
     assert (none.told_apart, none.stated, none.stated_hold) == (None, 0, None)

@@ -109,7 +109,9 @@ def _apart_rows(figures: Mapping[str, Any]) -> list[Row]:
     reach = f"of {apart['pairs']} of one name; shuffled {share(shuffled)}, some concept tells {share(apart['differ'])}"
     rows.append(("pairs told apart", _with_interval(figures, "told_apart"), reach))
     if apart["stated"]:
-        beside = f"of {apart['stated']} that are stated of a feature and one of its name, on these images"
+        beside = (
+            f"of {apart['stated']} stated of a feature and one of its name; shuffled {share(apart['stated_shuffled'])}"
+        )
         rows.append(("differences that hold", share(apart["stated_hold"]), beside))
     if apart["duplicates"]:
         value = _with_interval(figures | apart, "duplicates_recognised")

@@ -20,8 +20,8 @@ SCORE: dict[str, Any] = {
 }  # fmt: skip
 RIGHT = {"right_auroc": 0.75, "right_low": 0.6, "right_high": 0.9, "right_labels": 4}
 APART: dict[str, Any] = {
-    "distinct_before": 22, "distinct_extensions": 21, "pairs": 500, "stated": 30, "stated_hold": 0.7, "differ": 0.88,
-    "duplicates": 6, "duplicates_recognised": 0.5, "mistaken": 0.125,
+    "distinct_before": 22, "distinct_extensions": 21, "pairs": 500, "stated": 30, "stated_hold": 0.7,
+    "stated_shuffled": 0.3, "differ": 0.88, "duplicates": 6, "duplicates_recognised": 0.5, "mistaken": 0.125,
 }  # fmt: skip
 LABEL_FIGURES = (
     "exact", "exact_specific", "macro_exact", "gain_share", "gain_share_specific", "macro_gain_share", "lenient",
@@ -87,7 +87,8 @@ def test_names_that_were_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     out = printed({**FIGURES, **truth}, capsys)
     for words in (
         "62.5% (50 to 70)", "of 500 of one name; shuffled 20.0%, some concept tells 88.0%", "21 (18 to 24)",
-        "of 6 answers; of others 12.5% are said to be", "70.0%", "of 30 that are stated",
+        "of 6 answers; of others 12.5% are said to be", "70.0%", 
+        "of 30 stated of a feature and one of its name; shuffled 30.0%",
     ):  # fmt: skip
         assert words in out
     nothing = printed(

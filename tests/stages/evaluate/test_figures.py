@@ -120,7 +120,7 @@ def test_a_report_has_its_keys_with_and_without_a_truth() -> None:
         unreadable={"zeppelin": "no such word"},
         score_precision_r=None,
         apart=ApartFigures(
-            40, 30, 20, 0.61239, 0.1, 50, 6, 0.5, 0.9, 4, 0.75, 0.2, {"told_apart": (0.5, 0.7), "x": None}
+            40, 30, 20, 0.61239, 0.1, 50, 6, 0.5, 0.1, 0.9, 4, 0.75, 0.2, {"told_apart": (0.5, 0.7), "x": None}
         ),
     )
     scores = ScoreFigures("gain", None, 2, 0, 0.123456, None, None, 0.5, None, 0, 4, 0, None, None, 0.7, None, None, 1)

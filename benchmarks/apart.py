@@ -10,7 +10,7 @@ With `--judged N` features keep the names by shapes-vlm, and are told apart as i
 the best N phrases by the embedder. The judge has exact eyes.
 
     python -m benchmarks.apart WORKSPACE --layer mid
-    python -m benchmarks.apart WORKSPACE --judged 12
+    python -m benchmarks.apart WORKSPACE --judged 12 --where
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from autointerp.db.models import DictionaryRow, Label
 from autointerp.db.queries.labelers import LabelerKey
 from autointerp.labeling.judging.gain import Gain
 from autointerp.labeling.labelers.apart import OTHER_CELLS, OWN_CELLS, Difference, NamedAlike, Teller
-from autointerp.labeling.labelers.apart_judged import JudgedOptions, JudgedTeller, PhraseRanking, proposals
+from autointerp.labeling.labelers.apart_judged import WHERE, JudgedOptions, JudgedTeller, PhraseRanking, proposals
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, Judge
 from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
@@ -59,7 +59,8 @@ class Shown:
     """How many pictures a request has, of the feature and of each namesake; and what a name may gain.
 
     `sure` is the least share of the feature's shown cells in which a name holds. With `finer`, features are named by
-    the finer list before the pass. With `judged`, so many phrases are verified by a judge.
+    the finer list before the pass. With `judged`, so many phrases are verified by a judge, and with `where` also where
+    at an object a cell lies.
     """
 
     own: int = OWN_CELLS
@@ -67,6 +68,7 @@ class Shown:
     sure: float = SURE
     finer: bool = False
     judged: int = 0
+    where: bool = False
 
 
 class ExactTeller:
@@ -184,7 +186,8 @@ def exact_teller(ctx: Context, row: DictionaryRow, shown: Shown) -> Teller:
 def judged_teller(ctx: Context, row: DictionaryRow, names: Iterable[str], judge: Judge, shown: Shown) -> Teller:
     """Return what tells features apart as shapes-vlm does, by another judge."""
     ranking = PhraseRanking(proposals(list(names), EvidenceReader(ctx.db, row).context(0).prompts), ctx.windows)
-    return JudgedTeller(judge, ranking, JudgedOptions(ranked=shown.judged, closely=(shown.own, shown.other)))
+    closely, where = (shown.own, shown.other), WHERE if shown.where else ()
+    return JudgedTeller(judge, ranking, JudgedOptions(ranked=shown.judged, where=where, closely=closely))
 
 
 def pass_with(ctx: Context, row: DictionaryRow, shown: Shown) -> str:
@@ -257,17 +260,15 @@ def line(shown: Shown, figures: dict[str, Any]) -> str:
 )
 @click.option("--finer", is_flag=True, help="Name features by the finer list before the pass.")
 @click.option(
-    "--judged", type=click.IntRange(min=1), help="Phrases that a judge verifies, of features named by shapes-vlm."
+    "--judged",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Phrases that a judge verifies, of features named by shapes-vlm.",
 )
+@click.option("--where", is_flag=True, help="With --judged, ask about each feature where at an object its cells lie.")
 @click.option("--sure", default=SURE, show_default=True, help="Share of the shown cells in which a name must hold.")
 def main(
-    workspace: Path,
-    layer: str,
-    dictionary: str | None,
-    counts: tuple[tuple[int, int], ...],
-    sure: float,
-    finer: bool,
-    judged: int | None,
+    workspace: Path, layer: str, dictionary: str | None, counts: tuple[tuple[int, int], ...], **rules: Any
 ) -> None:
     """Print what the pass reaches with exact eyes."""
     click.echo(
@@ -276,7 +277,7 @@ def main(
         "| differences that hold |\n" + "|---" * 10 + "|"
     )
     for own, other in counts:
-        shown = Shown(own, other, sure, finer, judged or 0)
+        shown = Shown(own, other, **rules)
         click.echo(line(shown, measured(workspace, layer, dictionary, shown)))
 
 

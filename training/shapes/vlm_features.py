@@ -93,16 +93,18 @@ class Features:
     def of(self, shown: Sequence[Shown], rng: np.random.Generator, patches: int) -> tuple[np.ndarray, torch.Tensor]:
         """Some tokens of each: bool [n, TOKENS], and the features of these, one after the other [sum, width].
 
-        The class token and as many `patches`: of a marked view the first of those that are kept,
-        and of a whole picture drawn at random.
+        The class token and as many `patches`: of a marked view of those that are kept, and of a whole picture of all,
+        drawn at random.
         """
         chosen = np.zeros((len(shown), TOKENS), bool)
         found = []
         for i, s in enumerate(shown):
             if s.cell:
                 row = self._row[(s.picture, *s.cell)]
-                chosen[i, self.tokens[row, : 1 + patches]] = True
-                found.append(self.marks[row, : 1 + patches])
+                kept = self.tokens.shape[1] - 1
+                drawn = [0, *(1 + np.sort(rng.permutation(kept)[:patches]))] if patches < kept else range(1 + kept)
+                chosen[i, self.tokens[row, drawn]] = True
+                found.append(self.marks[row, drawn])
             else:
                 chosen[i, [0, *(1 + rng.permutation(TOKENS - 1)[:patches])]] = True
                 found.append(self.wholes[s.picture, torch.from_numpy(chosen[i])])

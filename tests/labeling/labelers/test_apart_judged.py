@@ -11,7 +11,14 @@ from autointerp.errors import PartialFailure
 from autointerp.labeling.asking.protocol import BudgetReached
 from autointerp.labeling.evidence.windows import WindowEmbedder
 from autointerp.labeling.labelers.apart import NamedAlike
-from autointerp.labeling.labelers.apart_judged import JudgedOptions, JudgedTeller, PhraseRanking, proposals
+from autointerp.labeling.labelers.apart_judged import (
+    WHERE,
+    JudgedOptions,
+    JudgedTeller,
+    PhraseRanking,
+    proposals,
+    said_of,
+)
 from autointerp.labeling.protocol import FeatureEvidence, Trial, Verdict
 
 from ..conftest import CORNERS, ColorEmbedder, World
@@ -52,8 +59,10 @@ def feature(world: World, index: int, color: str, corner: str = "") -> FeatureEv
     return replace(found, crops=(), cells=tuple(replace(crop, role="active") for crop in found.crops))
 
 
-def teller_of(judge: Any, phrases: Sequence[str] = PHRASES) -> JudgedTeller:
-    return JudgedTeller(judge, PhraseRanking(phrases, WindowEmbedder(ColorEmbedder(), (2.0,))))
+def teller_of(judge: Any, phrases: Sequence[str] = PHRASES, where: tuple[str, ...] = ()) -> JudgedTeller:
+    return JudgedTeller(
+        judge, PhraseRanking(phrases, WindowEmbedder(ColorEmbedder(), (2.0,))), JudgedOptions(where=where)
+    )
 
 
 def group(world: World, *features: tuple[str, str], name: str = "patch") -> NamedAlike:
@@ -79,6 +88,50 @@ def test_what_holds_here_and_not_there_is_said(
 ) -> None:
     (found,) = teller_of(TruthJudge(world)).tell([group(world, *features)])
     assert (found.status, found.text, found.name, found.apart_from, found.same_as) == expected
+
+
+def test_where_at_an_object_is_asked_about_though_nobody_said_it(world: World) -> None:
+    class Sided(TruthJudge):
+        """Knows sides too: the cells of a feature are left ones where their column is even."""
+
+        def judge(self, trials: Sequence[Trial]) -> list[Verdict]:
+            sides = {"left side of objects": 0, "right side of objects": 1}
+            if trials[0].name not in sides:
+                return super().judge(trials)
+            self.asked += [(trial.name, 0, None) for trial in trials]
+            return [Verdict(t, bool(t.crop and t.crop.cell and t.crop.cell[1] % 2 == sides[t.name])) for t in trials]
+
+    cells = world.where(lambda was, where: was == "red")
+    left, right = (
+        replace(shown, crops=(), cells=shown.crops)
+        for shown in (world.feature(i, [(image, (row, col + i)) for image, (row, col) in cells]) for i in (0, 1))
+    )
+    judge = Sided(world)
+    (found,) = teller_of(judge, where=WHERE).tell([NamedAlike("object", left, (right,))])
+    # The name that says the difference and all that was said before is the new one.
+    assert (found.text, found.name, found.apart_from) == ("left side of objects", "left side of objects", (0,))
+    assert {name for name, *_ in judge.asked} >= set(WHERE)
+    (found,) = teller_of(Sided(world), where=WHERE).tell([NamedAlike("red patch", left, (right,))])
+    assert (found.text, found.name) == ("left side of objects", "left side of red patch")
+    said = Sided(world)
+    (found,) = teller_of(said, where=WHERE).tell([NamedAlike("left side of objects", left, (right,))])
+    assert found.status == "same"
+    assert "left side of objects" not in {name for name, *_ in said.asked}
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "expected"),
+    [
+        ("above objects", "red circle", "above red circle"),
+        ("edge of the picture", "red circle", ""),
+        ("red objects", "circle", ""),
+        ("above objects", "red circle, blue star", ""),
+        ("above objects", "circle top left", ""),
+        ("above objects", "edge of circles", ""),
+    ],
+)
+def test_where_is_said_of_a_name_that_is_a_thing(where: str, name: str, expected: str) -> None:
+    assert said_of(where, name) == expected
 
 
 def test_what_the_name_says_already_is_not_asked_about(world: World) -> None:

@@ -28,7 +28,7 @@ def _eyes_pool(context: click.Context, seed: int, wide: int, own: int, painted: 
 
 
 @click.command(context_settings=SETTINGS)
-@click.option("--steps", default=9000, help="Steps in all.")
+@click.option("--steps", default=12_500, help="Steps in all.")
 @click.option("--seed", default=0)
 @click.option("--wide", default=6144, help="Renders of the wider world to train on.")
 @click.option("--own", default=1024, help="Renders of the world to train on.")
@@ -71,13 +71,13 @@ def measure_eyes(context: click.Context, views: int, renders: int, seed: int) ->
 
 @click.command(context_settings=SETTINGS)
 @click.option("--aligning", default=400, help="The first steps, which teach the words of what the eyes see alone.")
-@click.option("--naming", default=1300, help="The next ones, which ask for names of few cells, and judging.")
+@click.option("--naming", default=2800, help="The next ones, which ask for names of few cells, and judging.")
 @click.option("--telling", default=0, help="The next ones, which ask what tells features apart as well.")
 @click.option("--apart", default=0, help="Questions what tells features apart in each of the last steps.")
-@click.option("--full", default=550, help="The last ones, which ask everything as in use.")
+@click.option("--full", default=1100, help="The last ones, which ask everything as in use.")
 @click.option("--own", default=1024, help="Renders of the world to train on.")
 @click.option("--painted", default=1024, help="Pictures of shapes-turbo to train on.")
-@click.option("--wide", default=3584, help="Renders of the wider world to train on.")
+@click.option("--wide", default=4608, help="Renders of the wider world to train on.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the result.  [default: weights]")
 @click.option("--seed", default=0)
 @click.pass_context

@@ -17,7 +17,7 @@ from training.shapes.vlm_text import NOTHING, SHARES
 from training.shapes.wide.marks import MarkBank
 from training.shapes.wide.sayings import fires_on, phrase, reworded
 from training.shapes.wide.spoken import Spoken, fits_together, nameable, speak
-from training.shapes.wide.words import NEVER_SEEN, WORDS, is_left_out
+from training.shapes.wide.words import NEVER_SEEN, ON_OBJECT, PARTS, WORDS, is_left_out
 
 LEAST_PICTURES = 4
 """Pictures at least in which a feature is active."""
@@ -25,6 +25,11 @@ MIXED = 0.2
 """Share of the questions for a name of which the cells are of several features, or of none."""
 OF_PAIRS = 0.5
 """Share of the features that fire on two words."""
+OF_PARTS = 0.2
+"""Share of the features of which a part is drawn, beside those that fire on any word. Where at an object a cell lies is
+seen in no look of the cell itself, and takes more questions than a color."""
+OF_WORLD = 0.4
+"""Share of the judge's questions that are about parts in pictures of the world of shapes, in which it is used."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,9 @@ class WideQuestions:
         able = nameable() & (bank.holds[self._marks].sum(0) >= 2 * LEAST_PICTURES)
         self.words = [word for word, ok in zip(WORDS, able, strict=True) if ok and word not in NEVER_SEEN]
         """Words that may be asked about."""
+        self._parts = [word for word in self.words if word in PARTS]
         self._of = {word: bank.having(frozenset([word]), self._marks) for word in self.words}
+        self._world = np.flatnonzero(~bank.wide)
 
     # Naming.
 
@@ -101,8 +108,8 @@ class WideQuestions:
         return WideLabelQuestion(crops, without, None, (), wide_reply(spoken), words, spoken)
 
     def _feature(self, rng: np.random.Generator) -> frozenset[str]:
-        """Draw a word, each as often, or a pair of words that some cell has."""
-        word = str(rng.choice(self.words))
+        """Draw a word, each as often but for the parts, or a pair of words that some cell has."""
+        word = str(rng.choice(self._parts if rng.random() < OF_PARTS else self.words))
         if rng.random() < OF_PAIRS:
             anchor = int(rng.choice(self._of[word]))
             for other in rng.permutation(self.bank.words_at(anchor)).tolist():
@@ -125,16 +132,25 @@ class WideQuestions:
     # Judging.
 
     def judge(self, rng: np.random.Generator) -> JudgeQuestion | None:
-        """Draw a name and one mark, which fits or not; half of those that do not share a word with the name."""
-        words = self._feature(rng)
-        fits = self.bank.having(words, self._marks)
+        """Draw a name and one mark, which fits or not; half of those that do not share a word with the name.
+
+        Of a part in pictures of the world, half of them lie at an object too, or beside one, as the part does.
+        """
+        of_world = bool(len(self._world) and rng.random() < OF_WORLD)
+        words = frozenset([str(rng.choice(self._parts))]) if of_world else self._feature(rng)
+        marks = self._world if of_world else self._marks
+        fits = self.bank.having(words, marks)
         if not len(fits):
             return None
         answer = bool(rng.random() < 0.5)
         mark = int(rng.choice(fits))
         if not answer:
-            near = self._of[str(rng.choice(sorted(words)))] if len(words) > 1 and rng.random() < 0.5 else self._marks
-            wrong = np.setdiff1d(rng.choice(near, 24), fits)
+            near = marks
+            if of_world and rng.random() < 0.5:
+                near = self.bank.having(frozenset(["edge" if words & ON_OBJECT else "outside"]), marks)
+            elif len(words) > 1 and rng.random() < 0.5:
+                near = self._of[str(rng.choice(sorted(words)))]
+            wrong = np.setdiff1d(rng.choice(near, 24), fits) if len(near) else near
             if not len(wrong):
                 return None
             mark = int(rng.choice(wrong))

@@ -4,8 +4,9 @@ The eyes were taught the words first (`eyes.py`) and stay as they are. First the
 learn which words hold at a mark, while all else is fixed (LLaVA's alignment, arXiv 2304.08485). Then names of few cells
 are asked for, and judging: many questions a second, as a word must be asked about often. Then, if wanted, what tells
 features apart. Then all questions are asked as in use, half of them those of the second training, about pictures of the
-world. All patches are shown, but for features to tell apart before the last part: words that are learned of one token a
-mark are not found among more.
+world. All patches are shown, but for features to tell apart before the last part, and for further names of many cells:
+words that are learned of one token a mark alone are not found among more, and words that are asked about seldom are not
+learned, so each step asks in both ways.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ _WORD_OF = {phrase((("", word),)): word for word in WORDS}
 """Each word of the wider world by how it is said alone."""
 MARKS_SAID = 192
 """Marks of a step of which the projector says this."""
+SPARSE = (0, 0, 1, 2)
+"""How many patches a question shows of each picture, drawn from these, where it shows few."""
 MARKS_ALIGNED = 768
 """The same in a step that teaches nothing else."""
 
@@ -59,7 +62,8 @@ class WidePlan(RefiningPlan):
     Attributes:
         aligning: The first steps, in which the projector and the vectors of the words learn alone.
         naming: The next ones, in which names of few cells are asked for, and judging.
-        named_tokens: Tokens of the questions for a name in such a step, of each world.
+        named_tokens: Tokens of the questions for a name that show all patches in such a step, of each world.
+        sparse_tokens: Tokens of those of the wider world that show few patches: four times as many questions for them.
         judged: Questions to a judge in such a step, of each world: what is not asked is forgotten.
         telling: The next ones, which ask what tells features apart, and half as much of the above.
         told: Questions what tells features apart, of such a step.
@@ -68,14 +72,15 @@ class WidePlan(RefiningPlan):
         wide_judged: Questions to a judge in words of the wider world, in a later step.
     """
 
-    steps: int = 2250
+    steps: int = 4300
     aligning: int = 400
-    naming: int = 1300
-    named_tokens: tuple[int, int] = (4500, 8000)
+    naming: int = 2800
+    named_tokens: tuple[int, int] = (3000, 4500)
+    sparse_tokens: int = 5000
     judged: int = 12
     telling: int = 0
     told: int = 24
-    full: int = 550
+    full: int = 1100
     wide_labels: int = 8
     apart: int = 0
     wide_judged: int = 14
@@ -169,6 +174,7 @@ class WideTrainer(VlmRefiner):
         naming, common = self._loss(named, rng, None)
         losses |= {"wide naming": naming, "wide common": OF_COMMON * common}
         losses["wide judging"], _ = self._loss(judged, rng, None)
+        losses |= self._sparse(rng, 2)
         if plan.apart:
             losses |= self._told_apart(rng, plan.apart, None)
         losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
@@ -206,12 +212,22 @@ class WideTrainer(VlmRefiner):
             asked = _drawn(lambda draw=draw, crops=crops, negatives=negatives: draw(rng, crops, negatives), count)
             naming, common = self._loss(asked, rng, None)
             losses |= {f"{what}naming": naming, f"{what}common": OF_COMMON * common}
+        losses |= self._sparse(rng, fewer)
         marked = bool(rng.random() < OF_MARKS)
         judges = (lambda: self.questions.judge(rng, 1, marked)), (lambda: self.wide_questions.judge(rng))
         for what, judge in zip(("", "wide "), judges, strict=True):
             losses[f"{what}judging"], _ = self._loss(_drawn(judge, self.plan.judged // fewer), rng, None)
         losses["words"] = OF_WORDS * self._words_of_marks(rng, MARKS_SAID)
         return losses
+
+    def _sparse(self, rng: np.random.Generator, fewer: int = 1) -> dict[str, torch.Tensor]:
+        """Losses of names in words of the wider world, of many cells with few patches each; see `_names`."""
+        crops, negatives = _sizes(rng)
+        patches = int(rng.choice(SPARSE))
+        count = self.plan.sparse_tokens // (PROMPT_TOKENS + (crops + negatives) * (patches + 3)) // fewer
+        asked = _drawn(lambda: self.wide_questions.label(rng, crops, negatives), count)
+        naming, common = self._loss(asked, rng, patches)
+        return {"sparse naming": naming, "sparse common": OF_COMMON * common}
 
     @override
     def _found_out(

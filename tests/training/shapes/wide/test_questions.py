@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from training.shapes.wide.questions import WideQuestions
+from training.shapes.wide.questions import OF_PARTS, OF_WORLD, WideQuestions
 from training.shapes.wide.sayings import phrase
-from training.shapes.wide.words import INDEX, NEVER_SEEN, is_left_out
+from training.shapes.wide.words import INDEX, NEVER_SEEN, ON_OBJECT, PARTS, is_left_out
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +57,25 @@ def test_half_of_the_names_to_judge_are_true_of_the_mark(questions):
     assert plain
     for question, word in plain:
         assert bool(holding(questions, question.shown, [word])) == question.answers[0]
+
+
+def test_a_judge_is_asked_about_parts_in_pictures_of_the_world(questions):
+    rng = np.random.default_rng(2)
+    asked = [q for _ in range(300) if (q := questions.judge(rng))]
+    of_world = [q for q in asked if not questions.bank.pool.wide[q.shown[0].picture]]
+    assert OF_WORLD - 0.15 < len(of_world) / len(asked) < OF_WORLD + 0.15
+    said = {phrase([("", part)]): part for part in PARTS}
+    plain = [(q, said[q.name]) for q in of_world if q.name in said]
+    assert len(plain) > len(of_world) / 2
+    for question, part in plain:
+        assert bool(holding(questions, question.shown, [part])) == question.answers[0]
+    # A wrong mark of a side is often at an object too.
+    wrong = [q for q, part in plain if not q.answers[0] and part in ON_OBJECT]
+    assert np.mean([holding(questions, q.shown, ["object"]) for q in wrong]) > 0.3
+
+
+def test_parts_are_asked_about_more_often_than_other_words(questions):
+    rng = np.random.default_rng(3)
+    drawn = [questions._feature(rng) for _ in range(400)]
+    of_parts = np.mean([bool(words & set(PARTS)) for words in drawn])
+    assert of_parts > OF_PARTS

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from autointerp.shapes.vlm import FOLDER
 from training.shapes.loop import load_checkpoint, save_checkpoint
+from training.shapes.vlm import PROMPT_TOKENS
 from training.shapes.vlm_pool import Pool
 from training.shapes.wide.growth import grown
 from training.shapes.wide.pool import WidePool, wide_pool, world_of_both
-from training.shapes.wide.vlm import WideModule, WidePlan, WideTrainer
+from training.shapes.wide.vlm import SPARSE, WideModule, WidePlan, WideTrainer
 from training.shapes.wide.words import WORDS
 
 
@@ -27,7 +30,8 @@ def new_trainer(pools):
     torch.manual_seed(0)
     model = WideModule(vlm, tokenizer, len(world.concepts))
     plan = WidePlan(6, 3, 4, full_labels=1, full_judged_tokens=120, wide_labels=2, apart=2, wide_judged=2,
-                    aligning=1, naming=1, named_tokens=(900, 900), telling=1, told=3, judged=2)  # fmt: skip
+                    aligning=1, naming=1, named_tokens=(900, 900), sparse_tokens=600, telling=1, told=3,
+                    judged=2)  # fmt: skip
     return WideTrainer(world, pool, model, tokenizer, plan)
 
 
@@ -48,11 +52,27 @@ def test_words_are_aligned_first_then_named_then_all_is_asked(pools):
     assert changed
     assert not any(".layers." in name for name in changed)
     named, told, asked = (trainer.step(n) for n in (1, 2, 3))
-    assert all(what in named for what in ("wide naming", "wide judging"))
+    assert all(what in named for what in ("wide naming", "wide judging", "sparse naming"))
     assert "apart" not in named
     assert all(what in told for what in ("wide naming", "wide judging", "apart", "apart found"))
     assert "fits" not in told
-    assert all(what in asked for what in ("wide naming", "wide judging", "apart", "fits"))
+    assert all(what in asked for what in ("wide naming", "wide judging", "sparse naming", "apart", "fits"))
+
+
+def test_questions_of_few_patches_are_many_for_their_tokens(pools, monkeypatch):
+    trainer, asked = new_trainer(pools), []
+    monkeypatch.setattr(
+        trainer, "_loss", lambda questions, rng, patches: asked.append((questions, patches)) or (torch.ones(()),) * 2
+    )
+    trainer.plan = replace(trainer.plan, sparse_tokens=3000)
+    rng = np.random.default_rng(4)
+    for _ in range(12):
+        trainer._sparse(rng)
+    assert {patches for _, patches in asked} == set(SPARSE)
+    for questions, patches in asked:
+        images = len(questions[0].crops) + len(questions[0].negatives)
+        tokens = PROMPT_TOKENS + images * (patches + 3)
+        assert 3000 - tokens < len(questions) * tokens <= 3000
 
 
 def test_the_language_model_learns_and_goes_on_after_a_stop(pools, tmp_path):

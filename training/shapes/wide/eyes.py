@@ -30,7 +30,7 @@ GROUPS: tuple[tuple[str, int, int], ...] = tuple(
     (kind, ROW["", EXCLUSIVE[kind][0]], len(EXCLUSIVE[kind])) for kind in EXCLUSIVE
 )
 """Atoms of which one at most holds in a cell: name, first row in `ATOMS`, and how many."""
-_SEVERAL = np.array(
+SEVERAL = np.array(
     [*(ROW["", part] for part in PARTS), *(ROW["", place] for place in PLACES), ROW["", "object"]], np.int64
 )
 """Atoms of which several hold in a cell."""
@@ -67,9 +67,9 @@ class EyesModule(torch.nn.Module):
         self.eyes = eyes
         self.norm = torch.nn.LayerNorm(width)
         self.marked = torch.nn.Linear(width, sum(count for _, _, count in GROUPS))
-        self.several = torch.nn.Linear(width, len(_SEVERAL))
+        self.several = torch.nn.Linear(width, len(SEVERAL))
         self.shows = torch.nn.Linear(width, len(_SHOWS))
-        self.patches = torch.nn.Linear(width, sum(count for _, _, count in GROUPS) + len(_SEVERAL))
+        self.patches = torch.nn.Linear(width, sum(count for _, _, count in GROUPS) + len(SEVERAL))
 
 
 def shipped_eyes(folder: Path) -> torch.nn.Module:
@@ -159,7 +159,7 @@ class EyesTrainer:
         at = [i for i, one in enumerate(shown) if one.cell]
         hold = torch.from_numpy(at_marks(self.pool, shown))
         loss = _grouped(self.model.marked(seen[at]), hold)
-        several = F.binary_cross_entropy_with_logits(self.model.several(seen[at]), hold[:, _SEVERAL], reduction="none")
+        several = F.binary_cross_entropy_with_logits(self.model.several(seen[at]), hold[:, SEVERAL], reduction="none")
         return loss + 1.5 * several.sum(1).mean() / 4
 
     def _wholes(self, out: torch.Tensor, shown: list[Shown]) -> torch.Tensor:
@@ -174,8 +174,8 @@ class EyesTrainer:
         rows, cols = np.tile(row, len(shown)), np.tile(col, len(shown))
         truth = torch.from_numpy(self.pool.cells.atoms_at(pictures, rows, cols).astype(np.float32))
         logits = self.model.patches(out[:, 1:].flatten(0, 1))
-        groups, several = logits.split([logits.shape[1] - len(_SEVERAL), len(_SEVERAL)], 1)
-        binary = F.binary_cross_entropy_with_logits(several, truth[:, _SEVERAL], reduction="none").sum(1).mean()
+        groups, several = logits.split([logits.shape[1] - len(SEVERAL), len(SEVERAL)], 1)
+        binary = F.binary_cross_entropy_with_logits(several, truth[:, SEVERAL], reduction="none").sum(1).mean()
         return loss + _grouped(groups, truth) + binary / 4
 
     def save(self, folder: Path) -> None:

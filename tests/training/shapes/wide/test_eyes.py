@@ -71,3 +71,6 @@ def test_figures_are_of_words_that_the_views_show(pool):
     assert 0 <= figures["color"] < 0.5
     assert figures["color words known"] <= 38
     assert set(figures) >= {"background", "texture words known"}
+    # Heads that were never taught tell parts and places hardly better than chance.
+    assert all(0.3 < figures[f"{kind}, mean AUROC"] < 0.7 for kind in ("part", "place"))
+    assert all(figures[f"{kind}, AUROC of the worst"] < figures[f"{kind}, mean AUROC"] for kind in ("part", "place"))

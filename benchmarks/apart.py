@@ -31,7 +31,7 @@ from autointerp.db.models import DictionaryRow, Label
 from autointerp.db.queries.labelers import LabelerKey
 from autointerp.labeling.judging.gain import Gain
 from autointerp.labeling.labelers.apart import OTHER_CELLS, OWN_CELLS, Difference, NamedAlike, Teller
-from autointerp.labeling.labelers.apart_judged import WHERE, JudgedOptions, JudgedTeller, PhraseRanking, proposals
+from autointerp.labeling.labelers.apart_judged import JudgedOptions, JudgedTeller, PhraseRanking, proposals
 from autointerp.labeling.protocol import CropEvidence, FeatureEvidence, Judge
 from autointerp.project.context import Context
 from autointerp.project.evidence import EvidenceReader
@@ -52,6 +52,12 @@ SURE, LEAST_GAP, TRIED, ADDED = 0.9, 0.1, 12, 2
 the least mean gap to the namesakes; how many concepts are tried, and how many a name may gain."""
 CLEAR = 0.3
 """How much more frequent a difference must be in the feature's shown cells than in those of a namesake."""
+WHERE: tuple[str, ...] = (
+    *(f"{side} side of objects" for side in ("left", "right", "top", "bottom")),
+    *(f"{side} objects" for side in ("left of", "right of", "above", "below", "outside of")),
+    "edge of the picture",
+)
+"""Where a cell may lie, at an object and in the picture, which no name and no prompt says."""
 
 
 @dataclass(frozen=True)

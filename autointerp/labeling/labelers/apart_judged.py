@@ -39,13 +39,6 @@ if TYPE_CHECKING:
 
 PROMPTED, LEAST_PROMPTS = 80, 5
 """Phrases that are taken from prompts at most, and prompts that must say each."""
-WHERE: tuple[str, ...] = (
-    *(f"{side} side of objects" for side in ("left", "right", "top", "bottom")),
-    *(f"{side} objects" for side in ("left of", "right of", "above", "below", "outside of")),
-    "edge of the picture",
-)
-"""Where a cell may lie, at an object and in the picture. The embedder that ranks phrases does not see where in a crop
-the cell is, so these are for a judge that does."""
 _AT_ONCE = 16
 """Features about which is asked together."""
 
@@ -57,8 +50,8 @@ class JudgedOptions:
     ranked: int = 12
     """Phrases that are verified for each feature, the best ones by the embedder."""
     where: tuple[str, ...] = ()
-    """Further phrases that are verified for each feature, whatever the embedder says: `WHERE` for a judge that sees
-    where at an object a cell lies, which shapes-vlm does not."""
+    """Further phrases that are verified for each feature, whatever the embedder says: it does not see where in a crop
+    the cell is, which a judge may."""
     rounds: tuple[tuple[int, int], ...] = ((3, 0), (8, 0), (8, 4))
     """Cells of the feature, and of each namesake, that were asked about after each round."""
     checked: int = 3
@@ -94,17 +87,6 @@ def _short(text: str) -> set[Phrase]:
         place = named_region(clause)
         found |= set() if place is None else {tuple(REGIONS[place].split())}
     return found
-
-
-def said_of(where: str, name: str) -> str:
-    """Say of the objects of a name where at them a cell lies: `left side of red circle`.
-
-    Empty for what is no phrase of `WHERE` about objects, and for names that are no plain objects: those of several
-    clauses, with a place, or of a part already.
-    """
-    said = clauses(name)
-    plain = len(said) == 1 and named_region(said[0]) is None and " of " not in name
-    return where.replace("objects", name) if plain and where in WHERE and "objects" in where else ""
 
 
 class PhraseRanking:
@@ -232,8 +214,7 @@ class JudgedTeller:
         best, known = told[0], _words(case.group.name)
         same = tuple(place for place in every if place not in apart[best])
         narrower = [phrase for phrase in told if apart[phrase] == apart[best] and known <= _words(phrase)]
-        name = narrower[0] if narrower else said_of(best, case.group.name)
-        return Difference(feature_id, "told", best, name, apart[best], same)
+        return Difference(feature_id, "told", best, narrower[0] if narrower else "", apart[best], same)
 
     def _ask(self, cases: Sequence[_Case], own: int, other: int, pool: ThreadPoolExecutor) -> None:
         """Ask what is not known yet; features and their namesakes share cells."""

@@ -49,10 +49,10 @@ _WORD_OF = {phrase((("", word),)): word for word in WORDS}
 """Each word of the wider world by how it is said alone."""
 MARKS_SAID = 192
 """Marks of a step of which the projector says this."""
-SPARSE = (0, 0, 1, 2)
-"""How many patches a question shows of each picture, drawn from these, where it shows few."""
 MARKS_ALIGNED = 768
 """The same in a step that teaches nothing else."""
+SPARSE = (0, 0, 1, 2)
+"""How many patches a question shows of each picture, drawn from these, where it shows few."""
 
 
 @dataclass(frozen=True)

@@ -132,17 +132,19 @@ class ViewSite:
 
     def ticket_line(self, worker: Worker, ticket: Ticket) -> dict[str, Any]:
         """Return how far a ticket is, as pages are told."""
+        # The worker's thread goes on meanwhile, and sets the state last: what is read after it is as new at least.
+        state = ticket.state
         progress = {key: self.public(it) if isinstance(it, str) else it for key, it in ticket.progress.items()}
         return {
             "id": ticket.id,
             "task": ticket.task,
-            "state": ticket.state,
+            "state": state,
             "before": worker.place(ticket),
             "progress": progress or None,
             "notes": [self.public(note) for note in ticket.notes],
             "error": self.public(ticket.error),
             "hint": self.public(ticket.hint),
-            "value": ticket.value if ticket.state == "done" else None,
+            "value": ticket.value if state == "done" else None,
             "files": sorted(ticket.files),
         }
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
-from autointerp.web.workers.worker import Worker
+from autointerp.web.workers.worker import Ticket, Worker
 from tests.web.sites import HERE, NAME, PLAYING, client_of, site_of
 
 ORIGIN = {"origin": HERE}
@@ -48,6 +49,22 @@ def test_a_ticket_of_either_worker_is_followed_to_its_file(site: Any) -> None:
         assert (answer.content, answer.headers["content-type"]) == (b"picture", "image/webp")
         assert client.get(f"/made/{ticket.id}/1.webp").status_code == 404
         assert client.get(f"/made/{ticket.id}/..%2f0.webp").status_code == 404
+
+
+def test_a_ticket_that_ends_while_its_line_is_read_is_not_done_with_old_progress(site: Any) -> None:
+    class EndsMeanwhile(Ticket):
+        @override
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if name == "progress" and self.state == "running":
+                self.progress, self.value, self.state = {"done": 2}, {"said": 2}, "done"
+            return value
+
+    ticket = EndsMeanwhile("1", "count", {}, state="running", progress={"done": 0})
+    line = site.ticket_line(site.painter, ticket)
+    assert (line["state"], line["progress"], line["value"]) == ("running", {"done": 0}, None)
+    line = site.ticket_line(site.painter, ticket)
+    assert (line["state"], line["progress"], line["value"]) == ("done", {"done": 2}, {"said": 2})
 
 
 def test_a_ticket_is_stopped_from_its_own_pages_alone(site: Any) -> None:

@@ -46,10 +46,6 @@ class AuraFlowText(TextStream):
         return AURA_FLOW.hookpoints(configs)
 
     @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer", max_sequence_length),)
-
-    @override
     def tokens(
         self, inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int
     ) -> tuple[Any | None, Any]:
@@ -61,10 +57,6 @@ class AuraFlowText(TextStream):
         changed = (output[0] if isinstance(output, tuple) else output).clone()
         changed[:, _REGISTERS : _REGISTERS + text.shape[1]] = text
         return (changed, output[1]) if isinstance(output, tuple) else changed
-
-    @override
-    def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        return AURA_FLOW.neurons(configs, hookpoint)
 
 
 class AuraFlow(TransformerFamily):

@@ -61,6 +61,7 @@ class TextStream(ABC):
     """The text tokens that run through a family's blocks beside the image tokens.
 
     Attributes:
+        tokenizer: The tokenizer whose tokens make up the stream, see `parts`.
         padded: Whether every text is padded to the full number of tokens; else a call has as many as its longest text.
         padded_before: Whether padding stands before a text that is not padded to the full number; else behind it.
         marked: Whether the tokenizer puts its marks of beginning and end around the text, as it does by itself.
@@ -68,6 +69,7 @@ class TextStream(ABC):
         closing: Tokens that the pipeline puts behind a text and its padding: the end of a template.
     """
 
+    tokenizer: str = "tokenizer"
     padded: bool = True
     padded_before: bool = False
     marked: bool = True
@@ -87,9 +89,9 @@ class TextStream(ABC):
     def hookpoints(self, configs: Configs) -> list[str]:
         """List the modules that pass text tokens on."""
 
-    @abstractmethod
     def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
         """List the tokenizers whose tokens make up the stream, in order, each with its number of tokens."""
+        return ((self.tokenizer, max_sequence_length),)
 
     @abstractmethod
     def tokens(
@@ -101,9 +103,14 @@ class TextStream(ABC):
     def put(self, inputs: Mapping[str, Any], output: Any, text: Any) -> Any:
         """Return a module's output with other text tokens: the inverse of `tokens`."""
 
-    @abstractmethod
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        """Return the path and the number of the hidden units of the text's MLP, after their activation."""
+        """Return the path and the number of the hidden units of the text's MLP, after their activation.
+
+        Raises:
+            UsageError: No module returns them, as in all families without an override.
+        """
+        del configs
+        raise no_neurons(hookpoint)
 
     def length(self, max_sequence_length: int) -> int:
         """Return the number of text tokens of a prompt, padding included."""

@@ -42,10 +42,6 @@ class CogView4Text(TextStream):
         return COGVIEW4.hookpoints(configs)[:-1]
 
     @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer", max_sequence_length),)
-
-    @override
     def tokens(
         self, inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int
     ) -> tuple[Any | None, Any]:
@@ -55,10 +51,6 @@ class CogView4Text(TextStream):
     @override
     def put(self, inputs: Mapping[str, Any], output: Any, text: Any) -> Any:
         return output[0], states_like(text, output[1])
-
-    @override
-    def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        return COGVIEW4.neurons(configs, hookpoint)
 
 
 class CogView4(TransformerFamily):

@@ -40,10 +40,6 @@ class ErnieImageText(TextStream):
         return ERNIE_IMAGE.hookpoints(configs)
 
     @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer", max_sequence_length),)
-
-    @override
     def tokens(
         self, inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int
     ) -> tuple[Any | None, Any]:
@@ -55,10 +51,6 @@ class ErnieImageText(TextStream):
         changed = output.clone()
         changed[output.shape[0] - text.shape[1] :] = text.transpose(0, 1)
         return changed
-
-    @override
-    def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        return ERNIE_IMAGE.neurons(configs, hookpoint)
 
 
 class ErnieImage(TransformerFamily):

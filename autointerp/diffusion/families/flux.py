@@ -33,13 +33,11 @@ def _same_width(before: Any, after: Any) -> Any:
 class FluxText(TextStream):
     """The text stream of FLUX: tokens of T5."""
 
+    tokenizer = "tokenizer_2"
+
     @override
     def hookpoints(self, configs: Configs) -> list[str]:
         return _blocks(configs)
-
-    @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer_2", max_sequence_length),)
 
     @override
     def tokens(

@@ -44,9 +44,7 @@ def folded_latents(vae: Any, latents: Any, epsilon: float) -> Any:
 class Flux2Text(FluxText):
     """The text stream of FLUX.2: a prompt in a chat template, padded to the full length."""
 
-    @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer", max_sequence_length),)
+    tokenizer = "tokenizer"
 
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:

@@ -16,9 +16,7 @@ from autointerp.diffusion.families.word_attention import JointAttention, WordAtt
 class _OneText(FluxText):
     """A text stream whose only tokenizer is the pipeline's only one."""
 
-    @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer", max_sequence_length),)
+    tokenizer = "tokenizer"
 
 
 class OvisText(_OneText):
@@ -42,11 +40,10 @@ class LongCatText(_OneText):
     """The text stream of LongCat-Image: 512 tokens, between those of a template, which are left out again."""
 
     marked = False
-    _length = 512
 
     @override
     def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer", self._length),)
+        return super().parts(512)
 
     @override
     def pieces(self, text: str) -> list[str]:

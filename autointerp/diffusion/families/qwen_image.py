@@ -27,6 +27,7 @@ def _blocks(configs: Configs) -> list[str]:
 class QwenImageText(FluxText):
     """The text stream of Qwen-Image: tokens of a prompt and of the end of a template."""
 
+    tokenizer = "tokenizer"
     padded = False
     dropped = 34
 
@@ -37,10 +38,6 @@ class QwenImageText(FluxText):
     @override
     def hookpoints(self, configs: Configs) -> list[str]:
         return _blocks(configs)
-
-    @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer", max_sequence_length),)
 
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
@@ -93,16 +90,13 @@ class QwenImage(Flux):
 class QwenImage21Text(QwenImageText):
     """The text stream of Qwen-Image 2.1: the part of a chat behind its system message."""
 
+    tokenizer = "processor"
     dropped = 0
 
     @override
     def render(self, tokenizer: Any, prompt: str) -> str:
         """Return what follows the system message, whose tokens the pipeline leaves out again."""
         return f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
-
-    @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("processor", max_sequence_length),)
 
     @override
     def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:

@@ -43,10 +43,6 @@ class ZImageText(TextStream):
         return _stack(configs, "context_refiner", "n_refiner_layers") + _stack(configs, "layers", "n_layers")
 
     @override
-    def parts(self, max_sequence_length: int) -> tuple[tuple[str, int], ...]:
-        return (("tokenizer", max_sequence_length),)
-
-    @override
     def tokens(
         self, inputs: Mapping[str, Any], output: Any, text_tokens: int, image_tokens: int
     ) -> tuple[Any | None, Any]:
@@ -63,10 +59,6 @@ class ZImageText(TextStream):
         start = 0 if output.shape[1] == text.shape[1] else output.shape[1] - text.shape[1]
         changed[:, start:] = text
         return changed
-
-    @override
-    def neurons(self, configs: Configs, hookpoint: str) -> tuple[str, int]:
-        return Z_IMAGE.neurons(configs, hookpoint)
 
 
 def _start(output: Any, text_tokens: int, image_tokens: int) -> int:
